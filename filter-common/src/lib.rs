@@ -1,0 +1,7 @@
+//! What the XDP program and the daemon of sip-filter must agree on: the layouts of the BPF maps
+//! between them, and the SIP grammar by which a call is told to be new. `no_std`, no I/O, no allocation.
+#![no_std]
+
+pub mod maps;
+pub mod sip;
+pub mod verdict;

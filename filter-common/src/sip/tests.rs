@@ -1,0 +1,192 @@
+//! The spellings of KAMAILIO.md and of RFC 3261, one by one.
+
+use super::Decision::{InDialog, New, Undecided};
+use super::{Decision, classify};
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+extern crate std;
+
+/// An INVITE whose To header is, from its name to its last octet, `to`.
+fn invite(to: &str) -> Vec<u8> {
+    format!(
+        "INVITE sip:bob@198.18.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 198.18.0.1;branch=z9hG4bKx\r\n\
+         From: <sip:alice@198.18.0.1>;tag=from\r\n{to}\r\nCall-ID: x@198.18.0.1\r\nCSeq: 1 INVITE\r\n\r\n\
+         v=0\r\nt=0 0\r\nTo: <sip:x@y>;tag=body\r\n"
+    )
+    .into_bytes()
+}
+
+fn decide(to: &str) -> Decision {
+    classify(&invite(to)).expect("an INVITE")
+}
+
+fn assert_all(expected: Decision, headers: &[&str]) {
+    for to in headers {
+        assert_eq!(decide(to), expected, "{to:?}");
+        // LF-only lines mean the same.
+        let message = String::from_utf8(invite(to)).expect("UTF-8").replace("\r\n", "\n");
+        assert_eq!(classify(message.as_bytes()), Some(expected), "with LF: {to:?}");
+    }
+}
+
+#[test]
+fn a_tag_is_found_however_it_is_spelled() {
+    assert_all(
+        InDialog,
+        &[
+            "To: <sip:bob@b>;tag=1",
+            "To:<sip:bob@b>;tag=1",
+            "to \t: \"B\" <sip:bob@b>;tag=1",
+            "t: <sip:bob@b>;TAG=1",
+            "T\t:<sip:bob@b>;tAg=1",
+            "TO: sip:bob@b;tag=1",
+            "To: <sip:bob@b> ; tag = 1",
+            "To: <sip:bob@b>\t;\ttag\t=\t1",
+            "To: <sip:bob@b>;a;b=c;d=\"e\\\";\";tag=1",
+            "To: <sip:bob@b>;x=[2001:db8::1]:5060;tag=1",
+            "To: <sip:bob@b>;tag\r\n =\r\n 1",
+            "To: <sip:bob@b>\r\n \r\n\t;tag=1",
+            "To:\r\n <sip:bob@b>;tag=1",
+            "To: <sip:bob@b>;tag=\"x\"",
+            "To: <sip:bob@b>;tag=;tag=2",
+            "To: <sip:bob@b>;tag=2;tag=",
+            "To: <sip:bob@b>;tag;tag=2",
+            "To: <sip:bob@b;tag=u>;tag=1",
+            "To: <sip:bob@b>;tag=1,2",
+            "To: <sip:bob@b>;tag=1;;",
+            "To: <sip:bob@b>;tagx=0;ta=0;t=0;tag=1",
+            "To: \"\u{e4}\" <sip:b\u{fc}b@b>;tag=1",
+        ],
+    );
+}
+
+#[test]
+fn what_looks_like_a_tag_is_none() {
+    assert_all(
+        New,
+        &[
+            "To: <sip:bob@b>",
+            "To: sip:bob@b",
+            "To: <sip:bob@b;tag=1>",
+            "To: \"x;tag=1\" <sip:bob@b>",
+            "To: \"x\\\";tag=1\" <sip:bob@b>",
+            "To: \"x\\\\\" <sip:bob@b>",
+            "To: \"x\"<sip:bob@b>",
+            "To: Bob B <sip:bob@b>",
+            "To: <sip:bob@b>;xtag=1",
+            "To: <sip:bob@b>;tagx=1",
+            "To: <sip:bob@b>;ta=1",
+            "To: <sip:bob@b>;t",
+            "To: <sip:bob@b>;p=\";tag=1\"",
+            "To: <sip:bob@b>;tag=",
+            "To: <sip:bob@b>;tag= ",
+            "To: <sip:bob@b>;tag",
+            "To: <sip:bob@b>;tag=\"\"",
+            "To: <sip:bob@b>;tag=;x=1",
+            "To: <sip:bob@b>\r\nX-To: <sip:x@y>;tag=1",
+            "To: <sip:bob@b>\r\nTox: <sip:x@y>;tag=1",
+            "To: <sip:bob@b>\r\nTimestamp: 1;tag=1",
+            "To: <sip:bob@b>\r\nSubject: x\r\n To: <sip:x@y>;tag=1",
+            "X-To: <sip:x@y>;tag=1\r\nt\t: <sip:bob@b>",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_left_to_the_proxy() {
+    assert_all(
+        Undecided,
+        &[
+            "To: ",
+            "To: ;x=1",
+            "To: <sip:bob@b>\r\nTo: <sip:bob@b>",
+            "To: <sip:bob@b>\r\nt: <sip:bob@b>;tag=1",
+            "To: \"Bob <sip:bob@b>",
+            "To: \"Bob\\\" <sip:bob@b>",
+            "To: \"Bob\"",
+            "To: <sip:bob@b",
+            "To: <sip:bob@b\r\n >",
+            "To: <sip:bob@b>;;x=1",
+            "To: <sip:bob@b>;",
+            "To: <sip:bob@b>; ",
+            "To: <sip:bob@b>;x=\"1",
+            "To: <sip:bob@b>, <sip:bob@c>;tag=1",
+            "To: <sip:bob@b> junk",
+            "To: <sip:a@b> <sip:bob@b>",
+            "To: <sip:bob@b>;x=1 2",
+            "To: <sip:bob\u{0}@b>",
+            "To <sip:bob@b>",
+            "To\r\n : <sip:bob@b>",
+            "X-Other: y",
+        ],
+    );
+}
+
+#[test]
+fn a_tag_before_the_address_is_no_new_call() {
+    // Kamailio drops `Bob;tag=1 <…>`; whatever it is called, it must not be answered.
+    assert_ne!(decide("To: Bob;tag=1 <sip:bob@b>"), New);
+}
+
+#[test]
+fn only_invite_in_capitals_counts() {
+    for method in ["invite", "Invite", "INVITEX", "OPTIONS", "ACK", "SIP/2.0", ""] {
+        let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("UTF-8").replacen("INVITE", method, 1);
+        assert_eq!(classify(message.as_bytes()), None, "{method}");
+    }
+    for short in ["", "\r\n\r\n", "I", "INVITE"] {
+        assert_eq!(classify(short.as_bytes()), None, "{short:?}");
+    }
+    assert_eq!(classify(b"INVITE "), Some(Undecided));
+}
+
+#[test]
+fn line_ends_before_the_start_line_are_skipped() {
+    let mut message = b"\r\n\r\n\n".to_vec();
+    message.extend(invite("To: <sip:bob@b>"));
+    assert_eq!(classify(&message), Some(New));
+    let mut message = b"\r\n".repeat(9);
+    message.extend(invite("To: <sip:bob@b>"));
+    assert_eq!(classify(&message), Some(Undecided));
+}
+
+#[test]
+fn the_start_line_must_be_one() {
+    for (start, expected) in [
+        ("INVITE sip:bob@b SIP/2.0\r\n", New),
+        ("INVITE sip:bob@b sip/2.0\n", New),
+        ("INVITE sip:bob@b SIP/2.0 \r\n", Undecided),
+        ("INVITE sip:bob@b SIP/2.0x\r\n", Undecided),
+        ("INVITE sip:bob@b SIP/3.0\r\n", Undecided),
+        ("INVITE sip:bob@b HTTP/1.1\r\n", Undecided),
+        ("INVITE sip:bob@b  SIP/2.0\r\n", Undecided),
+        ("INVITE sip:bob b SIP/2.0\r\n", Undecided),
+        ("INVITE sip:bob@b\r\n", Undecided),
+        ("INVITE sip:bob@b SIP/2.0\r", Undecided),
+        ("INVITE sip:bob@b SIP/2.0\r\n ", Undecided),
+    ] {
+        let message = format!("{start}To: <sip:bob@b>\r\n\r\n");
+        assert_eq!(classify(message.as_bytes()), Some(expected), "{start:?}");
+    }
+}
+
+#[test]
+fn headers_without_an_end_are_undecided_wherever_they_are_cut() {
+    let whole = invite("To: <sip:bob@b>");
+    let headers = whole.windows(4).position(|four| four == b"\r\n\r\n").expect("an empty line") + 4;
+    for length in 7..headers {
+        assert_eq!(classify(&whole[..length]), Some(Undecided), "cut after {length} octets");
+    }
+    assert_eq!(classify(&whole[..headers]), Some(New));
+}
+
+#[test]
+fn a_long_line_takes_several_turns() {
+    for length in 0..2000 {
+        let to = format!("X: {}\r\nTo: \"{}\" <sip:bob@b>", "x".repeat(length), "y".repeat(length));
+        assert_eq!(decide(&to), New, "{length}");
+        assert_eq!(decide(&format!("{to};tag=1")), InDialog, "{length}");
+    }
+}

@@ -1,0 +1,79 @@
+//! The reasons for which the XDP program lets a packet pass or takes it.
+
+macro_rules! verdicts {
+    ($($(#[doc = $doc:literal])+ $variant:ident => $name:literal,)+) => {
+        /// What became of a packet, and why. Each packet that the XDP program sees is counted under exactly one.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Verdict {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Verdict {
+            /// All verdicts, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name of the verdict in `sip-filter stats` and in the control protocol.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What the verdict means, in one line.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+verdicts! {
+    /// Neither IPv4 nor IPv6 (ARP, more than two VLAN tags …): passed.
+    NotIp => "not_ip",
+    /// IP, but not UDP (TCP, ICMP, an IPv6 extension header that is not walked …): passed.
+    NotUdp => "not_udp",
+    /// UDP to a port that is not the proxy's: passed.
+    OtherPort => "other_port",
+    /// A fragment of an IP packet: passed.
+    Fragment => "fragment",
+    /// Headers that contradict each other or the frame (lengths, version …): passed.
+    Malformed => "malformed",
+    /// To or from an address that is no host's (multicast, broadcast, unspecified): passed.
+    NotUnicast => "not_unicast",
+    /// Longer than an AF_XDP frame, or in several buffers (jumbo MTU): passed.
+    TooLong => "too_long",
+    /// To the proxy's port, but not an INVITE (other methods, responses, keep-alives, not SIP): passed.
+    NotInvite => "not_invite",
+    /// An INVITE while maintenance is off: passed.
+    Off => "off",
+    /// An INVITE while no responder answers for its queue (starting, hung, not served): passed.
+    NoLease => "no_lease",
+    /// An INVITE within a dialog, so of a call that is up: passed.
+    InDialog => "in_dialog",
+    /// An INVITE that could not be proven to be new (two To headers, unclosed quote …): passed.
+    Undecided => "undecided",
+    /// A new INVITE for which the queue has no socket: passed.
+    NoSocket => "no_socket",
+    /// A new INVITE, handed to the responder.
+    Redirected => "redirected",
+}
+
+impl Verdict {
+    /// How many verdicts there are: the size of [`VERDICTS`](crate::maps::VERDICTS).
+    pub const COUNT: u32 = Self::ALL.len() as u32;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+
+    #[test]
+    fn numbers_are_the_order() {
+        for (number, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(*verdict as usize, number);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The XDP program of sip-filter.
+#![no_std]
+#![no_main]

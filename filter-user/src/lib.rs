@@ -1,0 +1,3 @@
+//! The daemon and the tools of sip-filter as a library.
+
+pub mod policy;

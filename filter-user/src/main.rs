@@ -1,0 +1,2 @@
+//! sip-filter
+fn main() {}
