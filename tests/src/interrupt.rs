@@ -18,6 +18,7 @@ pub struct Guard {
 impl Guard {
     /// Takes over SIGINT and SIGTERM.
     pub fn new() -> Result<Self> {
+        REQUESTED.store(false, Ordering::Relaxed);
         // Without SA_RESTART, so that a blocking receive returns with EINTR.
         let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
         let mut before = Vec::new();
