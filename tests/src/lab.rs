@@ -69,6 +69,18 @@ impl Lab {
         Ok(shown.lines().find(|line| line.contains("prog/xdp")).map(|line| line.trim().to_owned()))
     }
 
+    /// A counter of the interface at `end`, as `ip -s link` shows it: such as `("tx", "dropped")`.
+    pub fn interface_counter(&self, end: End, direction: &str, name: &str) -> Result<u64> {
+        let host = match end {
+            End::Caller => &self.outside,
+            End::Proxy => &self.inside,
+        };
+        let shown = host.ip(&format!("-j -s link show dev {}", end.interface()))?;
+        let shown: serde_json::Value = serde_json::from_str(&shown).context("JSON of ip")?;
+        let counter = shown[0]["stats64"][direction][name].as_u64();
+        counter.with_context(|| format!("no counter {direction} {name} in {shown}"))
+    }
+
     /// A new call has to go through: it reaches the server, and the caller gets a 200.
     pub fn goes_through(&self, caller: &Caller) -> Result<Call> {
         let call = caller.call_up().context("a new call was to go through")?;

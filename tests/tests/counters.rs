@@ -70,9 +70,12 @@ fn what_was_redirected_was_answered_refused_or_lost() -> Result<()> {
     lab.filter.done(&["on"])?;
     lab.is_refused(&caller)?;
 
-    // A burst: the responder may lose some at its socket, but it has to know how many.
-    for _ in 0..3000 {
-        caller.send(&caller.invite().to_bytes())?;
+    // Bursts: the responder may lose some at its socket, but it has to know how many.
+    for _ in 0..10 {
+        for _ in 0..300 {
+            caller.send(&caller.invite().to_bytes())?;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
     // New calls, but without what a response needs.
     for name in ["CSeq", "Via", "From", "Call-ID"] {
@@ -80,8 +83,10 @@ fn what_was_redirected_was_answered_refused_or_lost() -> Result<()> {
         invite.headers.retain(|(header, _)| header != name);
         caller.send(&invite.to_bytes())?;
     }
-    let stats = counted(&lab, 3005)?;
-    assert_eq!(stats.seen(), 3005, "{stats:?}");
+    // What the wire itself drops (the ring of a veth queue holds 256) comes to nobody's notice.
+    let arrived = 3005 - lab.interface_counter(End::Caller, "tx", "dropped")?;
+    let stats = counted(&lab, arrived)?;
+    assert_eq!(stats.seen(), arrived, "{stats:?}");
     assert_eq!(stats.handled(), stats.verdict("redirected")?, "{stats:?}");
     Ok(())
 }

@@ -119,3 +119,17 @@ fn a_lost_database_changes_nothing() -> Result<()> {
     assert_eq!(answer.code, Some(3), "degraded, and status does not say so: {answer:#?}");
     Ok(())
 }
+
+#[test]
+fn a_daemon_without_its_database_comes_up_in_the_state_it_went_down_in() -> Result<()> {
+    let lab = Lab::new()?;
+    let caller = lab.caller(Family::V4)?;
+    let mut daemon = lab.start("native")?;
+    lab.filter.done(&["on"])?;
+    daemon.end(Signal::SIGTERM)?;
+    fs::write(lab.filter.database(), "this is no database any more, and it is longer than its header was")?;
+
+    let _daemon = lab.start("native")?;
+    lab.is_refused(&caller)?;
+    Ok(())
+}

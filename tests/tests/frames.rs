@@ -9,7 +9,7 @@ use filter_tests::lab::Lab;
 use filter_tests::message::Message;
 use filter_tests::packet::Packet;
 use filter_tests::request::Request;
-use filter_tests::wire::{End, Family, PROXY_INTERFACE};
+use filter_tests::wire::{End, Family};
 use rstest::rstest;
 
 /// The port that the caller claims to have.
@@ -139,11 +139,7 @@ fn without_rport_the_refusal_goes_to_the_port_in_the_via() -> Result<()> {
 fn a_reply_leaves_by_the_interface_of_the_filter() -> Result<()> {
     let (_daemon, lab) = on("native")?;
     let caller = lab.caller(Family::V4)?;
-    let sent = || -> Result<u64> {
-        let shown = lab.inside.ip(&format!("-j -s link show dev {PROXY_INTERFACE}"))?;
-        let shown: serde_json::Value = serde_json::from_str(&shown)?;
-        shown[0]["stats64"]["tx"]["packets"].as_u64().context("tx packets")
-    };
+    let sent = || lab.interface_counter(End::Proxy, "tx", "packets");
     lab.is_refused(&caller)?;
     let before = sent()?;
     for _ in 0..5 {
