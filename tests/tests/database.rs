@@ -133,3 +133,18 @@ fn a_daemon_without_its_database_comes_up_in_the_state_it_went_down_in() -> Resu
     lab.is_refused(&caller)?;
     Ok(())
 }
+
+#[test]
+fn a_newer_schema_is_refused() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.filter.done(&["migrate"])?;
+    lab.filter.sqlite(
+        "INSERT INTO sip_filter_migration (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'from the future', 1, x'00', 0)",
+    )?;
+    let answer = lab.filter.cli(&["run", "--iface", "nic0"])?;
+    assert_eq!(answer.code, Some(1), "{answer:#?}");
+    assert!(answer.stderr.contains("9999") && answer.stderr.contains("newer"), "{answer:#?}");
+    assert_eq!(lab.attached()?, None);
+    Ok(())
+}
