@@ -73,6 +73,28 @@ fn a_stopped_daemon_fails_open_within_the_lease_and_comes_back(#[case] mode: &st
 }
 
 #[test]
+fn a_call_that_passed_while_the_daemon_hung_is_not_refused_when_it_comes_back() -> Result<()> {
+    let lab = Lab::new()?;
+    let daemon = lab.start("native")?;
+    lab.filter.done(&["on"])?;
+    let caller = lab.caller(Family::V4)?;
+    lab.is_refused(&caller)?;
+
+    // The first INVITE still goes to the daemon, which hangs; its retransmission after the lease goes to the server.
+    daemon.signal(Signal::SIGSTOP)?;
+    let invite = caller.invite();
+    caller.send(&invite.to_bytes())?;
+    thread::sleep(LEASE);
+    assert!(!lab.server.saw(invite.header("Call-ID")));
+    caller.expect(&invite, 200)?;
+
+    daemon.signal(Signal::SIGCONT)?;
+    let late = caller.receive(Duration::from_millis(500))?;
+    assert_eq!(late.map(|message| message.start_line), None, "a second, different answer to a call that is up");
+    Ok(())
+}
+
+#[test]
 fn a_shorter_lease_fails_open_sooner() -> Result<()> {
     let lab = Lab::new()?;
     let daemon = lab.filter.start(&["--iface", PROXY_INTERFACE, "--lease-ms", "200"])?;
