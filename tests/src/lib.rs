@@ -1,1 +1,3 @@
 //! Laboratory
+
+pub mod demo;
