@@ -19,12 +19,17 @@ pub(crate) fn clean(command: &mut Command) {
 const KEPT: [&str; 7] =
     ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRY_", "CARGO_REGISTRIES_", "CARGO_SOURCE_", "CARGO_TERM_"];
 
+/// What cargo tells a build script. The inner build scripts watch `HOST`, and would run again, and all that
+/// depends on them be compiled again, at each turn between a build script and xtask.
+const OF_BUILD_SCRIPTS: [&str; 7] = ["HOST", "TARGET", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS", "OUT_DIR"];
+
 fn belongs_to_outer_cargo(name: &str) -> bool {
     let of_cargo = name == "CARGO" || name.starts_with("CARGO_") || name == "CLIPPY_ARGS";
     let of_rustc = name.starts_with("RUSTC") || name.starts_with("RUSTDOC") || name == "RUSTFLAGS";
     let of_rustup = name == "RUSTUP_TOOLCHAIN";
     let of_make = matches!(name, "MAKEFLAGS" | "MFLAGS");
-    (of_cargo || of_rustc || of_rustup || of_make) && !KEPT.iter().any(|kept| name.starts_with(kept))
+    let of_script = OF_BUILD_SCRIPTS.contains(&name) || name.starts_with("DEP_");
+    (of_cargo || of_rustc || of_rustup || of_make || of_script) && !KEPT.iter().any(|kept| name.starts_with(kept))
 }
 
 #[cfg(test)]
@@ -43,6 +48,7 @@ mod tests {
             "RUSTFLAGS",
             "RUSTUP_TOOLCHAIN",
             "CLIPPY_ARGS",
+            "HOST",
         ] {
             assert!(belongs_to_outer_cargo(name), "{name}");
         }
