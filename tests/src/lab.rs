@@ -1,0 +1,117 @@
+//! What each end-to-end test starts from: a caller's host, the proxy's host, a wire, and a SIP server behind it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::caller::{Call, Caller};
+use crate::daemon::Daemon;
+use crate::installation::Installation;
+use crate::message::Message;
+use crate::namespace::Namespace;
+use crate::packet_socket::PacketSocket;
+use crate::request::Request;
+use crate::server::{PORT, Server};
+use crate::wire::{self, End, Family, PROXY_INTERFACE, WireOptions};
+
+/// A laboratory of its own for one test, so that tests can run side by side.
+#[derive(Debug)]
+pub struct Lab {
+    /// The host that calls come from.
+    pub outside: Namespace,
+    /// The host with the proxy and the filter.
+    pub inside: Namespace,
+    /// The proxy.
+    pub server: Server,
+    /// The sip-filter on the proxy's host.
+    pub filter: Installation,
+}
+
+impl Lab {
+    /// A laboratory with a plain wire.
+    pub fn new() -> Result<Self> {
+        Self::with(WireOptions::default())
+    }
+
+    /// A laboratory with this wire.
+    pub fn with(options: WireOptions) -> Result<Self> {
+        let (outside, inside) = (Namespace::new()?, Namespace::new()?);
+        wire::lay(&outside, &inside, options)?;
+        let server = Server::start(&inside, PORT)?;
+        let filter = Installation::new(&inside, &Installation::binary_from_env()?)?;
+        Ok(Self { outside, inside, server, filter })
+    }
+
+    /// The address and port of the proxy.
+    pub fn proxy(&self, family: Family) -> SocketAddr {
+        SocketAddr::new(End::Proxy.address(family), PORT)
+    }
+
+    /// A caller at a free port.
+    pub fn caller(&self, family: Family) -> Result<Caller> {
+        Caller::new(&self.outside, SocketAddr::new(End::Caller.address(family), 0), self.proxy(family))
+    }
+
+    /// Whole frames at the caller's end of the wire.
+    pub fn frames(&self) -> Result<PacketSocket> {
+        PacketSocket::open(&self.outside, End::Caller.interface())
+    }
+
+    /// Starts the daemon on the proxy's end of the wire, in this mode (`native` or `generic`).
+    pub fn start(&self, mode: &str) -> Result<Daemon> {
+        self.filter.start(&["--iface", PROXY_INTERFACE, "--mode", mode])
+    }
+
+    /// The interface's line with its XDP program, as `ip -d link show` prints it; none if there is no program.
+    pub fn attached(&self) -> Result<Option<String>> {
+        let shown = self.inside.ip(&format!("-d link show dev {PROXY_INTERFACE}"))?;
+        Ok(shown.lines().find(|line| line.contains("prog/xdp")).map(|line| line.trim().to_owned()))
+    }
+
+    /// A counter of the interface at `end`, as `ip -s link` shows it: such as `("tx", "dropped")`.
+    pub fn interface_counter(&self, end: End, direction: &str, name: &str) -> Result<u64> {
+        let host = match end {
+            End::Caller => &self.outside,
+            End::Proxy => &self.inside,
+        };
+        let shown = host.ip(&format!("-j -s link show dev {}", end.interface()))?;
+        let shown: serde_json::Value = serde_json::from_str(&shown).context("JSON of ip")?;
+        let counter = shown[0]["stats64"][direction][name].as_u64();
+        counter.with_context(|| format!("no counter {direction} {name} in {shown}"))
+    }
+
+    /// A new call has to go through: it reaches the server, and the caller gets a 200.
+    pub fn goes_through(&self, caller: &Caller) -> Result<Call> {
+        let call = caller.call_up().context("a new call was to go through")?;
+        ensure!(self.server.count("INVITE", &call.call_id) == 1, "the server did not see the INVITE once");
+        Ok(call)
+    }
+
+    /// A new call has to be refused with a 503 of which the server sees nothing.
+    pub fn is_refused(&self, caller: &Caller) -> Result<(Request, Message)> {
+        let invite = caller.invite();
+        let response = caller.expect(&invite, 503).context("a new call was to be refused")?;
+        ensure!(!self.server.saw(invite.header("Call-ID")), "the server saw a call that was refused");
+        Ok((invite, response))
+    }
+
+    /// Calls until one is refused (or goes through, as `refused` says), and returns how long that took.
+    pub fn until_calls_are(&self, refused: bool, caller: &Caller, timeout: Duration) -> Result<Duration> {
+        let (status, what) = if refused { (503, "a call to be refused") } else { (200, "a call to go through") };
+        crate::wait::until(what, timeout, || {
+            let response = caller.ask_for(&caller.invite(), Duration::from_millis(20))?;
+            Ok(response.and_then(|message| message.status()) == Some(status))
+        })
+    }
+}
+
+impl Drop for Lab {
+    /// Shows the daemon's log: the test harness keeps it to itself unless the test has failed.
+    fn drop(&mut self) {
+        let log = self.filter.log();
+        if !log.is_empty() {
+            eprintln!("--- log of sip-filter ---\n{log}--- end of the log ---");
+        }
+    }
+}

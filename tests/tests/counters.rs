@@ -1,0 +1,103 @@
+//! Counters add up: each packet is counted once, under the reason for what became of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use filter_common::verdict::Verdict;
+use filter_tests::caller::Caller;
+use filter_tests::lab::Lab;
+use filter_tests::stats::Stats;
+use filter_tests::wire::{End, Family, WireOptions};
+
+/// Waits until the counters have seen as many packets as were sent, and returns them.
+fn counted(lab: &Lab, sent: u64) -> Result<Stats> {
+    filter_tests::wait::for_some(&format!("{sent} packets to be counted"), Duration::from_secs(2), || {
+        let stats = lab.filter.stats()?;
+        Ok((stats.seen() >= sent && stats.handled() >= stats.verdict("redirected")?).then_some(stats))
+    })
+}
+
+#[test]
+fn every_packet_is_counted_once_and_under_its_reason() -> Result<()> {
+    let lab = Lab::with(WireOptions { quiet: true, ..WireOptions::default() })?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+
+    // Off: an INVITE, its ACK, and the BYE of another call later on.
+    let mut call = lab.goes_through(&caller)?;
+    lab.filter.done(&["on"])?;
+    for _ in 0..5 {
+        lab.is_refused(&caller)?;
+    }
+    caller.reinvite(&mut call)?;
+    caller.bye(&mut call)?;
+    for _ in 0..2 {
+        caller.expect(&caller.request("OPTIONS"), 200)?;
+    }
+    let mut undecided = caller.invite();
+    undecided.push("To", "<sip:other@198.18.0.2>;tag=x");
+    caller.expect(&undecided, 200)?;
+    let mut fragmented = caller.invite();
+    fragmented.pad_beyond(2000);
+    caller.expect(&fragmented, 200)?;
+    let elsewhere = SocketAddr::new(End::Proxy.address(Family::V4), 5098);
+    Caller::new(&lab.outside, SocketAddr::new(End::Caller.address(Family::V4), 0), elsewhere)?
+        .send(&caller.invite().to_bytes())?;
+
+    let stats = counted(&lab, 16)?;
+    let expected = [
+        ("fragment", 2),
+        ("in_dialog", 1),
+        // Two ACKs, one BYE, two OPTIONS.
+        ("not_invite", 5),
+        ("off", 1),
+        ("other_port", 1),
+        ("redirected", 5),
+        ("undecided", 1),
+    ];
+    assert_eq!(stats.verdicts().into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(stats.seen(), 16);
+    assert_eq!(stats.responder("answered")?, 5);
+    Ok(())
+}
+
+#[test]
+fn what_was_redirected_was_answered_refused_or_lost() -> Result<()> {
+    let lab = Lab::with(WireOptions { quiet: true, ..WireOptions::default() })?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on"])?;
+    lab.is_refused(&caller)?;
+
+    // Bursts: the responder may lose some at its socket, but it has to know how many.
+    for _ in 0..10 {
+        for _ in 0..300 {
+            caller.send(&caller.invite().to_bytes())?;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // New calls, but without what a response needs.
+    for name in ["CSeq", "Via", "From", "Call-ID"] {
+        let mut invite = caller.invite();
+        invite.headers.retain(|(header, _)| header != name);
+        caller.send(&invite.to_bytes())?;
+    }
+    // What the wire itself drops (the ring of a veth queue holds 256) comes to nobody's notice.
+    let arrived = 3005 - lab.interface_counter(End::Caller, "tx", "dropped")?;
+    let stats = counted(&lab, arrived)?;
+    assert_eq!(stats.seen(), arrived, "{stats:?}");
+    assert_eq!(stats.handled(), stats.verdict("redirected")?, "{stats:?}");
+    Ok(())
+}
+
+#[test]
+fn all_verdicts_have_their_name_in_the_stats() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let stats = lab.filter.stats()?;
+    for verdict in Verdict::ALL {
+        stats.verdict(verdict.name())?;
+    }
+    Ok(())
+}

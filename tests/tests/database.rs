@@ -1,0 +1,135 @@
+//! The database row decides: changed from outside, kept over restarts, and no worse when it cannot be read.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use filter_tests::lab::Lab;
+use filter_tests::wire::Family;
+use nix::sys::signal::Signal;
+
+/// By when a change of the row has to be in force on a busy test machine; the aim is 100 ms.
+const IN_FORCE: Duration = Duration::from_secs(2);
+
+/// Writes a row of `htable_config` as an administrator does, by the `sqlite3` tool.
+fn set_row(lab: &Lab, key: &str, value: &str) -> Result<()> {
+    lab.filter.sqlite(&format!(
+        "BEGIN IMMEDIATE; DELETE FROM htable_config WHERE key_name = '{key}'; \
+         INSERT INTO htable_config (key_name, key_value) VALUES ('{key}', '{value}'); COMMIT;"
+    ))?;
+    Ok(())
+}
+
+#[test]
+fn a_row_changed_from_outside_is_in_force_at_once() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.goes_through(&caller)?;
+
+    for (value, refused) in [("1", true), ("0", false), ("1", true)] {
+        set_row(&lab, "maint", value)?;
+        let took = lab.until_calls_are(refused, &caller, IN_FORCE)?;
+        eprintln!("maint = {value} was in force after {took:?}");
+    }
+    lab.filter.sqlite("DELETE FROM htable_config WHERE key_name = 'maint'")?;
+    lab.until_calls_are(false, &caller, IN_FORCE)?;
+    Ok(())
+}
+
+#[test]
+fn what_a_refusal_says_follows_the_rows() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on"])?;
+    lab.is_refused(&caller)?;
+
+    set_row(&lab, "maint_reason", "Moved to the Other Site")?;
+    filter_tests::wait::until("the new reason phrase", IN_FORCE, || {
+        Ok(caller.ask(&caller.invite())?.start_line == "SIP/2.0 503 Moved to the Other Site")
+    })?;
+    Ok(())
+}
+
+#[test]
+fn a_row_out_of_range_keeps_the_last_good_state() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on"])?;
+
+    for (key, value) in [("maint", "perhaps"), ("maint_code", "200"), ("maint_reason", "a\r\nX: b")] {
+        set_row(&lab, key, value)?;
+        lab.filter.cli(&["reload"])?;
+        let (_, response) = lab.is_refused(&caller)?;
+        ensure!(response.start_line == "SIP/2.0 503 Maintenance", "after {key} = {value:?}:\n{response}");
+        lab.filter.done(&["on"])?;
+        lab.filter.sqlite("DELETE FROM htable_config WHERE key_name <> 'maint'")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_daemon_comes_up_in_the_state_of_the_row() -> Result<()> {
+    let lab = Lab::new()?;
+    let caller = lab.caller(Family::V4)?;
+    let mut daemon = lab.start("native")?;
+    lab.filter.done(&["on"])?;
+    lab.is_refused(&caller)?;
+    daemon.end(Signal::SIGTERM)?;
+    lab.goes_through(&caller)?;
+
+    let mut daemon = lab.start("native")?;
+    // Ready means that the policy is applied: the very first call is refused.
+    lab.is_refused(&caller)?;
+    lab.filter.done(&["off"])?;
+    daemon.end(Signal::SIGKILL)?;
+    let _daemon = lab.start("native")?;
+    lab.goes_through(&caller)?;
+    Ok(())
+}
+
+#[test]
+fn without_a_daemon_a_switch_writes_the_row_and_says_that_nobody_applies_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let answer = lab.filter.cli(&["on", "--why", "before the first start"])?;
+    assert_eq!(answer.code, Some(0), "{answer:#?}");
+    assert!(format!("{}{}", answer.stdout, answer.stderr).contains("daemon"), "{answer:#?}");
+    assert_eq!(lab.filter.sqlite("SELECT key_value FROM htable_config WHERE key_name = 'maint'")?.trim(), "1");
+
+    let _daemon = lab.start("native")?;
+    lab.is_refused(&lab.caller(Family::V4)?)?;
+    Ok(())
+}
+
+#[test]
+fn a_lost_database_changes_nothing() -> Result<()> {
+    let lab = Lab::new()?;
+    let caller = lab.caller(Family::V4)?;
+    let mut daemon = lab.start("native")?;
+    lab.filter.done(&["on"])?;
+    fs::write(lab.filter.database(), "this is no database any more, and it is longer than its header was")?;
+
+    // Long enough for several looks at the database.
+    std::thread::sleep(Duration::from_millis(500));
+    lab.is_refused(&caller)?;
+    assert!(daemon.is_running()?);
+    let answer = lab.filter.cli(&["status"])?;
+    assert_eq!(answer.code, Some(3), "degraded, and status does not say so: {answer:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_daemon_without_its_database_comes_up_in_the_state_it_went_down_in() -> Result<()> {
+    let lab = Lab::new()?;
+    let caller = lab.caller(Family::V4)?;
+    let mut daemon = lab.start("native")?;
+    lab.filter.done(&["on"])?;
+    daemon.end(Signal::SIGTERM)?;
+    fs::write(lab.filter.database(), "this is no database any more, and it is longer than its header was")?;
+
+    let _daemon = lab.start("native")?;
+    lab.is_refused(&caller)?;
+    Ok(())
+}
