@@ -1,4 +1,8 @@
-//! The responder's packet path as a pure function over buffers: a request's frame in, the frame of its response out.
+//! The responder: answers what the XDP program redirects, in a thread for each RX queue.
+//!
+//! Its packet path, [`answer`], is a pure function over buffers: a request's frame in, the frame of its response out.
+//! Around it are the AF_XDP socket with its memory (`socket`), and the thread that drives both and renews the queue's
+//! lease (`worker`, `lease`).
 //!
 //! It answers as a stateless UAS does (RFC 3261 section 8.2.7): the response is a function of the request, so that a
 //! retransmission gets the same octets. What it reads is hostile network data: it never panics, never allocates, and
@@ -6,26 +10,35 @@
 
 mod address;
 mod checksum;
+mod counters;
 mod datagram;
 mod envelope;
 mod headers;
+mod lease;
 mod lexis;
 mod params;
 mod refused;
 mod reply;
 mod request;
+mod socket;
 mod start_line;
 mod tag;
 mod template;
 mod text;
 mod via;
+mod worker;
 
 use std::net::SocketAddr;
 
+pub use counters::{Counters, Frames};
 pub use refused::Refused;
 pub use start_line::Method;
 pub use tag::{TAG_LEN, TagSecret};
 pub use template::{ReplyTemplate, TemplateError};
+
+pub(crate) use lease::{Lease, monotonic_ns};
+pub(crate) use socket::{OpenError, QueueSocket};
+pub(crate) use worker::Worker;
 
 use datagram::Datagram;
 use request::Request;
