@@ -1,2 +1,60 @@
-//! xtask
-fn main() {}
+//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`.
+
+mod build;
+mod command;
+mod demo;
+#[expect(dead_code, reason = "the build script of filter-user shares these files: it builds, xtask lints and probes")]
+mod ebpf;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install what build, demo and tests need
+    ///
+    /// Each thing is printed as found or installed; what is there is left alone, so a second run changes nothing.
+    /// Installing Debian packages takes root; what cannot be installed is said in one line each.
+    Setup,
+    /// Build everything: the XDP program, the daemon with it inside, and the tools
+    ///
+    /// The binary is target/debug/sip-filter, the same that the demo and the tests run, so that nothing is built
+    /// twice. The XDP program in it is optimised either way; --release is for a binary to be installed.
+    Build {
+        /// Optimise the daemon too: target/release/sip-filter
+        #[arg(long)]
+        release: bool,
+    },
+    /// Show a call refused and a call kept up, on a veth pair in network namespaces (root)
+    Demo,
+    /// Set up, check the format, lint, and run all tests (root)
+    ///
+    /// All of it is run even if a part fails; the last line says how many tests passed and failed.
+    Test {
+        /// What to pass to `cargo test`: a filter, `--test NAME`, …
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().task {
+        Task::Setup => setup::run()?,
+        Task::Build { release } => drop(build::run(release)?),
+        Task::Demo => demo::run()?,
+        Task::Test { arguments } => return test::run(&arguments),
+    }
+    Ok(ExitCode::SUCCESS)
+}

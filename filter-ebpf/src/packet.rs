@@ -1,0 +1,220 @@
+//! From the Ethernet header to the SIP message: the walk through the headers of a frame.
+
+use aya_ebpf::programs::XdpContext;
+use core::mem::size_of;
+use filter_common::maps::MAX_FRAME;
+use filter_common::sip::MAX_LEADING_CRLF;
+use filter_common::verdict::Verdict;
+
+use crate::maps;
+
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88a8;
+
+const IPPROTO_HOPOPTS: u8 = 0;
+const IPPROTO_UDP: u8 = 17;
+const IPPROTO_ROUTING: u8 = 43;
+const IPPROTO_FRAGMENT: u8 = 44;
+const IPPROTO_DSTOPTS: u8 = 60;
+
+/// More VLAN tags than a service provider's and a customer's are not looked behind.
+const MAX_VLAN_TAGS: usize = 2;
+/// Each of the three kinds of IPv6 extension header once, and destination options a second time (RFC 8200 section 4.1).
+const MAX_EXTENSION_HEADERS: usize = 4;
+/// "More fragments" or an offset: `IP_MF | IP_OFFSET`.
+const FRAGMENT: u16 = 0x3fff;
+
+/// Where a message is within the frame, in octets from the frame's beginning.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub offset: u32,
+    pub length: u32,
+}
+
+/// What an IP header says of its payload.
+struct Payload {
+    /// Where it begins.
+    offset: usize,
+    /// How long it is, by the IP header: a short frame is padded.
+    length: usize,
+}
+
+/// Where the SIP message of the frame is, or why there is none to be looked at.
+#[inline(always)]
+pub fn sip_message(ctx: &XdpContext) -> Result<Place, Verdict> {
+    // Ethernet. The lowest bit of the first octet says that the frame is for a group.
+    let to_a_group = read::<u8, 14>(ctx, 0).ok_or(Verdict::Malformed)? & 1 == 1;
+    let (ethertype, network) = ethertype(ctx)?;
+
+    // IPv4 or IPv6, up to a UDP header that is all there.
+    let payload = match ethertype {
+        ETH_P_IP => ipv4_payload(ctx, network)?,
+        ETH_P_IPV6 => ipv6_payload(ctx, network)?,
+        _ => return Err(Verdict::NotIp),
+    };
+
+    // UDP. Its length bounds the message, not the frame's end.
+    let port = read_be16(ctx, payload.offset + 2).ok_or(Verdict::Malformed)?;
+    if !maps::is_sip_port(port) {
+        return Err(Verdict::OtherPort);
+    }
+    let udp_length = usize::from(read_be16(ctx, payload.offset + 4).ok_or(Verdict::Malformed)?);
+    if udp_length < 8 || udp_length > payload.length {
+        return Err(Verdict::Malformed);
+    }
+    if to_a_group || !addresses_are_unicast(ctx, ethertype, network) {
+        return Err(Verdict::NotUnicast);
+    }
+    let message = Place { offset: (payload.offset + 8) as u32, length: (udp_length - 8) as u32 };
+    check_size(ctx, &message)?;
+    Ok(message)
+}
+
+/// The type of the frame, behind its VLAN tags, and where its payload begins.
+#[inline(always)]
+fn ethertype(ctx: &XdpContext) -> Result<(u16, usize), Verdict> {
+    let mut ethertype = read_be16(ctx, 12).ok_or(Verdict::Malformed)?;
+    let mut offset = 14;
+    for _ in 0..MAX_VLAN_TAGS {
+        if ethertype != ETH_P_8021Q && ethertype != ETH_P_8021AD {
+            break;
+        }
+        ethertype = read_be16(ctx, offset + 2).ok_or(Verdict::Malformed)?;
+        offset += 4;
+    }
+    Ok((ethertype, offset))
+}
+
+/// The UDP datagram in the IPv4 packet at `offset` (RFC 791 section 3.1).
+#[inline(always)]
+fn ipv4_payload(ctx: &XdpContext, offset: usize) -> Result<Payload, Verdict> {
+    let version_ihl = read::<u8, 20>(ctx, offset).ok_or(Verdict::Malformed)?;
+    let header_length = usize::from(version_ihl & 0xf) * 4;
+    if version_ihl >> 4 != 4 || header_length < 20 {
+        return Err(Verdict::Malformed);
+    }
+    if read::<u8, 1>(ctx, offset + 9) != Some(IPPROTO_UDP) {
+        return Err(Verdict::NotUdp);
+    }
+    let fragment = read_be16(ctx, offset + 6).ok_or(Verdict::Malformed)?;
+    if fragment & FRAGMENT != 0 {
+        return Err(Verdict::Fragment);
+    }
+    let total_length = usize::from(read_be16(ctx, offset + 2).ok_or(Verdict::Malformed)?);
+    let length = total_length.checked_sub(header_length).ok_or(Verdict::Malformed)?;
+    Ok(Payload { offset: offset + header_length, length })
+}
+
+/// The UDP datagram in the IPv6 packet at `offset`, behind the extension headers that a host looks at on its way to
+/// it (RFC 8200 section 4).
+#[inline(always)]
+fn ipv6_payload(ctx: &XdpContext, offset: usize) -> Result<Payload, Verdict> {
+    if read::<u8, 40>(ctx, offset).ok_or(Verdict::Malformed)? >> 4 != 6 {
+        return Err(Verdict::Malformed);
+    }
+    let mut length = usize::from(read_be16(ctx, offset + 4).ok_or(Verdict::Malformed)?);
+    let mut next_header = read::<u8, 1>(ctx, offset + 6).ok_or(Verdict::Malformed)?;
+    let mut offset = offset + 40;
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        match next_header {
+            IPPROTO_HOPOPTS | IPPROTO_ROUTING | IPPROTO_DSTOPTS => {}
+            _ => break,
+        }
+        let [next, eighths, _type, segments_left] = octets::<4>(ctx, offset as u32).ok_or(Verdict::Malformed)?;
+        if next_header == IPPROTO_ROUTING && segments_left != 0 {
+            // It is on its way to another address.
+            return Err(Verdict::NotUdp);
+        }
+        let header_length = (usize::from(eighths) + 1) * 8;
+        length = length.checked_sub(header_length).ok_or(Verdict::Malformed)?;
+        next_header = next;
+        offset += header_length;
+    }
+    match next_header {
+        IPPROTO_UDP => Ok(Payload { offset, length }),
+        IPPROTO_FRAGMENT => Err(Verdict::Fragment),
+        _ => Err(Verdict::NotUdp),
+    }
+}
+
+/// Whether both addresses are a host's: a reply has to come from the one and go to the other.
+#[inline(always)]
+fn addresses_are_unicast(ctx: &XdpContext, ethertype: u16, network: usize) -> bool {
+    if ethertype == ETH_P_IP {
+        let (Some(source), Some(destination)) = (read::<u8, 1>(ctx, network + 12), read::<u8, 1>(ctx, network + 16))
+        else {
+            return false;
+        };
+        // 0.0.0.0/8 is "this host"; from 224.0.0.0 on, multicast, reserved and broadcast (RFC 6890).
+        source != 0 && source < 224 && destination != 0 && destination < 224
+    } else {
+        let (Some(source), Some(destination)) =
+            (octets::<16>(ctx, network as u32 + 8), octets::<16>(ctx, network as u32 + 24))
+        else {
+            return false;
+        };
+        // ff00::/8 is multicast, :: is unspecified (RFC 4291 section 2.4).
+        source[0] != 0xff && destination[0] != 0xff && u128::from_ne_bytes(source) != 0
+    }
+}
+
+/// Whether the message is all in the frame's first buffer, and the frame short enough for the socket.
+#[inline(always)]
+fn check_size(ctx: &XdpContext, message: &Place) -> Result<(), Verdict> {
+    let first_buffer = (ctx.data_end() - ctx.data()) as u64;
+    // SAFETY: the helper takes the context that the kernel passed to the program.
+    let whole = unsafe { aya_ebpf::helpers::generated::bpf_xdp_get_buff_len(ctx.ctx) };
+    if whole != first_buffer || whole > u64::from(MAX_FRAME) {
+        return Err(Verdict::TooLong);
+    }
+    if u64::from(message.offset) + u64::from(message.length) > first_buffer {
+        return Err(Verdict::Malformed);
+    }
+    Ok(())
+}
+
+/// The message without the line ends before its start line (RFC 3261 section 7.5).
+#[inline(always)]
+pub fn skip_line_ends(ctx: &XdpContext, mut message: Place) -> Result<Place, Verdict> {
+    for _ in 0..=MAX_LEADING_CRLF {
+        match octets::<2>(ctx, message.offset) {
+            Some([b'\r' | b'\n', _]) if message.length > 0 => {
+                message.offset += 1;
+                message.length -= 1;
+            }
+            _ => return Ok(message),
+        }
+    }
+    Err(Verdict::Undecided)
+}
+
+/// Keeps an offset within what the verifier accepts for packet pointers (`MAX_PACKET_OFF`); no header is further in.
+const OFFSET_MASK: usize = 0x1fff;
+
+/// `N` octets of the frame, or `None` if they are not all there.
+#[inline(always)]
+pub fn octets<const N: usize>(ctx: &XdpContext, offset: u32) -> Option<[u8; N]> {
+    read::<[u8; N], N>(ctx, offset as usize)
+}
+
+#[inline(always)]
+fn read_be16(ctx: &XdpContext, offset: usize) -> Option<u16> {
+    read::<u16, 2>(ctx, offset).map(u16::from_be)
+}
+
+/// A `T` from the frame at `offset`, if the frame has `N` octets or more from there on.
+///
+/// `N` is there so that one comparison covers a whole header, and to have at least two octets compared: for one, LLVM
+/// may write `pointer >= end`, from which the verifier learns nothing.
+#[inline(always)]
+fn read<T: Copy, const N: usize>(ctx: &XdpContext, offset: usize) -> Option<T> {
+    const { assert!(size_of::<T>() <= N) };
+    let start = ctx.data() + (offset & OFFSET_MASK);
+    if start + N > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: `start + N` is within the frame, `T` is no larger, and is made of integers only, by all callers.
+    Some(unsafe { (start as *const T).read_unaligned() })
+}

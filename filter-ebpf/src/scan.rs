@@ -1,0 +1,128 @@
+//! Drives the scan of `filter-common` over the message of a frame.
+
+use aya_ebpf::cty::c_void;
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_xdp_load_bytes};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+use aya_ebpf::programs::XdpContext;
+use filter_common::sip::{Decision, INVITE, Message, Scan};
+use filter_common::verdict::Verdict;
+
+use crate::packet::Place;
+
+/// The size of the buffer, a power of two: more than any message that is scanned, since
+/// [`MAX_FRAME`](filter_common::maps::MAX_FRAME) is less.
+const BUFFER: usize = 4096;
+
+/// A scan takes fewer turns than three for each octet ([`Scan::turn`]).
+const MAX_TURNS: u32 = 3 * BUFFER as u32;
+
+/// A message under scan. It lies in a map and not on the stack, which has only 512 octets.
+#[repr(C)]
+pub struct Scratch {
+    scan: Scan,
+    /// [`Decision`] as a number, once there is one.
+    decision: u32,
+    message: Buffer,
+}
+
+/// The octets of the message, followed by at least eight octets of zero.
+#[repr(C, align(8))]
+struct Buffer([u8; BUFFER + 8]);
+
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+impl Message for Buffer {
+    #[inline(always)]
+    fn word(&self, offset: u32) -> u64 {
+        let offset = offset as usize & (BUFFER - 1);
+        // SAFETY: `offset` is less than BUFFER, and eight octets follow it in a buffer of BUFFER + 8.
+        u64::from_le(unsafe { self.0.as_ptr().add(offset).cast::<u64>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn octet(&self, offset: u32) -> u8 {
+        let offset = offset as usize & (BUFFER - 1);
+        // SAFETY: `offset` is less than BUFFER.
+        unsafe { self.0.as_ptr().add(offset).read() }
+    }
+}
+
+/// Decides on the INVITE at `message`.
+#[inline(always)]
+pub fn decide(ctx: &XdpContext, message: &Place) -> Result<Decision, Verdict> {
+    let scratch = SCRATCH.get_ptr_mut(0).ok_or(Verdict::Undecided)?;
+    load(ctx, message, scratch)?;
+    let mut turns = Turns { scratch };
+    // SAFETY: `turn` has the signature that bpf_loop calls (`long (u32 index, void *ctx)`), and `turns` outlives the call.
+    let taken = unsafe { bpf_loop(MAX_TURNS, turn as *mut c_void, (&raw mut turns).cast(), 0) };
+    if taken < 0 {
+        return Err(Verdict::Undecided);
+    }
+    // SAFETY: `scratch` points to this CPU's element, which nothing else uses while the program runs.
+    Ok(match unsafe { (*scratch).decision } {
+        NEW => Decision::New,
+        IN_DIALOG => Decision::InDialog,
+        _ => Decision::Undecided,
+    })
+}
+
+const UNDECIDED: u32 = 0;
+const NEW: u32 = 1;
+const IN_DIALOG: u32 = 2;
+
+/// Copies the message into the buffer, and lets a scan begin behind its method.
+#[inline(always)]
+fn load(ctx: &XdpContext, message: &Place, scratch: *mut Scratch) -> Result<(), Verdict> {
+    let length = bounded(message.length);
+    if length == 0 {
+        return Err(Verdict::Undecided);
+    }
+    // SAFETY: `scratch` points to this CPU's element, which nothing else uses while the program runs; `length` is less
+    // than BUFFER, so that the copy, and eight octets after it, are within the buffer.
+    unsafe {
+        let buffer = (&raw mut (*scratch).message).cast::<u8>();
+        if bpf_xdp_load_bytes(ctx.ctx, message.offset, buffer.cast(), length as u32) != 0 {
+            return Err(Verdict::Undecided);
+        }
+        buffer.add(length).cast::<u64>().write_unaligned(0);
+        (*scratch).scan = Scan::new(INVITE.len() as u32, length as u32);
+        (*scratch).decision = UNDECIDED;
+    }
+    Ok(())
+}
+
+/// `length`, less than [`BUFFER`] in the verifier's eyes too.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn bounded(length: u32) -> usize {
+    let mut length = u64::from(length);
+    // SAFETY: one instruction on one register. LLVM would leave the mask out, since it knows the range already from
+    // comparisons that the verifier has forgotten by then.
+    unsafe { core::arch::asm!("{0} &= 0xfff", inout(reg) length) };
+    length as usize
+}
+
+#[cfg(not(target_arch = "bpf"))]
+fn bounded(length: u32) -> usize {
+    length as usize & (BUFFER - 1)
+}
+
+/// What `turn` works on.
+struct Turns {
+    scratch: *mut Scratch,
+}
+
+/// One turn of the scan; the callback of `bpf_loop`, where 1 ends the loop.
+unsafe extern "C" fn turn(_index: u64, turns: *mut Turns) -> i64 {
+    // SAFETY: `bpf_loop` passes on the pointer that `decide` gave it, to a `Turns` whose `scratch` is this CPU's element.
+    let scratch = unsafe { &mut *(*turns).scratch };
+    match scratch.scan.turn(&scratch.message) {
+        None => return 0,
+        Some(Decision::New) => scratch.decision = NEW,
+        Some(Decision::InDialog) => scratch.decision = IN_DIALOG,
+        Some(Decision::Undecided) => scratch.decision = UNDECIDED,
+    }
+    1
+}

@@ -1,0 +1,249 @@
+//! The data plane: the XDP program on the interfaces, and a responder for each of their RX queues.
+//!
+//! Start: program, sockets, threads, and the program goes onto the interfaces last. End: it comes off them first.
+
+mod error;
+mod interface;
+mod kernel_log;
+mod program;
+mod queue;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use filter_common::maps::{self, MAX_QUEUES};
+use serde::Serialize;
+
+pub use error::Error;
+pub use program::{Attachment, Program};
+pub use queue::QueueStatus;
+
+use crate::policy::Policy;
+use crate::refusal_log::{RefusalLog, Writer};
+use crate::responder::{ReplyTemplate, TagSecret};
+use interface::{Interface, Link};
+use kernel_log::KernelLog;
+use queue::Queue;
+
+/// How the XDP program is to be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In the driver if it can, otherwise in the network stack
+    #[default]
+    Auto,
+    /// In the driver, or not at all
+    Native,
+    /// In the network stack: works with any driver, and is slower
+    Generic,
+}
+
+/// What the data plane is to do; fixed as long as it runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The interfaces on which calls come in, by name. At least one.
+    pub interfaces: Vec<String>,
+    /// The UDP ports on which the proxy listens.
+    pub ports: Vec<u16>,
+    /// How the program is attached.
+    pub mode: Mode,
+    /// Whether the sockets are to be bound in zero-copy mode. Then every packet that passes is copied by the driver.
+    pub zero_copy: bool,
+    /// How long a responder that hangs may keep redirected frames from the proxy.
+    pub lease: Duration,
+    /// With what the To tags are made.
+    pub tag: TagSecret,
+    /// Whether the XDP program logs, at debug level.
+    pub debug: bool,
+}
+
+/// The running data plane.
+///
+/// Dropped, it ends as by [`DataPlane::stop`], without a word about errors.
+pub struct DataPlane {
+    program: Program,
+    interfaces: Vec<AttachedInterface>,
+    template: Arc<ArcSwap<ReplyTemplate>>,
+    tag: TagSecret,
+    stop: Arc<AtomicBool>,
+    log: Option<Writer>,
+    kernel_log: Option<KernelLog>,
+}
+
+struct AttachedInterface {
+    interface: Interface,
+    /// Its MTU in octets, for the responders; kept up to date by [`DataPlane::failure`].
+    mtu: Arc<AtomicUsize>,
+    /// `None` before it is attached, and after it has been detached.
+    attachment: Option<Attachment>,
+    queues: Vec<Queue>,
+}
+
+/// What is known of an interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub ifindex: u32,
+    /// `native` or `generic`: where the XDP program runs. `None`: it is not attached.
+    pub mode: Option<&'static str>,
+    /// The id of the XDP program on it (`bpftool prog show id`).
+    pub program: Option<u32>,
+    /// Its RX queues.
+    pub queues: Vec<QueueStatus>,
+}
+
+impl DataPlane {
+    /// Brings everything up, with `policy` in force from the first packet on. Blocks for some hundred milliseconds.
+    pub fn start(options: &Options, policy: &Policy) -> Result<Self, Error> {
+        let interfaces = find_interfaces(&options.interfaces)?;
+        let mut this = Self {
+            program: Program::load(&options.ports, options.debug)?,
+            interfaces: Vec::with_capacity(interfaces.len()),
+            template: Arc::new(ArcSwap::from_pointee(ReplyTemplate::new(&policy.refusal, &options.tag)?)),
+            tag: options.tag,
+            stop: Arc::new(AtomicBool::new(false)),
+            log: None,
+            kernel_log: None,
+        };
+        if options.debug {
+            this.kernel_log = KernelLog::start(this.program.ebpf())
+                .inspect_err(|error| tracing::warn!("the XDP program's log cannot be read: {error}"))
+                .ok();
+        }
+        let log = Arc::new(RefusalLog::new());
+        this.log = Writer::start(Arc::clone(&log))
+            .inspect_err(|error| tracing::warn!("refused calls will not be logged: cannot start the thread: {error}"))
+            .ok();
+        this.start_queues(interfaces, options, &log)?;
+        this.apply(policy)?;
+        for attached in &mut this.interfaces {
+            attached.attachment = Some(this.program.attach(&attached.interface, options.mode)?);
+        }
+        Ok(this)
+    }
+
+    fn start_queues(
+        &mut self,
+        interfaces: Vec<Interface>,
+        options: &Options,
+        log: &Arc<RefusalLog>,
+    ) -> Result<(), Error> {
+        let mut slot = 0;
+        for interface in interfaces {
+            let mtu = Arc::new(AtomicUsize::new(interface.link()?.mtu));
+            let mut queues = Vec::new();
+            for queue in 0..interface.rx_queues {
+                let template = Arc::clone(&self.template);
+                let (log, stop, mtu) = (Arc::clone(log), Arc::clone(&self.stop), Arc::clone(&mtu));
+                let start = queue::Start { interface: &interface, queue, slot, options, template, log, stop, mtu };
+                queues.push(Queue::start(start, &mut self.program)?);
+                slot += 1;
+            }
+            self.interfaces.push(AttachedInterface { interface, mtu, attachment: None, queues });
+        }
+        Ok(())
+    }
+
+    /// Puts `policy` in force. When it returns, the next packet is decided by it.
+    pub fn apply(&mut self, policy: &Policy) -> Result<(), Error> {
+        let flag = maps::Policy { maintenance: policy.maintenance.into() };
+        let template = ReplyTemplate::new(&policy.refusal, &self.tag)?;
+        // Off goes to the kernel before anything else. On comes when the responders know what to answer.
+        if !policy.maintenance {
+            self.program.set_policy(flag)?;
+        }
+        self.template.store(Arc::new(template));
+        if policy.maintenance { self.program.set_policy(flag) } else { Ok(()) }
+    }
+
+    /// The interfaces and their queues, as they are now.
+    pub fn status(&self) -> Vec<InterfaceStatus> {
+        let status = |attached: &AttachedInterface| {
+            let link = attached.interface.link().ok().filter(|_| attached.attachment.is_some());
+            let program = link.and_then(|link| link.program);
+            InterfaceStatus {
+                name: attached.interface.name.clone(),
+                ifindex: attached.interface.ifindex,
+                mode: program.map(|program| program.mode),
+                program: program.map(|program| program.id),
+                queues: attached.queues.iter().map(Queue::status).collect(),
+            }
+        };
+        self.interfaces.iter().map(status).collect()
+    }
+
+    /// What became of the packets that the XDP program has seen, by reason, on all interfaces together.
+    pub fn verdicts(&self) -> Result<Vec<(&'static str, u64)>, Error> {
+        Ok(self.program.verdicts()?.into_iter().map(|(verdict, packets)| (verdict.name(), packets)).collect())
+    }
+
+    /// What the responders did with what was redirected to them, of all queues together.
+    pub fn responder_counters(&self) -> Vec<(&'static str, u64)> {
+        queue::total(self.interfaces.iter().flat_map(|attached| &attached.queues))
+    }
+
+    /// Whether something has failed for good since the start: to be asked about once a second.
+    pub fn failure(&mut self) -> Option<Error> {
+        let (program, _) = self.program.info().ok()?;
+        for attached in &mut self.interfaces {
+            if let Some(error) = attached.queues.iter_mut().find_map(Queue::failure) {
+                return Some(error);
+            }
+            let what = match attached.interface.link() {
+                Ok(Link { mtu, program: Some(found) }) if found.id == program => {
+                    attached.mtu.store(mtu, Ordering::Relaxed);
+                    continue;
+                }
+                Ok(Link { program: Some(found), .. }) => {
+                    format!("another XDP program is on it now: {}", found.describe())
+                }
+                Ok(Link { program: None, .. }) => "the XDP program is no longer attached to it".to_owned(),
+                Err(error) => format!("it has gone ({error})"),
+            };
+            return Some(Error::InterfaceLost { interface: attached.interface.name.clone(), what });
+        }
+        None
+    }
+
+    /// Ends the data plane: detaches the program, lets the responders answer what they have, and ends them.
+    pub fn stop(mut self) -> Result<(), Error> {
+        match self.end() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> Option<Error> {
+        for attached in &mut self.interfaces {
+            attached.attachment = None;
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        let queues = self.interfaces.drain(..).flat_map(|attached| attached.queues);
+        // All are joined, whatever the first of them says.
+        queues.filter_map(Queue::join).reduce(|first, _| first)
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
+    let mut seen = HashSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(Error::SameInterface { interface: twice.clone() });
+    }
+    let interfaces = names.iter().map(|name| Interface::find(name)).collect::<Result<Vec<_>, _>>()?;
+    let queues = interfaces.iter().map(|interface| interface.rx_queues).sum();
+    if queues > MAX_QUEUES {
+        return Err(Error::TooManyQueues { queues });
+    }
+    Ok(interfaces)
+}

@@ -1,0 +1,244 @@
+//! The XDP program in the kernel: loading it, attaching it, and its maps.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
+use aya::programs::{ProgramError, Xdp};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use filter_common::maps::{self, PortSet, QueueKey, QueueState};
+use filter_common::verdict::Verdict;
+
+use super::interface::{Interface, Link};
+use super::{Error, Mode};
+
+/// The program as the build script has compiled it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"));
+
+/// The name of the program in the object and, cut to 15 octets, in the kernel.
+const PROGRAM: &str = "sip_filter";
+
+/// The program, loaded and not attached, with the maps that belong to it.
+pub struct Program {
+    ebpf: Ebpf,
+    policy: Array<MapData, maps::Policy>,
+    sockets: XskMap<MapData>,
+    verdicts: PerCpuArray<MapData, u64>,
+}
+
+impl Program {
+    /// Loads the program, for the UDP destination ports `ports`, with maintenance off.
+    ///
+    /// `debug`: the kernel side logs too (through `aya-log`). It is decided here and not later because the verifier
+    /// then takes the log calls out of the program as dead code.
+    pub fn load(ports: &[u16], debug: bool) -> Result<Self, Error> {
+        check_kernel()?;
+        let level: u8 = if debug { aya_log::Level::Debug as u8 } else { 0 };
+        let mut ebpf =
+            EbpfLoader::new().override_global(aya_log::LEVEL, &level, true).load(OBJECT).map_err(load_error)?;
+        let program = xdp(&mut ebpf)?;
+        program.load().map_err(|error| load_error(error.into()))?;
+
+        let mut port_set: Array<_, PortSet> = map(&mut ebpf, maps::PORTS)?;
+        port_set.set(0, ports.iter().copied().collect::<PortSet>(), 0).map_err(map_error(maps::PORTS))?;
+        Ok(Self {
+            policy: map(&mut ebpf, maps::POLICY)?,
+            sockets: map(&mut ebpf, maps::SOCKETS)?,
+            verdicts: map(&mut ebpf, maps::VERDICTS)?,
+            ebpf,
+        })
+    }
+
+    /// The object, for the kernel side's log and for running the program on packets of a test.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// The program's id, by which `bpftool prog show id` finds it, and how many instructions the verifier went through.
+    pub fn info(&mut self) -> Result<(u32, Option<u32>), Error> {
+        let info = xdp(&mut self.ebpf)?.info().map_err(|error| load_error(error.into()))?;
+        Ok((info.id(), info.verified_instruction_count()))
+    }
+
+    /// Puts `policy` in force.
+    pub fn set_policy(&mut self, policy: maps::Policy) -> Result<(), Error> {
+        self.policy.set(0, policy, 0).map_err(map_error(maps::POLICY))
+    }
+
+    /// Puts a socket into the slot of a queue.
+    pub fn set_socket(&mut self, slot: u32, socket: &impl AsRawFd) -> Result<(), Error> {
+        self.sockets.set(slot, socket.as_raw_fd(), 0).map_err(map_error(maps::SOCKETS))
+    }
+
+    /// How many packets each verdict has been given so far, on all CPUs together.
+    pub fn verdicts(&self) -> Result<Vec<(Verdict, u64)>, Error> {
+        let count = |verdict: &Verdict| {
+            let packets = self.verdicts.get(&(*verdict as u32), 0).map_err(map_error(maps::VERDICTS))?;
+            Ok((*verdict, packets.iter().sum()))
+        };
+        Verdict::ALL.iter().map(count).collect()
+    }
+
+    /// A handle of its own to the leases, for a responder thread.
+    pub fn queues(&self) -> Result<HashMap<MapData, QueueKey, QueueState>, Error> {
+        let not_there = || Error::Map { map: maps::QUEUES, reason: "it is not in the object".to_owned() };
+        let aya::maps::Map::HashMap(data) = self.ebpf.map(maps::QUEUES).ok_or_else(not_there)? else {
+            return Err(not_there());
+        };
+        let fd = data.fd().as_fd().try_clone_to_owned().map_err(|error| Error::Map {
+            map: maps::QUEUES,
+            reason: format!("cannot duplicate its descriptor: {error}"),
+        })?;
+        let data = MapData::from_fd(fd).map_err(map_error(maps::QUEUES))?;
+        aya::maps::Map::HashMap(data).try_into().map_err(map_error(maps::QUEUES))
+    }
+
+    /// Attaches the program to `interface`. It is attached as long as the [`Attachment`] lives.
+    pub(crate) fn attach(&mut self, interface: &Interface, mode: Mode) -> Result<Attachment, Error> {
+        let program = xdp(&mut self.ebpf)?;
+        let fd = program.fd().map_err(|error| load_error(error.into()))?.as_fd();
+        let modes: &[(&'static str, u32)] = match mode {
+            Mode::Auto => &[NATIVE, GENERIC],
+            Mode::Native => &[NATIVE],
+            Mode::Generic => &[GENERIC],
+        };
+        let mut last = None;
+        for (mode, flags) in modes.iter().copied() {
+            match link_create(fd, interface.ifindex, flags) {
+                Ok(link) => return Ok(Attachment { _link: link }),
+                Err(error) if is_occupied(&error) => return Err(occupied(interface, error)),
+                Err(error) => {
+                    if modes.len() > 1 && last.is_none() {
+                        tracing::warn!(
+                            interface = interface.name,
+                            "the driver does not take XDP in native mode ({error}); trying generic mode, which is slower"
+                        );
+                    }
+                    last = Some((mode, error));
+                }
+            }
+        }
+        // `modes` is never empty, so one attempt has failed.
+        let (mode, source) = last.unwrap_or((NATIVE.0, io::ErrorKind::Unsupported.into()));
+        let hint = attach_hint(&source);
+        Err(Error::Attach { interface: interface.name.clone(), mode, source, hint })
+    }
+}
+
+/// A program on an interface. Dropping it detaches the program: the descriptor is the only reference to the link, so the
+/// kernel does the same when the process dies in whatever way.
+#[derive(Debug)]
+pub struct Attachment {
+    _link: OwnedFd,
+}
+
+const NATIVE: (&str, u32) = ("native", 1 << 2); // XDP_FLAGS_DRV_MODE
+const GENERIC: (&str, u32) = ("generic", 1 << 1); // XDP_FLAGS_SKB_MODE
+
+/// `BPF_LINK_CREATE` for XDP.
+///
+/// Our own call and not `aya::programs::Xdp::attach`, because that one turns to netlink where the kernel answers EINVAL,
+/// and a program that is attached by netlink outlives the daemon.
+fn link_create(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
+    /// The `link_create` member of `union bpf_attr` up to its flags; the kernel takes the rest for zero.
+    #[repr(C)]
+    struct LinkCreate {
+        prog_fd: u32,
+        target_ifindex: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    const BPF_LINK_CREATE: libc::c_long = 28;
+    const BPF_XDP: u32 = 37;
+    let attributes =
+        LinkCreate { prog_fd: program.as_raw_fd() as u32, target_ifindex: ifindex, attach_type: BPF_XDP, flags };
+    // SAFETY: bpf(2) reads as many octets of the attributes as it is told, and all of them are initialised.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_CREATE, &raw const attributes, size_of::<LinkCreate>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has returned a descriptor that is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Whether another program is in the way: EBUSY for one that is attached, EEXIST for one in the other mode
+/// (`dev_xdp_attach()` in `net/core/dev.c`).
+fn is_occupied(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
+}
+
+fn occupied(interface: &Interface, error: io::Error) -> Error {
+    match interface.link() {
+        Ok(Link { program: Some(found), .. }) => {
+            Error::Occupied { interface: interface.name.clone(), program: found.describe() }
+        }
+        _ => Error::Attach { interface: interface.name.clone(), mode: "any", source: error, hint: "" },
+    }
+}
+
+fn attach_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => "; it takes root, or CAP_NET_ADMIN and CAP_BPF",
+        Some(libc::EOPNOTSUPP) => "; the driver does not support it, `--mode generic` works with any",
+        Some(libc::EINVAL | libc::ENOSPC) => {
+            "; the driver may have too few queues or too large an MTU for it (see `dmesg`)"
+        }
+        _ => "",
+    }
+}
+
+fn check_kernel() -> Result<(), Error> {
+    const OLDEST: KernelVersion = KernelVersion::new(6, 1, 0);
+    match KernelVersion::current() {
+        Ok(found) if found < OLDEST => Err(Error::KernelTooOld { found: format!("{found:?}") }),
+        // A kernel that does not tell its version is given its chance: the verifier is the judge in the end.
+        _ => Ok(()),
+    }
+}
+
+fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, Error> {
+    let not_there = || Error::Load { reason: format!("the object has no XDP program {PROGRAM}"), hint: "" };
+    ebpf.program_mut(PROGRAM).and_then(|program| program.try_into().ok()).ok_or_else(not_there)
+}
+
+/// Takes a map out of the object, as what it is.
+fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error>
+where
+    M: TryFrom<aya::maps::Map, Error = MapError>,
+{
+    let map =
+        ebpf.take_map(name).ok_or_else(|| Error::Map { map: name, reason: "it is not in the object".to_owned() })?;
+    map.try_into().map_err(map_error(name))
+}
+
+fn map_error(map: &'static str) -> impl Fn(MapError) -> Error {
+    move |error| Error::Map { map, reason: chain(&error) }
+}
+
+fn load_error(error: EbpfError) -> Error {
+    if let EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. }) = &error {
+        tracing::debug!("the verifier's log:\n{verifier_log}");
+    }
+    let reason = chain(&error);
+    let hint = if reason.contains("Operation not permitted") || reason.contains("Permission denied") {
+        "; it takes root, or CAP_BPF and CAP_NET_ADMIN"
+    } else {
+        ""
+    };
+    Error::Load { reason: reason.lines().next().unwrap_or_default().to_owned(), hint }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
+}

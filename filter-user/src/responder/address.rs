@@ -1,0 +1,64 @@
+//! The value of a From or To header: `( name-addr / addr-spec ) *( SEMI param )` (RFC 3261 sections 20.20, 20.39, 25.1).
+
+use super::lexis::{skip, skip_quoted};
+use super::params::{Malformed, Params, Slot};
+
+/// What is known of a From or To header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address {
+    /// The `tag` parameter, if there is one.
+    pub(super) tag: Option<Slot>,
+    /// The offset at which a parameter can be added.
+    pub(super) end: usize,
+}
+
+impl Address {
+    /// Reads the value that begins at `at`, where `text` is the message up to the value's end.
+    ///
+    /// # Errors
+    ///
+    /// The grammar does not have it: unclosed quote or bracket, an empty parameter, two tags, a list …
+    #[inline(always)]
+    pub(super) fn parse(text: &[u8], at: usize) -> Result<Self, Malformed> {
+        let mut params = Params::new(text, params_at(text, at)?);
+        let mut tag = None;
+        while let Some(param) = params.next()? {
+            if param.name.of(text).eq_ignore_ascii_case(b"tag") && tag.replace(param.slot).is_some() {
+                return Err(Malformed);
+            }
+        }
+        if params.position() < text.len() {
+            return Err(Malformed);
+        }
+        Ok(Self { tag, end: params.end() })
+    }
+}
+
+/// Where the parameters begin: after `>`, or without brackets at the first semicolon, since that one then belongs to
+/// the header and not to the URI (RFC 3261 section 20.10).
+#[inline(always)]
+fn params_at(text: &[u8], start: usize) -> Result<usize, Malformed> {
+    let mut at = start;
+    let mut is_quoted = false;
+    loop {
+        at = skip(text, at, |octet| !matches!(octet, b'"' | b'<' | b';' | b'>' | b',' | b'\\'));
+        match text.get(at) {
+            Some(b'"') => {
+                at = skip_quoted(text, at).ok_or(Malformed)?;
+                is_quoted = true;
+            }
+            Some(b'<') => return after_uri(text, at + 1),
+            // A display name in quotes needs brackets.
+            None | Some(b';') if at > start && !is_quoted => return Ok(at),
+            _ => return Err(Malformed),
+        }
+    }
+}
+
+/// The offset after the `>` that ends the URI at `at`.
+#[inline(always)]
+fn after_uri(text: &[u8], at: usize) -> Result<usize, Malformed> {
+    let uri = text.get(at..).unwrap_or_default();
+    let end = at + memchr::memchr2(b'>', b'<', uri).ok_or(Malformed)?;
+    if text.get(end) == Some(&b'>') { Ok(end + 1) } else { Err(Malformed) }
+}

@@ -1,0 +1,141 @@
+//! What the responder needs of a SIP request, in one pass over its headers; the body is never read.
+
+use super::Refused;
+use super::address::Address;
+use super::headers::{Header, Headers, Name};
+use super::lexis::{Span, is_white, skip};
+use super::start_line::{Method, StartLine};
+use super::via::Via;
+
+/// How many separate runs of header lines a response can be made of.
+///
+/// Neighbours count as one run. Requests have two or three; one with more than this has Via headers strewn between others.
+const MAX_RUNS: usize = 64;
+
+/// A request that can be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'m> {
+    pub(super) message: &'m [u8],
+    pub(super) method: Method,
+    pub(super) request_uri: &'m [u8],
+    /// The topmost Via.
+    pub(super) via: Via,
+    /// The To header, whose tag is empty or missing.
+    pub(super) to: Address,
+    /// The tag of the From header; all of its value, should it have none.
+    pub(super) from: &'m [u8],
+    /// The value of the Call-ID header.
+    pub(super) call_id: &'m [u8],
+    /// The digits of the CSeq header without leading zeros.
+    pub(super) cseq: &'m [u8],
+    runs: Runs,
+}
+
+impl<'m> Request<'m> {
+    /// Reads `message`, the payload of one datagram.
+    pub(super) fn parse(message: &'m [u8]) -> Result<Self, Refused> {
+        if message.len() > usize::from(u16::MAX) {
+            return Err(Refused::Unreadable);
+        }
+        let start = StartLine::parse(message)?;
+        let mut headers = Headers::new(message, start.end);
+        let mut runs = Runs::default();
+        let (mut via, mut from, mut to, mut call_id, mut cseq) = (None, None, None, None, None);
+        while let Some(header) = headers.next()? {
+            runs.add(&header)?;
+            let text = message.get(..header.value_end).unwrap_or_default();
+            match header.name {
+                Name::Via if via.is_some() => {}
+                Name::Via => via = Some(Via::parse(text, header.value).map_err(|_| Refused::MalformedVia)?),
+                Name::From => once(&mut from, from_tag(text, header.value))?,
+                Name::To => once(&mut to, new_to(text, header.value)?)?,
+                Name::CallId => once(&mut call_id, text.get(header.value..).unwrap_or_default())?,
+                Name::Cseq => once(&mut cseq, cseq_number(text, header.value, start.method)?)?,
+            }
+        }
+        Ok(Self {
+            message,
+            method: start.method,
+            request_uri: start.request_uri,
+            via: via.ok_or(Refused::NoVia)?,
+            to: to.ok_or(Refused::NoTo)?,
+            from: from.ok_or(Refused::NoFrom)?,
+            call_id: call_id.ok_or(Refused::NoCallId)?,
+            cseq: cseq.ok_or(Refused::NoCseq)?,
+            runs,
+        })
+    }
+
+    /// The header lines that the response repeats, in order, as runs of whole lines.
+    pub(super) fn runs(&self) -> &[Span] {
+        self.runs.spans.get(..self.runs.count).unwrap_or_default()
+    }
+}
+
+/// Keeps `value` of a header that there may be only once.
+#[inline(always)]
+fn once<T>(kept: &mut Option<T>, value: T) -> Result<(), Refused> {
+    if kept.replace(value).is_some() { Err(Refused::Duplicate) } else { Ok(()) }
+}
+
+/// What the From header at `at` contributes to the identity of the transaction.
+///
+/// One that the grammar does not have is no reason for silence: it is only repeated.
+#[inline(always)]
+fn from_tag(text: &[u8], at: usize) -> &[u8] {
+    let tag = Address::parse(text, at).ok().and_then(|from| from.tag).map(|slot| slot.value.of(text));
+    tag.unwrap_or_else(|| text.get(at..).unwrap_or_default())
+}
+
+/// The To header at `at`, which has no tag, or an empty one (Kamailio counts that as none).
+#[inline(always)]
+fn new_to(text: &[u8], at: usize) -> Result<Address, Refused> {
+    let to = Address::parse(text, at).map_err(|_| Refused::MalformedTo)?;
+    match to.tag.map(|slot| slot.value.of(text)) {
+        None | Some(b"" | b"\"\"") => Ok(to),
+        Some(_) => Err(Refused::InDialog),
+    }
+}
+
+/// The number of the CSeq header at `at`: `1*DIGIT LWS Method`. Its size is not looked at, since it is only repeated.
+#[inline(always)]
+fn cseq_number(text: &[u8], at: usize, method: Method) -> Result<&[u8], Refused> {
+    let end = skip(text, at, |octet| octet.is_ascii_digit());
+    let name = skip(text, end, is_white);
+    if end == at || name == end {
+        return Err(Refused::MalformedCseq);
+    }
+    if text.get(name..) != Some(method.as_str().as_bytes()) {
+        return Err(Refused::CseqMethod);
+    }
+    let zeros = skip(text, at, |octet| octet == b'0');
+    Ok(Span::new(zeros.min(end - 1), end).of(text))
+}
+
+/// Runs of header lines that stand side by side.
+#[derive(Clone, Copy, Debug)]
+struct Runs {
+    spans: [Span; MAX_RUNS],
+    count: usize,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { spans: [Span::new(0, 0); MAX_RUNS], count: 0 }
+    }
+}
+
+impl Runs {
+    #[inline(always)]
+    fn add(&mut self, header: &Header) -> Result<(), Refused> {
+        if let Some(last) = self.count.checked_sub(1).and_then(|last| self.spans.get_mut(last))
+            && last.end() == header.start
+        {
+            *last = Span::new(last.start(), header.end);
+            return Ok(());
+        }
+        *self.spans.get_mut(self.count).ok_or(Refused::Scattered)? = Span::new(header.start, header.end);
+        self.count += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! What of a response is the same for all requests, made once per policy.
+
+use super::lexis::is_token;
+use super::tag::{TagSecret, TransactionHash};
+use crate::policy::Refusal;
+
+/// What a responder needs to make responses; built once when the policy changes, and shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTemplate {
+    status_line: Box<[u8]>,
+    retry_after: u32,
+    secret: TagSecret,
+}
+
+/// Why a refusal makes no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// The code is not that of a failure; INVITE must not be answered with another.
+    #[error("the status code is {0}, which is not from 400 to 699")]
+    Code(u16),
+    /// It would end the status line, or garble it.
+    #[error("the reason phrase has a control character")]
+    Reason,
+    /// It could not stand in a To header.
+    #[error("the tag prefix has octets that no token has (RFC 3261 section 25.1)")]
+    Prefix,
+}
+
+impl ReplyTemplate {
+    /// The template for `refusal`, with tags by `secret`.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, although checked where it was read, or the prefix would make a response that is none.
+    pub fn new(refusal: &Refusal, secret: &TagSecret) -> Result<Self, TemplateError> {
+        if !(400..=699).contains(&refusal.code) {
+            return Err(TemplateError::Code(refusal.code));
+        }
+        if refusal.reason.chars().any(char::is_control) {
+            return Err(TemplateError::Reason);
+        }
+        if !secret.prefix.iter().all(|octet| is_token(*octet)) {
+            return Err(TemplateError::Prefix);
+        }
+        let status_line = format!("SIP/2.0 {} {}\r\n", refusal.code, refusal.reason);
+        Ok(Self { status_line: status_line.into_bytes().into(), retry_after: refusal.retry_after, secret: *secret })
+    }
+
+    /// The status line with its CRLF.
+    pub(super) fn status_line(&self) -> &[u8] {
+        &self.status_line
+    }
+
+    pub(super) const fn secret(&self) -> &TagSecret {
+        &self.secret
+    }
+
+    /// `Retry-After` in seconds for the transaction, `None` to leave it out: as configured and up to a fifth more, so
+    /// that the refused do not come back all at once. It depends on the hash alone: a retransmission gets the same.
+    pub(super) fn retry_after(&self, transaction: TransactionHash) -> Option<u32> {
+        let jitter = transaction.0 % (u64::from(self.retry_after / 5) + 1);
+        // `jitter` is at most a fifth of u32::MAX.
+        (self.retry_after > 0).then(|| self.retry_after.saturating_add(jitter as u32))
+    }
+}

@@ -1,0 +1,148 @@
+//! The topmost Via: who sent the request, and where the response goes (RFC 3261 sections 18.2, 20.42; RFC 3581).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::Refused;
+use super::lexis::{Span, is_host, is_token, is_white, skip};
+use super::params::{Malformed, Param, Params, Slot};
+
+/// The port of SIP over UDP where none is named (RFC 3261 section 18.2.2).
+const DEFAULT_PORT: u16 = 5060;
+
+/// How the branches of RFC 3261 begin (section 8.1.1.7).
+const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+/// The topmost Via, as offsets into the message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Via {
+    /// All of its value, up to the comma before the next one in the same header.
+    value: Span,
+    /// The host of `sent-by`, the brackets of an IPv6 address included.
+    host: Span,
+    /// The port of `sent-by`: `None` if there is none, `Some(0)` if it is no port.
+    port: Option<u16>,
+    branch: Option<Slot>,
+    /// The `rport` parameter (RFC 3581).
+    pub(super) rport: Option<Slot>,
+    /// The `received` parameter, which no client should have put there.
+    pub(super) received: Option<Slot>,
+    /// The offset at which a parameter can be added.
+    pub(super) end: usize,
+}
+
+impl Via {
+    /// Reads the first value of the Via header whose value begins at `at`; `text` is the message up to its end.
+    #[inline(always)]
+    pub(super) fn parse(text: &[u8], at: usize) -> Result<Self, Malformed> {
+        let start = at;
+        let at = skip_protocol(text, at)?;
+        let host_end = skip_host(text, at)?;
+        let (port, params_at) = port(text, host_end)?;
+        let mut params = Params::new(text, params_at);
+        let (mut branch, mut rport, mut received) = (None, None, None);
+        while let Some(Param { name, slot }) = params.next()? {
+            let name = name.of(text);
+            let found = match name.len() {
+                6 if name.eq_ignore_ascii_case(b"branch") => &mut branch,
+                5 if name.eq_ignore_ascii_case(b"rport") => &mut rport,
+                8 if name.eq_ignore_ascii_case(b"received") => &mut received,
+                _ => continue,
+            };
+            // RFC 3261 section 7.3.1: no parameter twice; which of them would the sender believe?
+            if found.replace(slot).is_some() {
+                return Err(Malformed);
+            }
+        }
+        let value = Span::new(start, params.position());
+        Ok(Self { value, host: Span::new(at, host_end), port, branch, rport, received, end: params.end() })
+    }
+
+    /// The port to which the response goes (RFC 3261 section 18.2.2, RFC 3581 section 4), host byte order;
+    /// `source_port` is that of the request's packet.
+    pub(super) fn reply_port(&self, source_port: u16) -> Result<u16, Refused> {
+        match (self.rport, self.port) {
+            (Some(_), _) => Ok(source_port),
+            (None, None) => Ok(DEFAULT_PORT),
+            (None, Some(0)) => Err(Refused::ReplyPort),
+            (None, Some(port)) => Ok(port),
+        }
+    }
+
+    /// Whether `sent-by` names the address `source`, of which `source_text` is the text (RFC 3261 section 18.2.1).
+    ///
+    /// IPv6 addresses are compared as numbers (RFC 5118 section 4.5), an IPv4-mapped one as the IPv4 address that it is.
+    pub(super) fn is_sent_by(&self, message: &[u8], source: IpAddr, source_text: &[u8]) -> bool {
+        let host = self.host.of(message);
+        let Some(reference) = host.strip_prefix(b"[") else {
+            return host == source_text;
+        };
+        let address = reference.strip_suffix(b"]").and_then(|text| str::from_utf8(text).ok());
+        let address = address.and_then(|text| text.parse::<Ipv6Addr>().ok());
+        address.is_some_and(|address| address.to_canonical() == source.to_canonical())
+    }
+
+    /// What tells the transaction: the branch, or for a client of RFC 2543, whose branch need not be unique, all of
+    /// the Via (RFC 3261 section 17.2.3).
+    pub(super) fn transaction<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+        let branch = self.branch.map_or(&[][..], |slot| slot.value.of(message));
+        if branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE) {
+            branch
+        } else {
+            self.value.of(message)
+        }
+    }
+}
+
+/// `sent-protocol LWS`, in any case and with white space around the slashes. The offset of `sent-by`.
+#[inline(always)]
+fn skip_protocol(text: &[u8], at: usize) -> Result<usize, Malformed> {
+    const USUAL: &[u8] = b"SIP/2.0/UDP ";
+    if text.get(at..at + USUAL.len()) == Some(USUAL) {
+        return Ok(skip(text, at + USUAL.len(), is_white));
+    }
+    let at = skip_slash(text, skip_word(text, at, b"SIP")?)?;
+    let transport = skip_slash(text, skip_word(text, at, b"2.0")?)?;
+    let end = skip(text, transport, is_token);
+    let sent_by = skip(text, end, is_white);
+    if transport == end || end == sent_by { Err(Malformed) } else { Ok(sent_by) }
+}
+
+fn skip_word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Malformed> {
+    let end = at + word.len();
+    let same = text.get(at..end).is_some_and(|octets| octets.eq_ignore_ascii_case(word));
+    if same { Ok(end) } else { Err(Malformed) }
+}
+
+/// `SLASH`, with the white space around it.
+fn skip_slash(text: &[u8], at: usize) -> Result<usize, Malformed> {
+    let at = skip(text, at, is_white);
+    if text.get(at) == Some(&b'/') { Ok(skip(text, at + 1, is_white)) } else { Err(Malformed) }
+}
+
+/// The offset after the host at `at`. What stands in brackets is not looked at here: it is only ever compared.
+#[inline(always)]
+fn skip_host(text: &[u8], at: usize) -> Result<usize, Malformed> {
+    if text.get(at) != Some(&b'[') {
+        let end = skip(text, at, is_host);
+        return if end > at { Ok(end) } else { Err(Malformed) };
+    }
+    let end = skip(text, at + 1, |octet| is_token(octet) || octet == b':');
+    if text.get(end) == Some(&b']') { Ok(end + 1) } else { Err(Malformed) }
+}
+
+/// `[ COLON port ]` after the host, with the white space around the colon, and the offset after it.
+#[inline(always)]
+fn port(text: &[u8], host_end: usize) -> Result<(Option<u16>, usize), Malformed> {
+    let colon = skip(text, host_end, is_white);
+    if text.get(colon) != Some(&b':') {
+        return Ok((None, host_end));
+    }
+    let start = skip(text, colon + 1, is_white);
+    let mut end = start;
+    let mut port = 0_u32;
+    while let Some(digit) = text.get(end).filter(|octet| octet.is_ascii_digit()) {
+        port = (port * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1);
+        end += 1;
+    }
+    if start == end { Err(Malformed) } else { Ok((Some(u16::try_from(port).unwrap_or(0)), end)) }
+}

@@ -1,0 +1,110 @@
+//! A response, read by string splitting: slow, simple, and without the responder's code.
+
+use crate::PREFIX;
+
+/// A header: the lines that it takes, line ends included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// The full name in lower case.
+    pub(crate) name: String,
+    /// All octets.
+    pub(crate) line: Vec<u8>,
+}
+
+/// A response or a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) start_line: Vec<u8>,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    /// The same for a request, whose lines without a colon are left out.
+    pub(crate) fn read_leniently(message: &[u8]) -> Self {
+        let mut lines = vec![];
+        for line in message.split_inclusive(|octet| *octet == b'\n') {
+            let is_end = line == b"\r\n" || line == b"\n";
+            if is_end || lines.is_empty() || line.contains(&b':') || line.starts_with(b" ") || line.starts_with(b"\t") {
+                lines.push(line);
+            }
+            if is_end {
+                break;
+            }
+        }
+        Self::read(&lines.concat())
+    }
+
+    /// Splits `message` into headers; panics if the headers have no end, or a line has no colon.
+    pub(crate) fn read(message: &[u8]) -> Self {
+        let mut lines = message.split_inclusive(|octet| *octet == b'\n').peekable();
+        let start_line = lines.next().expect("a start line").to_vec();
+        let mut headers = vec![];
+        loop {
+            let mut line = lines.next().expect("an empty line after the headers").to_vec();
+            assert!(line.ends_with(b"\n"), "cut: {}", message.escape_ascii());
+            if line == b"\r\n" || line == b"\n" {
+                break;
+            }
+            while lines.peek().is_some_and(|next| next.starts_with(b" ") || next.starts_with(b"\t")) {
+                line.extend(lines.next().expect("it was seen"));
+            }
+            let name = full_name(&line).unwrap_or_else(|| panic!("no colon: {}", line.escape_ascii()));
+            headers.push(Header { name, line });
+        }
+        Self { start_line, headers, body: lines.flatten().copied().collect() }
+    }
+
+    /// The lines of all headers called `name`.
+    pub(crate) fn lines(&self, name: &str) -> Vec<&[u8]> {
+        self.headers.iter().filter(|header| header.name == name).map(|header| &header.line[..]).collect()
+    }
+
+    /// The line of the only header called `name`, without its line end, as text with non-ASCII octets escaped.
+    pub(crate) fn line(&self, name: &str) -> String {
+        let lines = self.lines(name);
+        assert_eq!(lines.len(), 1, "{name} in {self:?}");
+        text(lines[0])
+    }
+
+    /// The first Via line, likewise.
+    pub(crate) fn top_via(&self) -> String {
+        text(self.lines("via").first().expect("a Via"))
+    }
+
+    /// The To line with our tag replaced by `TAG`; panics unless it has exactly one of them, and well-formed.
+    pub(crate) fn to(&self) -> String {
+        let to = self.line("to");
+        to.replace(&self.tag(), "TAG")
+    }
+
+    /// Our tag.
+    pub(crate) fn tag(&self) -> String {
+        let to = self.line("to");
+        let parts: Vec<&str> = to.split(PREFIX).collect();
+        assert_eq!(parts.len(), 2, "one tag of ours in {to}");
+        let digits: String = parts[1].chars().take_while(char::is_ascii_hexdigit).collect();
+        assert_eq!(digits.len(), 16, "{to}");
+        format!("{PREFIX}{digits}")
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").expect("a line end");
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.iter()
+        .map(|octet| if octet.is_ascii() { char::from(*octet).to_string() } else { format!("\\x{octet:02x}") })
+        .collect()
+}
+
+fn full_name(line: &[u8]) -> Option<String> {
+    let colon = line.iter().position(|octet| *octet == b':')?;
+    let name = String::from_utf8_lossy(&line[..colon]).trim_matches([' ', '\t']).to_ascii_lowercase();
+    Some(match name.as_str() {
+        "v" => "via".into(),
+        "f" => "from".into(),
+        "t" => "to".into(),
+        "i" => "call-id".into(),
+        _ => name,
+    })
+}

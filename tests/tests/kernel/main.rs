@@ -1,0 +1,7 @@
+//! The XDP program in the kernel, run on single packets by `BPF_PROG_TEST_RUN`.
+
+mod corpus;
+mod differential;
+mod packets;
+mod policy;
+mod rig;

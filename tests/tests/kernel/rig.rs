@@ -1,0 +1,134 @@
+//! The loaded program with what it needs around it, and packets to run it on.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use filter_common::maps::{Policy, QueueKey, QueueState};
+use filter_common::verdict::Verdict;
+use filter_tests::frame::Frame;
+use filter_user::dataplane::Program;
+use nix::time::{ClockId, clock_gettime};
+use xdp::socket::XdpSocketBuilder;
+
+pub const XDP_PASS: u32 = 2;
+pub const XDP_REDIRECT: u32 = 4;
+
+/// Where `BPF_PROG_TEST_RUN` says that a packet comes from: the loopback interface, which is number 1 in any namespace.
+const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
+
+/// The program, loaded for port 5060.
+pub struct Rig {
+    program: Program,
+    /// A socket for the XSKMAP; it is bound to nothing, which the map does not mind.
+    _socket: XdpSocketBuilder,
+}
+
+impl Rig {
+    /// With maintenance on, a lease of a minute, and a socket in the slot.
+    pub fn on() -> Self {
+        let mut rig = Self::off();
+        rig.set_maintenance(true);
+        rig.set_lease(Duration::from_secs(60));
+        rig
+    }
+
+    /// Without maintenance or lease.
+    pub fn off() -> Self {
+        let mut program = Program::load(&[5060], false)
+            .unwrap_or_else(|error| panic!("{error}\nThese tests load a BPF program and take root."));
+        let socket = XdpSocketBuilder::new().expect("an AF_XDP socket");
+        program.set_socket(0, &socket).expect("the XSKMAP takes the socket");
+        Self { program, _socket: socket }
+    }
+
+    pub fn set_maintenance(&mut self, on: bool) {
+        self.program.set_policy(Policy { maintenance: on.into() }).expect("a policy");
+    }
+
+    /// A lease that ends in `duration`.
+    pub fn set_lease(&mut self, duration: Duration) {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock");
+        let redirect_until_ns = (Duration::from(now) + duration).as_nanos() as u64;
+        let state = QueueState { redirect_until_ns, socket: 0, reserved: 0 };
+        self.program.queues().expect("the map").insert(TEST_QUEUE, state, 0).expect("a lease");
+    }
+
+    /// A lease for a slot without a socket.
+    pub fn set_empty_slot(&mut self) {
+        let state = QueueState { redirect_until_ns: u64::MAX, socket: 1, reserved: 0 };
+        self.program.queues().expect("the map").insert(TEST_QUEUE, state, 0).expect("a lease");
+    }
+
+    /// Runs the program once, and returns what it did, without looking at the counters.
+    pub fn action(&mut self, packet: &[u8]) -> u32 {
+        let program: &Xdp =
+            self.program.ebpf().program("sip_filter").expect("the program").try_into().expect("an XDP program");
+        let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
+        program.test_run(options).expect("BPF_PROG_TEST_RUN").return_value
+    }
+
+    /// Runs the program once: exactly one verdict is counted, and the action is the one that belongs to it.
+    pub fn verdict(&mut self, packet: &[u8]) -> Verdict {
+        let before = self.verdicts();
+        let action = self.action(packet);
+        let counted: Vec<Verdict> = before
+            .iter()
+            .zip(self.verdicts())
+            .flat_map(|((verdict, before), (_, after))| vec![*verdict; (after - before) as usize])
+            .collect();
+        let [verdict] = counted[..] else { panic!("counted under {counted:?}") };
+        assert_eq!(action, if verdict == Verdict::Redirected { XDP_REDIRECT } else { XDP_PASS }, "{verdict:?}");
+        verdict
+    }
+
+    pub fn verdicts(&self) -> Vec<(Verdict, u64)> {
+        self.program.verdicts().expect("the counters")
+    }
+}
+
+/// A packet from the caller to the proxy with `payload`, over IPv4.
+pub fn ipv4(payload: &[u8]) -> Frame {
+    frame("198.18.0.1:5062", "198.18.0.2:5060", payload)
+}
+
+/// The same over IPv6.
+pub fn ipv6(payload: &[u8]) -> Frame {
+    frame("[2001:db8::1]:5062", "[2001:db8::2]:5060", payload)
+}
+
+/// A packet from `source` to `destination`.
+pub fn frame(source: &str, destination: &str, payload: &[u8]) -> Frame {
+    let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+    Frame {
+        source_mac: [2, 0, 0, 0, 0, 1],
+        destination_mac: [2, 0, 0, 0, 0, 2],
+        tags: Vec::new(),
+        ipv4_options: Vec::new(),
+        ipv6_extensions: Vec::new(),
+        source: address(source),
+        destination: address(destination),
+        payload: payload.to_vec(),
+        padding: 0,
+    }
+}
+
+/// The octets of a frame.
+pub fn octets(frame: &Frame) -> Vec<u8> {
+    frame.to_bytes().expect("a frame")
+}
+
+/// An INVITE without a To tag.
+pub fn new_invite() -> Vec<u8> {
+    invite("To: <sip:bob@198.18.0.2>")
+}
+
+/// An INVITE with this To header.
+pub fn invite(to: &str) -> Vec<u8> {
+    format!(
+        "INVITE sip:bob@198.18.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bKrig;rport\r\n\
+         Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@198.18.0.1>;tag=from\r\n{to}\r\nCall-ID: rig@198.18.0.1\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:alice@198.18.0.1:5062>\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask test`: set up, check, and run every test there is.
+
+mod report;
+mod results;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Error, Result, bail};
+use nix::unistd::Uid;
+
+use crate::ebpf::{self, Program, Toolchain};
+use crate::{build, command, setup, workspace};
+use report::Report;
+use results::Results;
+
+/// Where the end-to-end tests find the binary.
+const BINARY_VARIABLE: &str = "SIP_FILTER_BIN";
+
+/// Runs all checks and tests, whichever fail. All is said when it returns, so that the sum is the last line.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    if !Uid::effective().is_root() {
+        bail!(
+            "the tests make network namespaces and load XDP programs, which takes root: \
+             run `sudo --preserve-env=PATH,HOME cargo xtask test`"
+        );
+    }
+    setup::run()?;
+    let mut report = Report::default();
+    report.check("format", || command::run(workspace::cargo().args(["fmt", "--all", "--check"])));
+    report.check("clippy", || command::run(&mut clippy()));
+    report.check("clippy of the XDP program", clippy_ebpf);
+    // With the tests' targets, so that all of it is built once, for one set of features.
+    report.check("build", || command::run(workspace::cargo().args(["build", "--all-targets"])));
+    let binary = build::binary("debug")?;
+    for (name, selection) in selections(arguments) {
+        report.tests(name, || cargo_test(&selection, &binary));
+    }
+    Ok(report.finish())
+}
+
+fn clippy() -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(["clippy", "--all-targets", "--", "-D", "warnings"]);
+    cargo
+}
+
+fn clippy_ebpf() -> Result<()> {
+    let toolchain = Toolchain::find().map_err(Error::msg)?;
+    let linker = ebpf::find_linker().map_err(Error::msg)?;
+    let program = Program {
+        toolchain: &toolchain,
+        linker: &linker,
+        workspace: workspace::root(),
+        target_dir: &workspace::target()?.join("ebpf"),
+        arch: std::env::consts::ARCH,
+    };
+    command::run(&mut program.clippy().context("the Rust for BPF has no clippy")?)
+}
+
+/// The runs of `cargo test`: quick ones first, end-to-end last; or one, if a person has said what to run.
+fn selections(arguments: &[String]) -> Vec<(&'static str, Vec<OsString>)> {
+    let words = |words: &[&str]| words.iter().map(OsString::from).collect();
+    if !arguments.is_empty() {
+        return vec![("the tests asked for", arguments.iter().map(OsString::from).collect())];
+    }
+    let mut runs = vec![("unit tests", words(&["--lib", "--bins"])), ("examples in the docs", words(&["--doc"]))];
+    // cargo takes it for a mistake when a pattern matches nothing.
+    if has_integration_tests(workspace::root()) {
+        runs.push(("end-to-end tests", words(&["--test", "*"])));
+    }
+    runs
+}
+
+fn has_integration_tests(root: &Path) -> bool {
+    let files = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    files(root)
+        .flat_map(|package| files(&package.join("tests")).collect::<Vec<_>>())
+        .any(|test| test.extension().is_some_and(|extension| extension == "rs") || test.join("main.rs").exists())
+}
+
+fn cargo_test(selection: &[OsString], binary: &Path) -> Result<Results> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--no-fail-fast"]).args(selection).env(BINARY_VARIABLE, binary);
+    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start `cargo test`")?;
+    let stdout = child.stdout.take().context("`cargo test` has no output")?;
+    let mut results = Results::read(stdout, std::io::stdout()).context("cannot read what `cargo test` prints")?;
+    let status = child.wait().context("`cargo test` is gone")?;
+    if !status.success() && results.failed == 0 {
+        // A test binary that does not compile, or dies, prints no result of its own.
+        results.trouble = Some(format!("`{}` failed ({status}) without naming a failed test", command::line(&cargo)));
+    }
+    Ok(results)
+}
