@@ -157,13 +157,15 @@ pub enum Error {
     #[error("no interface to filter on: name it with --iface, SIP_FILTER_IFACE, or iface in the table [run] of {}", .0.display())]
     NoInterface(PathBuf),
     /// Not the name of an interface.
-    #[error("{0:?} is not the name of a network interface (1 to {MAX_INTERFACE} bytes, no blanks, no slashes); `ip link` lists them")]
+    #[error(
+        "{0:?} is not the name of a network interface (1 to {MAX_INTERFACE} bytes, no blanks, no slashes); `ip link` lists them"
+    )]
     InterfaceName(String),
     /// An interface twice.
     #[error("interface {0} is named twice")]
     InterfaceTwice(String),
     /// The lease.
-    #[error("a lease of {0} ms is out of range: {} to {} ms", LEASE_RANGE_MS.start(), LEASE_RANGE_MS.end())]
+    #[error("a lease of {0} ms is out of range: {least} to {most} ms", least = LEASE_RANGE_MS.start(), most = LEASE_RANGE_MS.end())]
     Lease(u64),
     /// No port.
     #[error("no port to filter on: leave --port out for {SIP_PORT}, or name at least one")]
@@ -196,7 +198,11 @@ impl Common {
             socket: self.socket.clone().or_else(|| file.socket.clone()).unwrap_or_else(|| SOCKET.into()),
             database: database.map_or_else(|| DATABASE.parse(), Ok)?,
             table: self.table.clone().or_else(|| file.table.clone()).unwrap_or_default(),
-            state_file: self.state_file.clone().or_else(|| file.state_file.clone()).unwrap_or_else(|| STATE_FILE.into()),
+            state_file: self
+                .state_file
+                .clone()
+                .or_else(|| file.state_file.clone())
+                .unwrap_or_else(|| STATE_FILE.into()),
         })
     }
 }
@@ -343,8 +349,7 @@ mod tests {
     #[case(99)]
     #[case(10_001)]
     fn a_lease_out_of_range(#[case] lease_ms: u64) {
-        let flags =
-            RunOptions { iface: Some(vec!["eth0".into()]), lease_ms: Some(lease_ms), ..RunOptions::default() };
+        let flags = RunOptions { iface: Some(vec!["eth0".into()]), lease_ms: Some(lease_ms), ..RunOptions::default() };
         assert!(matches!(flags.resolve(&Common::default(), &Common::default()), Err(Error::Lease(_))));
     }
 }

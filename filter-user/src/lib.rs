@@ -1,7 +1,11 @@
 //! The daemon and the tools of sip-filter as a library.
 
 pub mod alarm;
+pub mod config;
 pub mod dataplane;
+pub mod node;
 pub mod policy;
+pub mod state_file;
 pub mod store;
+pub mod sync;
 pub mod tag;

@@ -1,5 +1,7 @@
 //! What the database says is to be done: the policy that the daemon keeps in force.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -28,6 +30,17 @@ pub struct Refusal {
 impl Default for Refusal {
     fn default() -> Self {
         Self { code: 503, reason: "Maintenance".into(), retry_after: 30 }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.maintenance {
+            return f.write_str("maintenance off");
+        }
+        let Refusal { code, reason, retry_after } = &self.refusal;
+        write!(f, "maintenance on: {code} {reason}")?;
+        if *retry_after == 0 { Ok(()) } else { write!(f, ", Retry-After {retry_after} s") }
     }
 }
 

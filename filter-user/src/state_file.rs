@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_a_later_version_is_left_alone() {
+    fn a_file_of_a_later_version_is_no_state() {
         let directory = TempDir::new().unwrap();
         let file = StateFile::new(directory.path().join("state.json"));
         std::fs::write(file.path(), r#"{"version": 2, "policy": "something else"}"#).unwrap();

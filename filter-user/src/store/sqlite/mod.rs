@@ -25,8 +25,9 @@ use crate::dataplane::TagSecret;
 const POLL: Duration = Duration::from_millis(20);
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long to wait for somebody else's lock: less than the 5 s within which an outage has to be told.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for somebody else's lock. It may pass twice before an outage is told (once more after opening the
+/// file anew), and that has to be within 5 s.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// An open SQLite database.
 pub struct Sqlite {
