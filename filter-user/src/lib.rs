@@ -2,6 +2,8 @@
 
 pub mod alarm;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod dataplane;
 pub mod node;
 pub mod policy;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::rows;
 
@@ -53,6 +54,11 @@ impl fmt::Display for Action {
     }
 }
 
+/// A reason that cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("why is at most {max} bytes, without line breaks and other control characters", max = Switch::MAX_WHY)]
+pub struct InvalidWhy;
+
 /// A switch that somebody asks for. Of the refusal, only what is given is written; the other rows stay.
 #[derive(Clone, Debug)]
 pub struct Switch {
@@ -75,6 +81,15 @@ pub struct Switch {
 }
 
 impl Switch {
+    /// The longest reason in bytes.
+    pub const MAX_WHY: usize = 1000;
+
+    /// Reads a reason. It goes into logs and onto terminals: no control characters.
+    pub fn parse_why(text: &str) -> Result<String, InvalidWhy> {
+        let fits = text.len() <= Self::MAX_WHY && !text.contains(char::is_control);
+        if fits { Ok(text.to_owned()) } else { Err(InvalidWhy) }
+    }
+
     /// The rows to write: `key_name` and `key_value`.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let flag = match self.action {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use self::event::{Action, Event, Switch, Via};
+pub use self::event::{Action, Event, InvalidWhy, Switch, Via};
 pub use self::rows::Row;
 use self::sqlite::Sqlite;
 pub use self::table::{TableName, TableNameError};

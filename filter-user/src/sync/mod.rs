@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub use self::keeper::Keeper;
+pub use self::start::StartError;
 use crate::alarm::Alarms;
 use crate::dataplane;
 use crate::policy::Policy;
