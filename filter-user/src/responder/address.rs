@@ -1,6 +1,6 @@
 //! The value of a From or To header: `( name-addr / addr-spec ) *( SEMI param )` (RFC 3261 sections 20.20, 20.39, 25.1).
 
-use super::lexis::{skip, skip_quoted};
+use super::lexis::{is_display, skip, skip_quoted};
 use super::params::{Malformed, Params, Slot};
 
 /// What is known of a From or To header.
@@ -41,7 +41,7 @@ fn params_at(text: &[u8], start: usize) -> Result<usize, Malformed> {
     let mut at = start;
     let mut is_quoted = false;
     loop {
-        at = skip(text, at, |octet| !matches!(octet, b'"' | b'<' | b';' | b'>' | b',' | b'\\'));
+        at = skip(text, at, is_display);
         match text.get(at) {
             Some(b'"') => {
                 at = skip_quoted(text, at).ok_or(Malformed)?;

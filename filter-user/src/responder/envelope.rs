@@ -81,10 +81,19 @@ pub(super) fn write(
 
 /// The Ethernet header that goes back: the addresses swapped, the VLAN tags as they came. `out` is as long as `link`.
 fn mirror_link(out: &mut [u8], link: &[u8]) {
-    let (addresses, rest) = link.split_at_checked(12).unwrap_or_default();
-    let (destination, source) = addresses.split_at_checked(6).unwrap_or_default();
-    let parts = source.iter().chain(destination).chain(rest);
-    out.iter_mut().zip(parts).for_each(|(place, octet)| *place = *octet);
+    out.copy_from_slice(link);
+    if let (Some((to, out)), Some((destination, source))) = (out.split_first_chunk_mut::<6>(), split_macs(link)) {
+        *to = source;
+        if let Some(from) = out.first_chunk_mut() {
+            *from = destination;
+        }
+    }
+}
+
+/// The destination and the source address that an Ethernet header begins with.
+fn split_macs(link: &[u8]) -> Option<([u8; 6], [u8; 6])> {
+    let (destination, rest) = link.split_first_chunk()?;
+    Some((*destination, *rest.first_chunk()?))
 }
 
 fn ipv4_header(traffic_class: u8, total_len: u16, from: Ipv4Addr, to: Ipv4Addr) -> [u8; 20] {
@@ -120,11 +129,12 @@ fn ipv4_header(traffic_class: u8, total_len: u16, from: Ipv4Addr, to: Ipv4Addr) 
 
 /// The flow label is zero: not labelled (RFC 6437 section 2).
 fn ipv6_header(traffic_class: u8, payload_len: u16, from: Ipv6Addr, to: Ipv6Addr) -> [u8; 40] {
-    let mut header = [0; 40];
     let [len_high, len_low] = payload_len.to_be_bytes();
     let start = [0x60 | traffic_class >> 4, traffic_class << 4, 0, 0, len_high, len_low, UDP, HOP_LIMIT];
-    let octets = start.into_iter().chain(from.octets()).chain(to.octets());
-    header.iter_mut().zip(octets).for_each(|(place, octet)| *place = octet);
+    let mut header = [0; 40];
+    header[..8].copy_from_slice(&start);
+    header[8..24].copy_from_slice(&from.octets());
+    header[24..].copy_from_slice(&to.octets());
     header
 }
 

@@ -80,6 +80,49 @@ fn end_of_header(message: &[u8], start: usize) -> Option<usize> {
     }
 }
 
+/// A name in lower case, to be compared with the first octets of a line as one number.
+#[derive(Clone, Copy)]
+struct Spelling {
+    /// The name, its first octet in the lowest bits.
+    word: u64,
+    /// All bits of the octets that it has.
+    mask: u64,
+    /// The bit by which its letters differ from capitals.
+    case: u64,
+}
+
+const VIA: Spelling = Spelling::new(b"via");
+const FROM: Spelling = Spelling::new(b"from");
+const TO: Spelling = Spelling::new(b"to");
+const CALL_ID: Spelling = Spelling::new(b"call-id");
+const CSEQ: Spelling = Spelling::new(b"cseq");
+
+impl Spelling {
+    const fn new(name: &[u8]) -> Self {
+        let (mut word, mut mask, mut case) = (0, 0, 0);
+        let mut index = 0;
+        while index < name.len() {
+            word |= (name[index] as u64) << (8 * index);
+            mask |= 0xff << (8 * index);
+            if name[index].is_ascii_lowercase() {
+                case |= 0x20 << (8 * index);
+            }
+            index += 1;
+        }
+        Self { word, mask, case }
+    }
+}
+
+/// The eight octets from `at` on, the first in the lowest bits; zeros for those after the message's end.
+#[inline(always)]
+fn first_word(message: &[u8], at: usize) -> u64 {
+    let rest = message.get(at..).unwrap_or_default();
+    if let Some(octets) = rest.first_chunk() {
+        return u64::from_le_bytes(*octets);
+    }
+    rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+}
+
 /// The name at `start` and the offset of the colon after it. `None`: another header.
 ///
 /// # Errors
@@ -87,15 +130,15 @@ fn end_of_header(message: &[u8], start: usize) -> Option<usize> {
 /// The name is one of those that matter, but no colon follows.
 #[inline(always)]
 fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Refused> {
-    let line = message.get(start..).unwrap_or_default();
-    let is = |name: &[u8]| line.get(..name.len()).is_some_and(|octets| octets.eq_ignore_ascii_case(name));
-    let (name, len) = match line.first().map(|octet| octet | 0x20) {
-        Some(b'v') => (Name::Via, if is(b"via") { 3 } else { 1 }),
-        Some(b'f') => (Name::From, if is(b"from") { 4 } else { 1 }),
-        Some(b't') => (Name::To, if is(b"to") { 2 } else { 1 }),
-        Some(b'i') => (Name::CallId, 1),
-        Some(b'c') if is(b"call-id") => (Name::CallId, 7),
-        Some(b'c') if is(b"cseq") => (Name::Cseq, 4),
+    let word = first_word(message, start);
+    let is = |name: Spelling| word & name.mask | name.case == name.word;
+    let (name, len) = match word as u8 | 0x20 {
+        b'v' => (Name::Via, if is(VIA) { 3 } else { 1 }),
+        b'f' => (Name::From, if is(FROM) { 4 } else { 1 }),
+        b't' => (Name::To, if is(TO) { 2 } else { 1 }),
+        b'i' => (Name::CallId, 1),
+        b'c' if is(CALL_ID) => (Name::CallId, 7),
+        b'c' if is(CSEQ) => (Name::Cseq, 4),
         _ => return Ok(None),
     };
     let after = start + len;

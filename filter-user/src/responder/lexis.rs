@@ -37,6 +37,7 @@ impl Span {
 const TOKEN: u8 = 1;
 const HOST: u8 = 2;
 const PLAIN: u8 = 4;
+const DISPLAY: u8 = 8;
 
 static CLASSES: [u8; 256] = {
     let mut table = [0; 256];
@@ -50,12 +51,13 @@ static CLASSES: [u8; 256] = {
 
 const fn classes(octet: u8) -> u8 {
     match octet {
-        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => TOKEN | HOST | PLAIN,
-        b'!' | b'%' | b'*' | b'+' | b'`' | b'\'' | b'~' => TOKEN | PLAIN,
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => TOKEN | HOST | PLAIN | DISPLAY,
+        b'!' | b'%' | b'*' | b'+' | b'`' | b'\'' | b'~' => TOKEN | PLAIN | DISPLAY,
         // Not ASCII: no host of RFC 3261, but seen in names; passed through.
-        0x80.. => HOST | PLAIN,
-        0..=0x20 | 0x7f | b';' | b',' | b'"' | b'<' | b'>' | b'\\' => 0,
-        _ => PLAIN,
+        0x80.. => HOST | PLAIN | DISPLAY,
+        b';' | b',' | b'"' | b'<' | b'>' | b'\\' => 0,
+        0..=0x20 | 0x7f => DISPLAY,
+        _ => PLAIN | DISPLAY,
     }
 }
 
@@ -75,6 +77,12 @@ pub(super) fn is_host(octet: u8) -> bool {
 #[inline(always)]
 pub(super) fn is_plain(octet: u8) -> bool {
     CLASSES[usize::from(octet)] & PLAIN != 0
+}
+
+/// An octet that goes on with what comes before the URI of a From or To header, or with a URI without brackets.
+#[inline(always)]
+pub(super) fn is_display(octet: u8) -> bool {
+    CLASSES[usize::from(octet)] & DISPLAY != 0
 }
 
 /// An octet of `LWS`. Within a header's value a newline is always part of a fold.

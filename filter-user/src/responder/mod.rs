@@ -41,7 +41,7 @@ pub(crate) use socket::{OpenError, QueueSocket};
 pub(crate) use worker::Worker;
 
 use datagram::Datagram;
-use request::Request;
+use request::{Request, Runs};
 
 /// How many octets longer than its request a response may be, both counted as UDP payload.
 ///
@@ -85,12 +85,13 @@ pub fn answer<'f>(
     template: &ReplyTemplate,
 ) -> Result<Answer<'f>, Refused> {
     let datagram = Datagram::read(frame)?;
-    let request = Request::parse(datagram.message)?;
+    let mut runs = Runs::default();
+    let request = Request::parse(datagram.message, &mut runs)?;
     let port = request.via.reply_port(datagram.source.port())?;
 
     let envelope = envelope::len(&datagram);
     let room = out.get_mut(envelope.total()..).ok_or(Refused::TooLong)?;
-    let message = reply::write(room, &request, datagram.source, template)?;
+    let message = reply::write(room, &request, &runs, datagram.source, template)?;
     if message > datagram.message.len() + MAX_GROWTH {
         return Err(Refused::Amplification);
     }

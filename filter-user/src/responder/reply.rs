@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use super::Refused;
 use super::lexis::Span;
 use super::params::Slot;
-use super::request::Request;
+use super::request::{Request, Runs};
 use super::tag::TransactionHash;
 use super::template::ReplyTemplate;
 use super::text::Text;
 
-/// Writes the response to `request`, which came from `source`, to the beginning of `out`. Its length in octets.
+/// Writes the response to `request`, which has `runs` to repeat and came from `source`, to the beginning of `out`. Its length in octets.
 ///
 /// RFC 3261 section 8.2.6.2: Via, From, To, Call-ID and CSeq are the request's, in its order. Lines of our own end in
 /// CRLF, repeated ones as they came.
@@ -21,6 +21,7 @@ use super::text::Text;
 pub(super) fn write(
     out: &mut [u8],
     request: &Request<'_>,
+    runs: &Runs,
     source: SocketAddr,
     template: &ReplyTemplate,
 ) -> Result<usize, Refused> {
@@ -32,7 +33,7 @@ pub(super) fn write(
 
     let mut writer = Writer { out, len: 0 };
     writer.put(template.status_line())?;
-    writer.repeat(request, &edits)?;
+    writer.repeat(request.message, runs, &edits)?;
     if let Some(seconds) = template.retry_after(transaction) {
         writer.put(b"Retry-After: ")?;
         writer.put(Text::decimal(seconds).as_octets())?;
@@ -118,20 +119,20 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The header lines of `request` that a response repeats, with `edits`, which are in the order of their places.
+    /// The header lines of `message` that `runs` notes, with `edits`, which are in the order of their places.
     #[inline(always)]
-    fn repeat(&mut self, request: &Request<'_>, edits: &[Edit<'_>]) -> Result<(), Refused> {
+    fn repeat(&mut self, message: &[u8], runs: &Runs, edits: &[Edit<'_>]) -> Result<(), Refused> {
         let mut edits = edits.iter().peekable();
-        for run in request.runs() {
+        for run in runs.as_slice() {
             let mut at = run.start();
             // An edit is never at the end of a run, since a newline follows each value.
             while let Some(edit) = edits.next_if(|edit| edit.at.start() < run.end()) {
-                self.put(Span::new(at, edit.at.start()).of(request.message))?;
+                self.put(Span::new(at, edit.at.start()).of(message))?;
                 self.put(edit.prefix)?;
                 self.put(edit.value)?;
                 at = edit.at.end();
             }
-            self.put(Span::new(at, run.end()).of(request.message))?;
+            self.put(Span::new(at, run.end()).of(message))?;
         }
         Ok(())
     }

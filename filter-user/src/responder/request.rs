@@ -28,18 +28,16 @@ pub(super) struct Request<'m> {
     pub(super) call_id: &'m [u8],
     /// The digits of the CSeq header without leading zeros.
     pub(super) cseq: &'m [u8],
-    runs: Runs,
 }
 
 impl<'m> Request<'m> {
-    /// Reads `message`, the payload of one datagram.
-    pub(super) fn parse(message: &'m [u8]) -> Result<Self, Refused> {
+    /// Reads `message`, the payload of one datagram, and notes in `runs`, which is empty, what the response repeats.
+    pub(super) fn parse(message: &'m [u8], runs: &mut Runs) -> Result<Self, Refused> {
         if message.len() > usize::from(u16::MAX) {
             return Err(Refused::Unreadable);
         }
         let start = StartLine::parse(message)?;
         let mut headers = Headers::new(message, start.end);
-        let mut runs = Runs::default();
         let (mut via, mut from, mut to, mut call_id, mut cseq) = (None, None, None, None, None);
         while let Some(header) = headers.next()? {
             runs.add(&header)?;
@@ -62,13 +60,7 @@ impl<'m> Request<'m> {
             from: from.ok_or(Refused::NoFrom)?,
             call_id: call_id.ok_or(Refused::NoCallId)?,
             cseq: cseq.ok_or(Refused::NoCseq)?,
-            runs,
         })
-    }
-
-    /// The header lines that the response repeats, in order, as runs of whole lines.
-    pub(super) fn runs(&self) -> &[Span] {
-        self.runs.spans.get(..self.runs.count).unwrap_or_default()
     }
 }
 
@@ -112,9 +104,11 @@ fn cseq_number(text: &[u8], at: usize, method: Method) -> Result<&[u8], Refused>
     Ok(Span::new(zeros.min(end - 1), end).of(text))
 }
 
-/// Runs of header lines that stand side by side.
-#[derive(Clone, Copy, Debug)]
-struct Runs {
+/// The header lines that a response repeats, as runs of whole lines that stand side by side.
+///
+/// Not a part of [`Request`], which is moved about.
+#[derive(Debug)]
+pub(super) struct Runs {
     spans: [Span; MAX_RUNS],
     count: usize,
 }
@@ -126,6 +120,11 @@ impl Default for Runs {
 }
 
 impl Runs {
+    /// The runs in the order of the message.
+    pub(super) fn as_slice(&self) -> &[Span] {
+        self.spans.get(..self.count).unwrap_or_default()
+    }
+
     #[inline(always)]
     fn add(&mut self, header: &Header) -> Result<(), Refused> {
         if let Some(last) = self.count.checked_sub(1).and_then(|last| self.spans.get_mut(last))

@@ -45,14 +45,29 @@ impl Text {
     }
 
     fn push_decimal(&mut self, number: u32) {
-        let mut power = 1;
-        while number / power >= 10 {
-            power *= 10;
+        // From the last digit on: a division by a constant is a multiplication.
+        let mut digits = [0; 10];
+        let mut rest = number;
+        let mut first = digits.len();
+        for (index, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                first = index;
+                break;
+            }
         }
-        while power > 0 {
-            self.push(b'0' + (number / power % 10) as u8);
-            power /= 10;
+        digits.iter().skip(first).for_each(|digit| self.push(*digit));
+    }
+
+    fn push_octet(&mut self, octet: u8) {
+        if octet >= 100 {
+            self.push(b'0' + octet / 100);
         }
+        if octet >= 10 {
+            self.push(b'0' + octet / 10 % 10);
+        }
+        self.push(b'0' + octet % 10);
     }
 
     fn push_ipv4(&mut self, address: Ipv4Addr) {
@@ -60,7 +75,7 @@ impl Text {
             if index > 0 {
                 self.push(b'.');
             }
-            self.push_decimal(u32::from(octet));
+            self.push_octet(octet);
         }
     }
 
@@ -125,7 +140,8 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_the_standard_library_writes_them() {
-        for address in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, Ipv4Addr::new(198, 18, 0, 1)] {
+        for octet in 0..=u8::MAX {
+            let address = Ipv4Addr::new(octet, 198, 0, octet);
             assert_eq!(text(Text::address(IpAddr::V4(address))), address.to_string());
         }
         let values = [0, 0, 0, 1, 0x10, 0xabc, 0xffff, 0x2001];

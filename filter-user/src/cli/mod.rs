@@ -1,0 +1,139 @@
+//! The command line.
+
+mod migrate;
+mod output;
+mod reload;
+mod run;
+mod stats;
+mod status;
+mod switch;
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use filter_user::config::{self, Common, RunOptions, Settings};
+
+use self::output::Output;
+
+/// It did not work.
+const FAILED: u8 = 1;
+/// The person has to call it in another way.
+const USAGE: u8 = 2;
+/// `status`: it works, but not all is as it should be.
+const DEGRADED: u8 = 3;
+
+const EXAMPLES: &str = "\
+Examples:
+  sip-filter run --iface eth0                     filter what arrives on eth0 for UDP port 5060
+  sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; calls that are up go on
+  sip-filter on --code 480 --reason 'Moving' --retry-after 120
+  sip-filter status                               what is in force, and is all well?
+  sip-filter off                                  new calls go to the proxy again
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 works but degraded (status).";
+
+/// Shields a SIP proxy during maintenance: new calls get a 503 before they reach it.
+///
+/// sip-filter answers new INVITEs in the NIC's receive path (XDP and AF_XDP) while the row `maint` of a database table
+/// says so; calls that are up, and everything else, pass untouched. `sip-filter run` is the daemon. The other commands
+/// talk to it over its control socket, or without a daemon to the database.
+#[derive(Parser)]
+#[command(name = "sip-filter", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Print JSON instead of text for people
+    #[arg(long, global = true, help_heading = "Options of all commands")]
+    json: bool,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon, in the foreground
+    ///
+    /// It is ready when it prints a line that begins with `sip-filter ready:` (and has told systemd, if that started
+    /// it): the program is attached and the policy in force. SIGTERM and SIGINT end it, and all traffic passes again;
+    /// SIGHUP is `sip-filter reload`. It logs to stderr.
+    ///
+    /// It needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or root.
+    #[command(after_help = run::EXAMPLES)]
+    Run(RunOptions),
+
+    /// Begin maintenance: new calls are refused
+    ///
+    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. What is not
+    /// given stays as its row has it. Without a daemon it writes the database and says that nobody has applied it.
+    On(switch::OnOptions),
+
+    /// End maintenance: new calls go to the proxy
+    ///
+    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a
+    /// daemon it writes the database and says that nobody has applied it.
+    Off(switch::OffOptions),
+
+    /// Show what is in force, since when, by whom and why, and whether all is well
+    ///
+    /// Exit status 0 if all is well, 3 if there is an alarm or a queue without a responder, 1 without a daemon.
+    Status,
+
+    /// Have the daemon read the database now, and print what is in force
+    Reload,
+
+    /// Show the counters of packets, by what became of them
+    Stats(stats::StatsOptions),
+
+    /// Make the database, or bring its tables up to date
+    ///
+    /// Only ever adds tables: the policy table, if there is none, and those whose names begin with sip_filter_.
+    /// `run` does the same at its start.
+    Migrate,
+}
+
+/// Reads the arguments and does it.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref::<io::Error>() {
+            // `sip-filter stats | head`: who read it has seen enough.
+            Some(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            _ => {
+                let usage = error.is::<config::Error>() || error.is::<run::LogLevelError>();
+                eprintln!("sip-filter: {error}");
+                ExitCode::from(if usage { USAGE } else { FAILED })
+            }
+        },
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let file = cli.common.file()?;
+    let settings: Settings = cli.common.resolve(&file)?;
+    let output = Output::new(cli.json);
+    match cli.command {
+        Command::Run(options) => run::run(settings, options.resolve(&cli.common, &file)?),
+        Command::On(options) => switch::on(&settings, options, output),
+        Command::Off(options) => switch::off(&settings, options, output),
+        Command::Status => status::status(&settings, output),
+        Command::Reload => reload::reload(&settings, output),
+        Command::Stats(options) => stats::stats(&settings, &options, output),
+        Command::Migrate => migrate::migrate(&settings, output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

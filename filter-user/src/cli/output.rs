@@ -1,0 +1,123 @@
+//! What the commands print: JSON on one line, or aligned text.
+
+use std::io::{self, Write};
+
+use filter_user::policy::Policy;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Where and how a command prints.
+#[derive(Clone, Copy)]
+pub(super) struct Output {
+    pub(super) json: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `value` as JSON, or what `text` makes of it.
+    pub(super) fn print(self, value: &Value, text: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
+        let text = if self.json { value.to_string() } else { text()? };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{}", text.trim_end())?;
+        stdout.flush()?;
+        Ok(())
+    }
+}
+
+/// What `on`, `off`, `reload` and `status` have in common in their answers.
+#[derive(Deserialize)]
+pub(super) struct InForce {
+    pub(super) policy: Policy,
+    pub(super) since: Option<Since>,
+    pub(super) alarms: Vec<AlarmText>,
+}
+
+/// When it was switched, and who did it.
+#[derive(Deserialize)]
+pub(super) struct Since {
+    at: Timestamp,
+    who: Option<String>,
+    why: Option<String>,
+}
+
+/// What an alarm says to a person.
+#[derive(Deserialize)]
+pub(super) struct AlarmText {
+    since: Timestamp,
+    text: String,
+}
+
+impl InForce {
+    /// The lines for a person.
+    pub(super) fn lines(&self) -> Vec<(String, String)> {
+        let mut lines = vec![("in force".to_owned(), self.policy.to_string())];
+        if let Some(Since { at, who, why }) = &self.since {
+            let who = who.as_deref().map_or("through the database".into(), |who| format!("by {who}"));
+            let why = why.as_deref().map_or(String::new(), |why| format!(", why: {why}"));
+            lines.push(("since".into(), format!("{} {who}{why}", time(*at))));
+        }
+        lines.extend(
+            self.alarms
+                .iter()
+                .map(|alarm| ("ALARM".to_owned(), format!("since {}: {}", time(alarm.since), alarm.text))),
+        );
+        lines
+    }
+}
+
+/// A time as the commands show it.
+pub(super) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// `name  value`, the values under each other.
+pub(super) fn pairs(lines: &[(String, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+/// Rows of cells, each column as wide as its widest cell, numbers to the right.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let widths: Vec<usize> =
+        (0..columns).map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
+    let number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit()) || cell == "-";
+    let right: Vec<bool> = (0..columns).map(|column| cells(column).skip(1).all(|cell| number(cell))).collect();
+    let mut text = String::new();
+    for row in rows {
+        let line: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| {
+                let width = widths[column];
+                if right[column] { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+            })
+            .collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{pairs, table};
+
+    #[test]
+    fn columns_are_aligned_and_numbers_to_the_right() {
+        let rows = [["NAME", "COUNT", "WHAT"], ["off", "12345", "ä"], ["redirected", "7", ""]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), "NAME        COUNT  WHAT\noff         12345  ä\nredirected      7\n");
+        assert_eq!(table(&[]), "");
+    }
+
+    #[test]
+    fn values_stand_under_each_other() {
+        assert_eq!(pairs(&[("a".into(), "1".into()), ("long".into(), "2".into())]), "a     1\nlong  2\n");
+    }
+}

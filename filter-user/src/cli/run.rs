@@ -1,0 +1,50 @@
+//! `sip-filter run`: logs, the runtime, and the daemon in it.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use filter_user::config::{RunSettings, Settings};
+use filter_user::daemon;
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sip-filter run --iface eth0
+  sip-filter run --iface eth0,eth1 --port 5060 --port 5080
+  SIP_FILTER_LOG=debug sip-filter run --iface veth0 --mode generic \\
+      --database-url sqlite:///tmp/t.db --state-file /tmp/t.json --socket /tmp/t.sock";
+
+/// The log level is not one.
+#[derive(Debug, Error)]
+#[error("{level:?} is not a log level: {problem}; for example info, or info,filter_user::sync=debug")]
+pub(super) struct LogLevelError {
+    level: String,
+    problem: String,
+}
+
+/// Keeping the database's word and serving the socket is little work; packets have threads of their own.
+const WORKERS: usize = 2;
+
+pub(super) fn run(settings: Settings, options: RunSettings) -> anyhow::Result<ExitCode> {
+    start_log(&options.log_level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("sip-filter")
+        .enable_all()
+        .build()?;
+    runtime.block_on(daemon::run(settings, options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(level: &str) -> Result<(), LogLevelError> {
+    let filter = EnvFilter::builder()
+        .parse(level)
+        .map_err(|error| LogLevelError { level: level.into(), problem: error.to_string() })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    Ok(())
+}

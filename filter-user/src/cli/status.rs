@@ -1,0 +1,146 @@
+//! `sip-filter status`.
+
+use std::process::ExitCode;
+
+use filter_user::config::Settings;
+use filter_user::control::Client;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::output::{InForce, Output, pairs, table, time};
+use super::{DEGRADED, stats};
+
+/// The answer to `status`, as far as it is shown to people.
+#[derive(Deserialize)]
+struct Status {
+    #[serde(flatten)]
+    in_force: InForce,
+    degraded: bool,
+    source: String,
+    version: String,
+    node: String,
+    pid: u32,
+    started: Timestamp,
+    ports: Vec<u16>,
+    database: Database,
+    interfaces: Vec<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+struct Database {
+    url: String,
+    table: String,
+    reachable: bool,
+    read: Option<Timestamp>,
+}
+
+pub(super) fn status(settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
+    let answer = Client::connect(&settings.socket)?.call("status", json!({}))?;
+    let degraded = answer["degraded"] != Value::Bool(false);
+    output.print(&answer, || text(&answer))?;
+    Ok(if degraded { ExitCode::from(DEGRADED) } else { ExitCode::SUCCESS })
+}
+
+fn text(answer: &Value) -> anyhow::Result<String> {
+    let status: Status = serde_json::from_value(answer.clone())?;
+    let mut lines = status.in_force.lines();
+    let source = match status.source.as_str() {
+        "database" => "",
+        "state_file" => " (in force is what the state file says)",
+        _ => " (in force is the default: nothing is known)",
+    };
+    let reach = if status.database.reachable { "is read" } else { "CANNOT BE READ" };
+    let read = status.database.read.map_or("never".into(), time);
+    lines.push(("database".into(), format!("{}, table {}", status.database.url, status.database.table)));
+    lines.push(("".into(), format!("{reach}, last change read {read}{source}")));
+    let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
+    lines.push(("ports".into(), format!("UDP {}", ports.join(", "))));
+    let Status { version, node, pid, started, .. } = &status;
+    lines.push(("daemon".into(), format!("sip-filter {version} on {node}, process {pid}, since {}", time(*started))));
+    lines.push(("health".into(), if status.degraded { "DEGRADED".into() } else { "well".to_owned() }));
+    Ok(format!(
+        "{}\n{}\n{}",
+        pairs(&lines),
+        table(&queues(&status.interfaces)),
+        stats::text(answer, None, stats::Show::Counted),
+    ))
+}
+
+/// A line for each queue. The first columns are always the same, the others are the queue's counters.
+fn queues(interfaces: &[Map<String, Value>]) -> Vec<Vec<String>> {
+    const FIRST: [&str; 3] = ["queue", "socket", "lease_remaining_ms"];
+    let of = |interface: &Map<String, Value>| -> Vec<Map<String, Value>> {
+        let queues = interface.get("queues").and_then(Value::as_array).into_iter().flatten();
+        queues.filter_map(Value::as_object).cloned().collect()
+    };
+    let Some(first) = interfaces.iter().find_map(|interface| of(interface).into_iter().next()) else {
+        return vec![vec!["no queues".into()]];
+    };
+    let counters: Vec<&String> = first.keys().filter(|key| !FIRST.contains(&key.as_str())).collect();
+
+    let mut head: Vec<String> = ["INTERFACE", "MODE", "QUEUE", "SOCKET", "LEASE MS"].map(str::to_owned).into();
+    head.extend(counters.iter().map(|key| key.replace('_', " ").to_uppercase()));
+    let mut rows = vec![head];
+    for interface in interfaces {
+        for queue in of(interface) {
+            let mut row = vec![cell(interface.get("name")), cell(interface.get("mode"))];
+            row.extend(FIRST.iter().map(|key| cell(queue.get(*key))));
+            row.extend(counters.iter().map(|key| cell(queue.get(*key))));
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+/// A value in a table; of counters by reason, their sum.
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(reasons)) => reasons.values().filter_map(Value::as_u64).sum::<u64>().to_string(),
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::text;
+
+    #[test]
+    fn a_status_is_readable() {
+        let answer = json!({
+            "policy": {"maintenance": true, "refusal": {"code": 503, "reason": "Maintenance", "retry_after": 30}},
+            "since": {"at": "2026-11-24T14:00:00Z", "who": "alice", "why": "upgrade"},
+            "alarms": [{"kind": "duplicate", "key": "maint", "rows": 2, "since": "2026-11-24T14:01:00Z", "text": "2 rows"}],
+            "degraded": true, "version": "0.1.0", "node": "sbc1", "pid": 42, "started": "2026-11-24T13:00:00Z",
+            "source": "database", "ports": [5060, 5080],
+            "database": {"url": "sqlite:///a.db", "table": "htable_config", "reachable": true, "read": "2026-11-24T14:00:00Z"},
+            "interfaces": [{"name": "eth0", "ifindex": 2, "mode": "native", "program_id": 17, "queues": [
+                {"queue": 0, "socket": "copy", "lease_remaining_ms": 950, "answered": 1234, "refused": {"no_via": 1, "no_cseq": 2}},
+                {"queue": 1, "socket": "copy", "lease_remaining_ms": null, "answered": 5, "refused": {}}]}],
+            "verdicts": {"off": 3, "redirected": 1240, "not_udp": 0}, "responder": {"answered": 1239},
+        });
+        let expected = "\
+in force  maintenance on: 503 Maintenance, Retry-After 30 s
+since     2026-11-24 14:00:00 UTC by alice, why: upgrade
+ALARM     since 2026-11-24 14:01:00 UTC: 2 rows
+database  sqlite:///a.db, table htable_config
+          is read, last change read 2026-11-24 14:00:00 UTC
+ports     UDP 5060, 5080
+daemon    sip-filter 0.1.0 on sbc1, process 42, since 2026-11-24 13:00:00 UTC
+health    DEGRADED
+
+INTERFACE  MODE    QUEUE  SOCKET  LEASE MS  ANSWERED  REFUSED
+eth0       native      0  copy         950      1234        3
+eth0       native      1  copy           -         5        0
+
+";
+        let text = text(&answer).unwrap();
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.contains("redirected"), "{text}");
+        assert!(!text.contains("not_udp"), "what never happened is left out: {text}");
+    }
+}

@@ -1,0 +1,355 @@
+//! Options: each is a flag, a variable `SIP_FILTER_…` and a key of the TOML file, in this order of precedence.
+//!
+//! The structs here are read both from the command line and from the file, so that an option has its name, its
+//! meaning and its help in one place.
+
+use std::io::ErrorKind;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::dataplane::Mode;
+use crate::store::{DatabaseUrl, TableName};
+
+const CONFIG: &str = "/etc/sip-filter/config.toml";
+const SOCKET: &str = "/run/sip-filter/control.sock";
+const DATABASE: &str = "sqlite:///var/lib/sip-filter/sip-filter.db";
+const STATE_FILE: &str = "/var/lib/sip-filter/state.json";
+const SIP_PORT: u16 = 5060;
+const LEASE_MS: u64 = 1000;
+/// A thread renews its lease several times within it, and a hung one has to fail open in a few seconds.
+const LEASE_RANGE_MS: std::ops::RangeInclusive<u64> = 100..=10_000;
+/// `IFNAMSIZ` of the kernel, less the NUL.
+const MAX_INTERFACE: usize = 15;
+
+/// Options that each command has.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[command(next_help_heading = "Options of all commands")]
+pub struct Common {
+    /// Configuration file (TOML) [default: /etc/sip-filter/config.toml]
+    ///
+    /// Its keys are the long names of the options, those of `run` in the table [run]; an unknown key is an error.
+    /// The default file may be missing, one that is named here may not.
+    #[arg(long, global = true, env = "SIP_FILTER_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Control socket of the daemon [default: /run/sip-filter/control.sock]
+    #[arg(long, global = true, env = "SIP_FILTER_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+
+    /// Database with the policy rows [default: sqlite:///var/lib/sip-filter/sip-filter.db]
+    ///
+    /// sqlite:///PATH. A URL with a password belongs into the file or the environment, for others can see the
+    /// arguments of a process. It is never shown or logged with its password.
+    #[arg(long, global = true, env = "SIP_FILTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<DatabaseUrl>,
+
+    /// Table with the policy rows [default: htable_config]
+    ///
+    /// A table as Kamailio's htable module has it (modparam "dbtable"); it may be Kamailio's own.
+    #[arg(long, global = true, env = "SIP_FILTER_TABLE", value_name = "NAME")]
+    pub table: Option<TableName>,
+
+    /// File with the last applied policy [default: /var/lib/sip-filter/state.json]
+    ///
+    /// With it a daemon that starts while the database is down comes up in the state it went down in.
+    #[arg(long, global = true, env = "SIP_FILTER_STATE_FILE", value_name = "PATH")]
+    pub state_file: Option<PathBuf>,
+
+    /// The options of `run`, which in the file are a table of their own.
+    #[arg(skip)]
+    #[serde(default)]
+    pub run: RunOptions,
+}
+
+/// Options of `run`.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RunOptions {
+    /// Network interface on which calls arrive; repeat it, or separate several by commas
+    #[arg(long, env = "SIP_FILTER_IFACE", value_name = "IF", value_delimiter = ',')]
+    pub iface: Option<Vec<String>>,
+
+    /// UDP port of the proxy, 1 to 65535; repeat it, or separate several by commas [default: 5060]
+    #[arg(long, env = "SIP_FILTER_PORT", value_name = "N", value_delimiter = ',')]
+    pub port: Option<Vec<NonZeroU16>>,
+
+    /// Where the XDP program runs [default: auto]
+    ///
+    /// native: in the driver, the fast way, which not each driver has. generic: in the kernel's stack, for any
+    /// driver. auto: native where it works, else generic.
+    #[arg(long, env = "SIP_FILTER_MODE", value_name = "MODE", value_enum, hide_possible_values = true)]
+    pub mode: Option<Mode>,
+
+    /// Bind the AF_XDP sockets in zero-copy mode
+    ///
+    /// Not always the faster way: on a zero-copy queue each packet that is passed is copied, and nearly all are.
+    #[arg(long, env = "SIP_FILTER_ZERO_COPY", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub zero_copy: Option<bool>,
+
+    /// How long a responder that makes no progress still gets new calls, in milliseconds, 100 to 10000 [default: 1000]
+    ///
+    /// When it is over, calls go to the proxy again.
+    #[arg(long, env = "SIP_FILTER_LEASE_MS", value_name = "MS")]
+    pub lease_ms: Option<u64>,
+
+    /// What is logged: error, warn, info, debug or trace, also per module (info,filter_user::sync=debug) [default: info]
+    #[arg(long, env = "SIP_FILTER_LOG", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// The common options, resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Control socket.
+    pub socket: PathBuf,
+    /// Database.
+    pub database: DatabaseUrl,
+    /// Policy table in it.
+    pub table: TableName,
+    /// State file.
+    pub state_file: PathBuf,
+}
+
+/// The options of `run`, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Interfaces, at least one.
+    pub interfaces: Vec<String>,
+    /// UDP ports of the proxy, at least one.
+    pub ports: Vec<u16>,
+    /// Where the XDP program runs.
+    pub mode: Mode,
+    /// Whether the AF_XDP sockets are bound in zero-copy mode.
+    pub zero_copy: bool,
+    /// Lease of a responder.
+    pub lease: Duration,
+    /// Directives for the log.
+    pub log_level: String,
+}
+
+/// Why the options are of no use: the person has to change them.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("configuration file {}: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and what is wrong.
+        source: Box<toml::de::Error>,
+    },
+    /// No interface.
+    #[error("no interface to filter on: name it with --iface, SIP_FILTER_IFACE, or iface in the table [run] of {}", .0.display())]
+    NoInterface(PathBuf),
+    /// Not the name of an interface.
+    #[error(
+        "{0:?} is not the name of a network interface (1 to {MAX_INTERFACE} bytes, no blanks, no slashes); `ip link` lists them"
+    )]
+    InterfaceName(String),
+    /// An interface twice.
+    #[error("interface {0} is named twice")]
+    InterfaceTwice(String),
+    /// The lease.
+    #[error("a lease of {0} ms is out of range: {least} to {most} ms", least = LEASE_RANGE_MS.start(), most = LEASE_RANGE_MS.end())]
+    Lease(u64),
+    /// No port.
+    #[error("no port to filter on: leave --port out for {SIP_PORT}, or name at least one")]
+    NoPort,
+    /// A default of ours, which would be our fault.
+    #[error("built-in database URL: {0}")]
+    Default(#[from] crate::store::DatabaseUrlError),
+}
+
+impl Common {
+    /// Reads the file that the flags name, or the default one.
+    pub fn file(&self) -> Result<Self, Error> {
+        let path = self.config_path();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.config.is_none() => return Ok(Self::default()),
+            Err(source) => return Err(Error::Read { path: path.into(), source }),
+        };
+        toml::from_str(&text).map_err(|source| Error::Parse { path: path.into(), source: Box::new(source) })
+    }
+
+    fn config_path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(CONFIG))
+    }
+
+    /// These options, `file` where there is none, and the default where there is none either.
+    pub fn resolve(&self, file: &Self) -> Result<Settings, Error> {
+        let database = self.database_url.clone().or_else(|| file.database_url.clone());
+        Ok(Settings {
+            socket: self.socket.clone().or_else(|| file.socket.clone()).unwrap_or_else(|| SOCKET.into()),
+            database: database.map_or_else(|| DATABASE.parse(), Ok)?,
+            table: self.table.clone().or_else(|| file.table.clone()).unwrap_or_default(),
+            state_file: self
+                .state_file
+                .clone()
+                .or_else(|| file.state_file.clone())
+                .unwrap_or_else(|| STATE_FILE.into()),
+        })
+    }
+}
+
+impl RunOptions {
+    /// These options, those of the file where there is none, and the default where there is none either.
+    pub fn resolve(&self, common: &Common, file: &Common) -> Result<RunSettings, Error> {
+        let interfaces = self.iface.clone().or_else(|| file.run.iface.clone()).unwrap_or_default();
+        check_interfaces(&interfaces, common)?;
+        let ports = self.port.as_ref().or(file.run.port.as_ref());
+        let ports = ports.map_or_else(|| vec![SIP_PORT], |ports| ports.iter().map(|port| port.get()).collect());
+        if ports.is_empty() {
+            return Err(Error::NoPort);
+        }
+        let lease_ms = self.lease_ms.or(file.run.lease_ms).unwrap_or(LEASE_MS);
+        if !LEASE_RANGE_MS.contains(&lease_ms) {
+            return Err(Error::Lease(lease_ms));
+        }
+        Ok(RunSettings {
+            interfaces,
+            ports,
+            mode: self.mode.or(file.run.mode).unwrap_or(Mode::Auto),
+            zero_copy: self.zero_copy.or(file.run.zero_copy).unwrap_or(false),
+            lease: Duration::from_millis(lease_ms),
+            log_level: self.log_level.clone().or_else(|| file.run.log_level.clone()).unwrap_or_else(|| "info".into()),
+        })
+    }
+}
+
+fn check_interfaces(interfaces: &[String], common: &Common) -> Result<(), Error> {
+    if interfaces.is_empty() {
+        return Err(Error::NoInterface(common.config_path().into()));
+    }
+    for (index, name) in interfaces.iter().enumerate() {
+        let bad = |byte: u8| byte == b'/' || byte.is_ascii_whitespace() || byte == 0;
+        if name.is_empty() || name.len() > MAX_INTERFACE || name.bytes().any(bad) {
+            return Err(Error::InterfaceName(name.clone()));
+        }
+        if interfaces[..index].contains(name) {
+            return Err(Error::InterfaceTwice(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+    use tempfile::TempDir;
+
+    use super::{Common, Error, RunOptions, RunSettings};
+    use crate::dataplane::Mode;
+
+    fn file(text: &str) -> Result<Common, Error> {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        Common { config: Some(path), ..Common::default() }.file()
+    }
+
+    const FULL: &str = r#"
+        socket = "/tmp/file.sock"
+        database-url = "sqlite:///tmp/file.db"
+        table = "from_file"
+        state-file = "/tmp/file.json"
+        [run]
+        iface = ["eth0", "eth1"]
+        port = [5060, 5080]
+        mode = "native"
+        zero-copy = true
+        lease-ms = 250
+        log-level = "debug"
+    "#;
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let flags = Common {
+            socket: Some("/tmp/flag.sock".into()),
+            table: Some("from_flag".parse().unwrap()),
+            ..Common::default()
+        };
+        let settings = flags.resolve(&file(FULL).unwrap()).unwrap();
+        assert_eq!(settings.socket.to_str(), Some("/tmp/flag.sock"));
+        assert_eq!(settings.table.as_str(), "from_flag");
+        assert_eq!(settings.database.display().to_string(), "sqlite:///tmp/file.db");
+        assert_eq!(settings.state_file.to_str(), Some("/tmp/file.json"));
+
+        let settings = flags.resolve(&Common::default()).unwrap();
+        assert_eq!(settings.database.display().to_string(), "sqlite:///var/lib/sip-filter/sip-filter.db");
+        assert_eq!(settings.state_file.to_str(), Some("/var/lib/sip-filter/state.json"));
+    }
+
+    #[test]
+    fn run_options_come_from_the_file_too() {
+        let flags = RunOptions { port: Some(vec![5070.try_into().unwrap()]), ..RunOptions::default() };
+        let settings = flags.resolve(&Common::default(), &file(FULL).unwrap()).unwrap();
+        let expected = RunSettings {
+            interfaces: vec!["eth0".into(), "eth1".into()],
+            ports: vec![5070],
+            mode: Mode::Native,
+            zero_copy: true,
+            lease: Duration::from_millis(250),
+            log_level: "debug".into(),
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[rstest]
+    #[case::at_the_top("sockte = \"/tmp/a\"", "sockte")]
+    #[case::in_run("[run]\nifaces = [\"eth0\"]", "ifaces")]
+    #[case::config_in_the_config("config = \"/tmp/b\"", "config")]
+    #[case::port_zero("[run]\nport = [0]", "port")]
+    #[case::port_too_high("[run]\nport = [65536]", "port")]
+    #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
+    #[case::table("table = \"a b\"", "is not a table name")]
+    #[case::password("database-url = \"oracle://u:s3cret@h/d\"", "a database URL starts with")]
+    fn what_the_file_must_not_say(#[case] text: &str, #[case] message: &str) {
+        let error = file(text).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let flags = Common { config: Some("/nowhere/config.toml".into()), ..Common::default() };
+        assert!(flags.file().unwrap_err().to_string().contains("/nowhere/config.toml"));
+    }
+
+    #[rstest]
+    #[case::none(&[], "no interface to filter on")]
+    #[case::empty(&[""], "is not the name")]
+    #[case::too_long(&["a-name-of-16-byt"], "is not the name")]
+    #[case::slash(&["eth/0"], "is not the name")]
+    #[case::twice(&["eth0", "eth0"], "named twice")]
+    fn interfaces_that_cannot_be(#[case] names: &[&str], #[case] message: &str) {
+        let flags =
+            RunOptions { iface: Some(names.iter().map(|name| (*name).into()).collect()), ..RunOptions::default() };
+        let error = flags.resolve(&Common::default(), &Common::default()).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+
+    #[rstest]
+    #[case(99)]
+    #[case(10_001)]
+    fn a_lease_out_of_range(#[case] lease_ms: u64) {
+        let flags = RunOptions { iface: Some(vec!["eth0".into()]), lease_ms: Some(lease_ms), ..RunOptions::default() };
+        assert!(matches!(flags.resolve(&Common::default(), &Common::default()), Err(Error::Lease(_))));
+    }
+}

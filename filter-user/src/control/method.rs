@@ -1,0 +1,104 @@
+//! The methods and their parameters.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::rpc::{Code, RpcError};
+use crate::policy::Refusal;
+use crate::store::{InvalidWhy, Switch};
+
+/// What a client can ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Maintenance begins.
+    On(OnParams),
+    /// Maintenance ends.
+    Off(OffParams),
+    /// All about the state.
+    Status,
+    /// The database is read now and applied.
+    Reload,
+    /// Counters.
+    Stats,
+}
+
+/// Parameters of `on`. What is not given stays as its row has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnParams {
+    /// Status code, 400 to 699.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// Reason phrase, at most 128 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `Retry-After` in seconds, 0 (none) to 86400.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// Why, for the others; at most 1000 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Parameters of `off`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OffParams {
+    /// Why, for the others; at most 1000 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Parameters of the methods that have none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+impl Method {
+    /// The method of this name with these parameters, if they are valid.
+    pub fn new(name: &str, params: Value) -> Result<Self, RpcError> {
+        match name {
+            "on" => {
+                let params: OnParams = read(params)?;
+                params.check().map_err(|error| RpcError::new(Code::InvalidParams, error))?;
+                Ok(Self::On(params))
+            }
+            "off" => {
+                let params: OffParams = read(params)?;
+                params.check().map_err(|error| RpcError::new(Code::InvalidParams, error))?;
+                Ok(Self::Off(params))
+            }
+            "status" => read::<NoParams>(params).map(|_| Self::Status),
+            "reload" => read::<NoParams>(params).map(|_| Self::Reload),
+            "stats" => read::<NoParams>(params).map(|_| Self::Stats),
+            _ => Err(RpcError::new(Code::MethodNotFound, format!("there is no method {name:?}"))),
+        }
+    }
+}
+
+impl OnParams {
+    fn check(&self) -> Result<(), String> {
+        // What is not given is valid.
+        let default = Refusal::default();
+        let refusal = Refusal {
+            code: self.code.unwrap_or(default.code),
+            reason: self.reason.clone().unwrap_or(default.reason),
+            retry_after: self.retry_after.unwrap_or(default.retry_after),
+        };
+        refusal.check().map_err(|error| error.to_string())?;
+        OffParams { why: self.why.clone() }.check().map_err(|error| error.to_string())
+    }
+}
+
+impl OffParams {
+    fn check(&self) -> Result<(), InvalidWhy> {
+        self.why.as_deref().map_or(Ok(()), |why| Switch::parse_why(why).map(drop))
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(params: Value) -> Result<T, RpcError> {
+    if !params.is_object() {
+        return Err(RpcError::new(Code::InvalidParams, "params is an object, by name"));
+    }
+    serde_json::from_value(params).map_err(|error| RpcError::new(Code::InvalidParams, error))
+}

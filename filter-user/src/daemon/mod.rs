@@ -1,0 +1,185 @@
+//! The daemon: from its start, over all that can happen to it, to its end in good order.
+
+mod plane;
+mod service;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use thiserror::Error;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinError;
+use tracing::{info, warn};
+
+use self::plane::Plane;
+use self::service::Control;
+use crate::config::{RunSettings, Settings};
+use crate::control::{ControlSocket, SocketError, serve};
+use crate::dataplane::{self, Options};
+use crate::sync::{Command, Keeper, Snapshot, StartError};
+
+/// Commands that wait for the keeper; more clients than that wait for their turn.
+const QUEUE: usize = 16;
+
+/// Why a daemon ends, or does not begin.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Signal handlers.
+    #[error("cannot handle signals: {0}")]
+    Signals(#[source] io::Error),
+    /// The control socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The control socket, once it is open.
+    #[error("cannot serve the control socket: {0}")]
+    Serve(#[source] io::Error),
+    /// The database or the state.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The data plane.
+    #[error(transparent)]
+    DataPlane(#[from] dataplane::Error),
+    /// A fault of ours.
+    #[error("a part of the daemon ended unexpectedly: {0}")]
+    Task(#[from] JoinError),
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, Error> {
+        let of = |kind| signal(kind).map_err(Error::Signals);
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+            hang_up: of(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT, or until something fails that it cannot do without.
+///
+/// Attached once and for all at the start, with the policy in force (some drivers reset their channels when an XDP
+/// program comes or goes, so never per switch). At the end, whatever the reason, detached first.
+pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
+    let mut signals = Signals::install()?;
+    let socket = ControlSocket::claim(&settings.socket)?;
+    let keeper = Keeper::prepare(&settings).await?;
+    let plane_options = Options {
+        interfaces: options.interfaces.clone(),
+        ports: options.ports.clone(),
+        mode: options.mode,
+        zero_copy: options.zero_copy,
+        lease: options.lease,
+        tag: *keeper.tag(),
+        debug: tracing::enabled!(tracing::Level::DEBUG),
+    };
+    let plane = Plane::start(plane_options, keeper.policy().clone()).await?;
+    let outcome = work(&mut signals, &socket, keeper, &plane, settings, options).await;
+
+    notify(&[NotifyState::Stopping]);
+    let stopped = plane.stop().await;
+    // The first error is the reason; if there was none, one of stopping is worth an exit status too.
+    outcome.and(stopped.map_err(Error::from))
+}
+
+async fn work(
+    signals: &mut Signals,
+    socket: &ControlSocket,
+    keeper: Keeper,
+    plane: &Plane,
+    settings: Settings,
+    options: RunSettings,
+) -> Result<(), Error> {
+    let (commands, receiver) = mpsc::channel(QUEUE);
+    let (publish, mut snapshot) = watch::channel(keeper.snapshot());
+    let listener = UnixListener::from_std(socket.listen()?).map_err(Error::Serve)?;
+    let ready = ready_line(plane, &settings, &options, &snapshot.borrow()).await;
+    let control = Control::new(settings, options, commands.clone(), snapshot.clone(), plane.clone());
+    let mut keeping = tokio::spawn(keeper.run(plane.clone(), receiver, publish));
+    let serving = tokio::spawn(serve(listener, Arc::new(control)));
+
+    announce(&ready, &snapshot.borrow());
+    let outcome = loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => break ended_by("SIGTERM"),
+            _ = signals.interrupt.recv() => break ended_by("SIGINT"),
+            _ = signals.hang_up.recv() => reload(&commands),
+            error = plane.failure() => break Err(error.into()),
+            ended = &mut keeping => break ended.map_err(Error::from).and_then(|result| result.map_err(Error::from)),
+            Ok(()) = snapshot.changed() => notify_status(&snapshot.borrow_and_update()),
+        }
+    };
+    serving.abort();
+    keeping.abort();
+    outcome
+}
+
+fn ended_by(signal: &str) -> Result<(), Error> {
+    info!("{signal}: stopping");
+    Ok(())
+}
+
+/// Nobody waits for the answer: it goes into the log.
+fn reload(commands: &mpsc::Sender<Command>) {
+    info!("SIGHUP: reading the database");
+    let (reply, _) = oneshot::channel();
+    if commands.try_send(Command::Reload(reply)).is_err() {
+        warn!("SIGHUP: the daemon is busy, not reloaded");
+    }
+}
+
+async fn ready_line(plane: &Plane, settings: &Settings, options: &RunSettings, snapshot: &Snapshot) -> String {
+    let interfaces: Vec<String> = plane
+        .status()
+        .await
+        .iter()
+        .map(|interface| {
+            format!(
+                "{} ({}, {} queues)",
+                interface.name,
+                interface.mode.unwrap_or("not attached"),
+                interface.queues.len()
+            )
+        })
+        .collect();
+    let ports: Vec<String> = options.ports.iter().map(u16::to_string).collect();
+    format!(
+        "sip-filter ready: {}; UDP port {}; {}; database {}",
+        interfaces.join(", "),
+        ports.join(", "),
+        snapshot.policy,
+        settings.database.display(),
+    )
+}
+
+/// Tells whoever waits for it that all is in place: a line on stdout, and systemd.
+fn announce(ready: &str, snapshot: &Snapshot) {
+    // Whoever started us may have closed stdout; that is no reason to end.
+    let _ = writeln!(io::stdout(), "{ready}");
+    notify(&[NotifyState::Ready]);
+    notify_status(snapshot);
+}
+
+fn notify_status(snapshot: &Snapshot) {
+    let alarms = match snapshot.alarms.raised() {
+        [] => String::new(),
+        [alarm] => format!("; alarm: {}", alarm.text),
+        [alarm, others @ ..] => format!("; alarm: {} (and {} more)", alarm.text, others.len()),
+    };
+    let status = format!("{}{alarms}", snapshot.policy).replace(char::is_control, " ");
+    notify(&[NotifyState::Status(&status)]);
+}
+
+fn notify(state: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!("systemd cannot be notified: {error}");
+    }
+}

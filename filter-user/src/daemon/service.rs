@@ -1,0 +1,130 @@
+//! What the daemon answers on its control socket.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::plane::Plane;
+use crate::config::{RunSettings, Settings};
+use crate::control::{Code, Method, OffParams, OnParams, RpcError, Service};
+use crate::store::{Action, Switch, Via};
+use crate::sync::{self, Command, Snapshot};
+use crate::{dataplane, node};
+
+/// Answers the methods, from the keeper and the data plane.
+pub(super) struct Control {
+    settings: Settings,
+    options: RunSettings,
+    started: Timestamp,
+    node: String,
+    commands: mpsc::Sender<Command>,
+    snapshot: watch::Receiver<Snapshot>,
+    plane: Plane,
+}
+
+impl Control {
+    pub(super) fn new(
+        settings: Settings,
+        options: RunSettings,
+        commands: mpsc::Sender<Command>,
+        snapshot: watch::Receiver<Snapshot>,
+        plane: Plane,
+    ) -> Self {
+        Self { settings, options, started: Timestamp::now(), node: node::name(), commands, snapshot, plane }
+    }
+
+    fn switch(&self, action: Action, params: OnParams, caller: &str) -> Switch {
+        Switch {
+            action,
+            code: params.code,
+            reason: params.reason,
+            retry_after: params.retry_after,
+            why: params.why,
+            actor: caller.into(),
+            via: Via::Daemon,
+            node: self.node.clone(),
+        }
+    }
+
+    async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<Snapshot, sync::Error>>) -> Command,
+    ) -> Result<Value, RpcError> {
+        let ending = || RpcError::new(Code::Internal, "the daemon is ending");
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ending())?;
+        let snapshot = answer.await.map_err(|_| ending())?.map_err(sync_error)?;
+        Ok(in_force(&snapshot))
+    }
+
+    async fn status(&self) -> Result<Value, RpcError> {
+        let snapshot = self.snapshot.borrow().clone();
+        let interfaces = self.plane.status().await;
+        let counters = self.stats().await?;
+        // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
+        let unserved = |queue: &dataplane::QueueStatus| queue.lease_remaining_ms.is_none();
+        let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
+        let degraded = !snapshot.alarms.raised().is_empty() || (snapshot.policy.maintenance && hung);
+        let mut status = in_force(&snapshot);
+        status["degraded"] = degraded.into();
+        status["version"] = env!("CARGO_PKG_VERSION").into();
+        status["node"] = self.node.clone().into();
+        status["pid"] = std::process::id().into();
+        status["started"] = json!(self.started);
+        status["source"] = json!(snapshot.source);
+        status["database"] = json!({
+            "url": self.settings.database.display().to_string(),
+            "table": self.settings.table.as_str(),
+            "reachable": snapshot.reachable,
+            "read": snapshot.read,
+        });
+        status["ports"] = json!(self.options.ports);
+        status["interfaces"] = json!(interfaces);
+        status["verdicts"] = counters["verdicts"].clone();
+        status["responder"] = counters["responder"].clone();
+        Ok(status)
+    }
+
+    async fn stats(&self) -> Result<Value, RpcError> {
+        let verdicts = self.plane.verdicts().await.map_err(|error| RpcError::new(Code::DataPlane, error))?;
+        let responder = self.plane.responder_counters().await;
+        Ok(json!({"verdicts": object(verdicts), "responder": object(responder)}))
+    }
+}
+
+impl Service for Control {
+    async fn call(&self, caller: &str, method: Method) -> Result<Value, RpcError> {
+        match method {
+            Method::On(params) => {
+                let switch = self.switch(Action::On, params, caller);
+                self.ask(|reply| Command::Switch(switch, reply)).await
+            }
+            Method::Off(OffParams { why }) => {
+                let switch = self.switch(Action::Off, OnParams { why, ..OnParams::default() }, caller);
+                self.ask(|reply| Command::Switch(switch, reply)).await
+            }
+            Method::Reload => self.ask(Command::Reload).await,
+            Method::Status => self.status().await,
+            Method::Stats => self.stats().await,
+        }
+    }
+}
+
+/// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.
+fn in_force(snapshot: &Snapshot) -> Value {
+    json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": snapshot.alarms.raised()})
+}
+
+fn object(counters: Vec<(&'static str, u64)>) -> Value {
+    let counters: Map<String, Value> =
+        counters.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    Value::Object(counters)
+}
+
+fn sync_error(error: sync::Error) -> RpcError {
+    let code = match error {
+        sync::Error::NotWritten(_) | sync::Error::NotRead(_) => Code::Database,
+        sync::Error::NotInForce(_) => Code::DataPlane,
+    };
+    RpcError::new(code, error)
+}

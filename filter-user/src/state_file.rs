@@ -1,0 +1,216 @@
+//! The state file: the last applied policy, for a start during a database outage.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::policy::Policy;
+use crate::responder::TagSecret;
+use crate::tag;
+
+/// The version of the file that we write, and the only one that we read.
+const VERSION: u32 = 1;
+
+/// What a daemon knows of the state that it went down in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The policy that was in force.
+    pub policy: Policy,
+    /// Since when, by whom and why maintenance was on or off; `None` if it never changed.
+    pub since: Option<Since>,
+    /// The last event that was seen in the database.
+    pub last_event: Option<i64>,
+    /// The cluster's To tag: the answers after a restart have to be the same as before it.
+    pub tag: TagSecret,
+}
+
+/// When maintenance began or ended, and who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// When.
+    pub at: Timestamp,
+    /// The user; `None` if the row was changed by other means than ours (SQL, Kamailio).
+    pub who: Option<String>,
+    /// Why, if it was said.
+    pub why: Option<String>,
+}
+
+/// Why the state file is of no use.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Read or written.
+    #[error("cannot {doing} it: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Not JSON, or not ours.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// Of a later version.
+    #[error("it is of version {0}, which this version of sip-filter does not know")]
+    Version(u32),
+}
+
+/// The form on disk.
+#[derive(Serialize, Deserialize)]
+struct OnDisk {
+    version: u32,
+    written: Timestamp,
+    policy: Policy,
+    since: Option<Since>,
+    last_event: Option<i64>,
+    tag_prefix: String,
+    tag_key: String,
+}
+
+/// Only the version, which has to be known before the rest can be understood.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// A state file, by its path.
+#[derive(Clone, Debug)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// The state file at `path`.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it; `None` if there is none.
+    pub fn load(&self) -> Result<Option<State>, Error> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Io { doing: "read", source }),
+        };
+        let damaged = |error: serde_json::Error| Error::Damaged(error.to_string());
+        let Version { version } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if version != VERSION {
+            return Err(Error::Version(version));
+        }
+        let file: OnDisk = serde_json::from_slice(&bytes).map_err(damaged)?;
+        file.policy.refusal.check().map_err(|error| Error::Damaged(error.to_string()))?;
+        let tag = tag::from_text(&file.tag_prefix, &file.tag_key);
+        Ok(Some(State {
+            policy: file.policy,
+            since: file.since,
+            last_event: file.last_event,
+            tag: tag.ok_or_else(|| Error::Damaged("its To tag is none".into()))?,
+        }))
+    }
+
+    /// Writes it so that at any moment, also after a power cut, either the old or the new one is there whole.
+    pub fn save(&self, state: &State) -> Result<(), Error> {
+        let (tag_prefix, tag_key) = tag::to_text(&state.tag);
+        let file = OnDisk {
+            version: VERSION,
+            written: Timestamp::now(),
+            policy: state.policy.clone(),
+            since: state.since.clone(),
+            last_event: state.last_event,
+            tag_prefix,
+            tag_key,
+        };
+        let mut text = serde_json::to_vec_pretty(&file).map_err(|error| Error::Damaged(error.to_string()))?;
+        text.push(b'\n');
+        self.replace(&text).map_err(|source| Error::Io { doing: "write", source })
+    }
+
+    fn replace(&self, text: &[u8]) -> io::Result<()> {
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
+        let mut temporary = self.path.clone().into_os_string();
+        temporary.push(".new");
+        // Others may not read it: the tag's key is a secret.
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&temporary)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &self.path)?;
+        File::open(directory)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use jiff::Timestamp;
+    use rstest::rstest;
+    use tempfile::TempDir;
+
+    use super::{Error, Since, State, StateFile};
+    use crate::policy::{Policy, Refusal};
+    use crate::tag;
+
+    fn state() -> State {
+        State {
+            policy: Policy {
+                maintenance: true,
+                refusal: Refusal { code: 480, reason: "Wartung läuft".into(), retry_after: 0 },
+            },
+            since: Some(Since { at: Timestamp::now(), who: Some("alice".into()), why: None }),
+            last_event: Some(17),
+            tag: tag::generate().unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_is_no_others_business() {
+        let directory = TempDir::new().unwrap();
+        let file = StateFile::new(directory.path().join("not/there/yet/state.json"));
+        assert!(file.load().unwrap().is_none());
+        let (first, second) = (state(), State { policy: Policy::default(), since: None, ..state() });
+        file.save(&first).unwrap();
+        assert_eq!(file.load().unwrap(), Some(first));
+        file.save(&second).unwrap();
+        assert_eq!(file.load().unwrap(), Some(second));
+        assert_eq!(file.path().metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        let names: Vec<_> = file.path().parent().unwrap().read_dir().unwrap().collect();
+        assert_eq!(names.len(), 1, "the temporary file is gone: {names:?}");
+    }
+
+    #[rstest]
+    #[case::empty(|_: String| String::new())]
+    #[case::cut_off(|text: String| text[..text.len() / 2].into())]
+    #[case::not_json(|_| "maintenance = on".into())]
+    #[case::header_injection(|text: String| text.replace("Wartung läuft", "Wartung\\r\\nX: y"))]
+    #[case::no_code_of_a_refusal(|text: String| text.replace("480", "200"))]
+    #[case::no_tag(|text: String| text.replace("tag_key\": \"", "tag_key\": \"x"))]
+    fn a_damaged_file_is_an_error_and_no_state(#[case] damage: fn(String) -> String) {
+        let directory = TempDir::new().unwrap();
+        let file = StateFile::new(directory.path().join("state.json"));
+        file.save(&state()).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        std::fs::write(file.path(), damage(text)).unwrap();
+        assert!(matches!(file.load(), Err(Error::Damaged(_))));
+    }
+
+    #[test]
+    fn a_file_of_a_later_version_is_no_state() {
+        let directory = TempDir::new().unwrap();
+        let file = StateFile::new(directory.path().join("state.json"));
+        std::fs::write(file.path(), r#"{"version": 2, "policy": "something else"}"#).unwrap();
+        assert!(matches!(file.load(), Err(Error::Version(2))));
+    }
+}

@@ -1,0 +1,226 @@
+//! What the rows of the htable mean: the policy, read as Kamailio reads the keys that it knows too.
+
+use crate::alarm::Alarm;
+use crate::policy::{InvalidValue, Policy, Refusal};
+
+/// Row `maint`: `1` is on.
+pub const MAINT: &str = "maint";
+/// Row `maint_code`: the status code.
+pub const MAINT_CODE: &str = "maint_code";
+/// Row `maint_reason`: the reason phrase.
+pub const MAINT_REASON: &str = "maint_reason";
+/// Row `maint_retry_after`: seconds.
+pub const MAINT_RETRY_AFTER: &str = "maint_retry_after";
+
+/// A row of the htable.
+///
+/// The texts are as the database has them, for they are compared here and not in SQL: MySQL's
+/// `WHERE key_name='maint'` matches `Maint` and `maint ` too. Bytes that are not UTF-8 are U+FFFD by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// `key_name`.
+    pub key: String,
+    /// `key_type`: 0 a plain key, 1 an array.
+    pub key_type: i64,
+    /// `value_type`: 0 a string, 1 an integer.
+    pub value_type: i64,
+    /// `key_value`; `None` for NULL.
+    pub value: Option<String>,
+}
+
+/// What `rows` say. Where a row cannot be used the value in `last`, the policy in force, stays, and an alarm says so.
+pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
+    let mut reader = Reader { rows, alarms: Vec::new() };
+    let default = Policy::default();
+    let maintenance = reader.key(MAINT, default.maintenance, last.maintenance, |row, value| {
+        Ok::<_, InvalidValue>(is_on(row.value_type, value))
+    });
+    let refusal = Refusal {
+        code: reader.key(MAINT_CODE, default.refusal.code, last.refusal.code, |_, value| Refusal::parse_code(value)),
+        reason: reader.key(MAINT_REASON, default.refusal.reason, last.refusal.reason.clone(), |_, value| {
+            Refusal::parse_reason(value)
+        }),
+        retry_after: reader.key(
+            MAINT_RETRY_AFTER,
+            default.refusal.retry_after,
+            last.refusal.retry_after,
+            |_, value| Refusal::parse_retry_after(value),
+        ),
+    };
+    (Policy { maintenance, refusal }, reader.alarms)
+}
+
+struct Reader<'a> {
+    rows: &'a [Row],
+    alarms: Vec<Alarm>,
+}
+
+impl Reader<'_> {
+    /// The value of one key: `missing` without a row, `last` where the row is of no use.
+    fn key<T>(&mut self, key: &str, missing: T, last: T, parse: impl Fn(&Row, &str) -> Result<T, InvalidValue>) -> T {
+        let mut rows = self.rows.iter().filter(|row| row.key == key);
+        let Some(row) = rows.next() else { return missing };
+        let others = rows.count();
+        let alarm = if others > 0 {
+            // Kamailio takes the one that comes last, which is whichever the database likes.
+            Alarm::Duplicate { key: key.into(), rows: others + 1 }
+        } else if row.key_type != 0 {
+            Alarm::ArrayRow { key: key.into() }
+        } else {
+            let expected = match row.value.as_deref().map(|value| parse(row, value)) {
+                Some(Ok(value)) => return value,
+                Some(Err(error)) => error.to_string(),
+                None => "a value is needed".into(),
+            };
+            Alarm::BadValue { key: key.into(), value: row.value.clone(), expected }
+        };
+        self.alarms.push(alarm);
+        last
+    }
+}
+
+/// Whether Kamailio's `$sht(config=>maint)=="1"` would be true.
+fn is_on(value_type: i64, value: &str) -> bool {
+    match value_type {
+        0 => value == "1",
+        1 => kamailio_integer(value) == 1,
+        // Neither string nor integer: Kamailio stores it as a number that is none (ht_db.c, ht_db_load_table()).
+        _ => false,
+    }
+}
+
+/// The integer that Kamailio makes of a value: `str2sint()` (core/ut.h), whose error `ht_db_load_table()` ignores.
+/// So the digits up to the first other byte count, and the sign only if all were digits.
+fn kamailio_integer(value: &str) -> i32 {
+    let (sign, digits) = match value.as_bytes() {
+        [b'+', digits @ ..] => (1, digits),
+        [b'-', digits @ ..] => (-1, digits),
+        digits => (1, digits),
+    };
+    let mut number = 0_i32;
+    for byte in digits {
+        if !byte.is_ascii_digit() {
+            return number;
+        }
+        number = number.wrapping_mul(10).wrapping_add(i32::from(byte - b'0'));
+    }
+    number.wrapping_mul(sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::{Row, interpret};
+    use crate::alarm::Alarm;
+    use crate::policy::{Policy, Refusal};
+
+    fn row(key: &str, value_type: i64, value: &str) -> Row {
+        Row { key: key.into(), key_type: 0, value_type, value: Some(value.into()) }
+    }
+
+    fn maintenance() -> Policy {
+        Policy { maintenance: true, refusal: Refusal { code: 480, reason: "Moving".into(), retry_after: 7 } }
+    }
+
+    /// The table in KAMAILIO.md, line by line: `value_type`, `key_value`, and whether Kamailio 5.6.3 is on.
+    #[rstest]
+    #[case::string_1(0, "1", true)]
+    #[case::integer_1(1, "1", true)]
+    #[case::integer_01(1, "01", true)]
+    #[case::integer_plus_1(1, "+1", true)]
+    #[case::integer_1x(1, "1x", true)]
+    #[case::string_0(0, "0", false)]
+    #[case::integer_0(1, "0", false)]
+    #[case::string_2(0, "2", false)]
+    #[case::integer_2(1, "2", false)]
+    #[case::integer_11(1, "11", false)]
+    #[case::integer_minus_1(1, "-1", false)]
+    #[case::integer_blank_1(1, " 1", false)]
+    #[case::integer_empty(1, "", false)]
+    #[case::string_01(0, "01", false)]
+    #[case::string_plus_1(0, "+1", false)]
+    #[case::string_1x(0, "1x", false)]
+    #[case::string_blank_1(0, " 1", false)]
+    #[case::string_1_blank(0, "1 ", false)]
+    #[case::string_true(0, "true", false)]
+    #[case::string_empty(0, "", false)]
+    #[case::other_type(2, "1", false)]
+    fn the_row_maint_means_what_it_means_to_kamailio(#[case] value_type: i64, #[case] value: &str, #[case] on: bool) {
+        // Whatever was before: a row that Kamailio understands is never "bad", so nothing of it is kept.
+        for last in [Policy::default(), maintenance()] {
+            let (policy, alarms) = interpret(&[row("maint", value_type, value)], &last);
+            assert_eq!(policy.maintenance, on);
+            assert_eq!(alarms, []);
+        }
+    }
+
+    #[rstest]
+    #[case::no_row(&[])]
+    #[case::capital(&[row("Maint", 0, "1")])]
+    #[case::blank(&[row("maint ", 0, "1")])]
+    #[case::other_keys(&[row("maintenance", 0, "1"), row("limit", 1, "7")])]
+    fn a_missing_row_is_the_default(#[case] rows: &[Row]) {
+        assert_eq!(interpret(rows, &maintenance()), (Policy::default(), vec![]));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let rows = [
+            row("maint_retry_after", 1, "7"),
+            row("maint", 0, "1"),
+            row("maint_reason", 0, "Moving"),
+            row("maint_code", 1, "480"),
+        ];
+        assert_eq!(interpret(&rows, &Policy::default()), (maintenance(), vec![]));
+    }
+
+    #[rstest]
+    #[case::code("maint_code", "200")]
+    #[case::reason("maint_reason", "Moving\r\nContact: <sip:x@y>")]
+    #[case::retry_after("maint_retry_after", "soon")]
+    fn a_bad_value_keeps_the_last_good_one_of_its_key_only(#[case] key: &str, #[case] value: &str) {
+        let mut rows = vec![
+            row("maint", 0, "0"),
+            row("maint_code", 0, "486"),
+            row("maint_reason", 0, "Busy"),
+            row("maint_retry_after", 0, "60"),
+        ];
+        rows.iter_mut().filter(|row| row.key == key).for_each(|row| row.value = Some(value.into()));
+        let (policy, alarms) = interpret(&rows, &maintenance());
+
+        let mut expected =
+            Policy { maintenance: false, refusal: Refusal { code: 486, reason: "Busy".into(), retry_after: 60 } };
+        match key {
+            "maint_code" => expected.refusal.code = 480,
+            "maint_reason" => expected.refusal.reason = "Moving".into(),
+            _ => expected.refusal.retry_after = 7,
+        }
+        assert_eq!(policy, expected);
+        assert!(matches!(&alarms[..], [Alarm::BadValue { key: k, value: Some(v), .. }] if k == key && v == value));
+    }
+
+    #[test]
+    fn two_rows_of_one_key_keep_the_last_good_value() {
+        let rows = [row("maint", 0, "0"), row("maint", 0, "0")];
+        let (policy, alarms) = interpret(&rows, &maintenance());
+        assert!(policy.maintenance);
+        assert_eq!(alarms, [Alarm::Duplicate { key: "maint".into(), rows: 2 }]);
+    }
+
+    #[test]
+    fn an_array_row_keeps_the_last_good_value() {
+        let rows = [Row { key_type: 1, ..row("maint", 0, "0") }];
+        let (policy, alarms) = interpret(&rows, &maintenance());
+        assert!(policy.maintenance);
+        assert_eq!(alarms, [Alarm::ArrayRow { key: "maint".into() }]);
+    }
+
+    #[test]
+    fn null_keeps_the_last_good_value() {
+        let rows = [Row { value: None, ..row("maint", 0, "0") }];
+        let (policy, alarms) = interpret(&rows, &maintenance());
+        assert!(policy.maintenance);
+        assert!(matches!(&alarms[..], [Alarm::BadValue { value: None, .. }]));
+    }
+}

@@ -1,0 +1,278 @@
+//! Tests of the SQLite store, with real files and the real `sqlite3` tool.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rstest::rstest;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::super::{Action, DatabaseUrl, Error, Missing, Row, Store, Switch, Via};
+use crate::tag;
+
+const ARTICLE: &str = "CREATE TABLE htable_config (id INT NOT NULL, key_name VARCHAR(64) NOT NULL DEFAULT '',
+    key_type INT NOT NULL DEFAULT 0, value_type INT NOT NULL DEFAULT 0, key_value VARCHAR(128) NOT NULL DEFAULT '',
+    expires INT NOT NULL DEFAULT 0);";
+
+fn url(path: &Path) -> DatabaseUrl {
+    format!("sqlite://{}", path.display()).parse().unwrap()
+}
+
+async fn open(path: &Path, missing: Missing) -> Result<(Store, Vec<String>), Error> {
+    Store::open(&url(path), &"htable_config".parse().unwrap(), missing).await
+}
+
+fn sqlite3(path: &Path, statement: &str) -> String {
+    let output = Command::new("sqlite3").arg(path).arg(statement).output().unwrap();
+    assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn switch(action: Action) -> Switch {
+    Switch {
+        action,
+        code: None,
+        reason: None,
+        retry_after: None,
+        why: None,
+        actor: "alice".into(),
+        via: Via::Daemon,
+        node: "sbc1".into(),
+    }
+}
+
+fn maint(value: &str) -> Row {
+    Row { key: "maint".into(), key_type: 0, value_type: 0, value: Some(value.into()) }
+}
+
+#[tokio::test]
+async fn the_first_run_makes_file_and_schema_and_the_second_nothing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("state/sip-filter.db");
+    let (store, steps) = open(&path, Missing::Create).await.unwrap();
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    store.close().await;
+
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640, "it holds a secret key");
+    assert_eq!(sqlite3(&path, "PRAGMA journal_mode"), "wal");
+    let (mut store, steps) = open(&path, Missing::Create).await.unwrap();
+    assert_eq!(steps, [""; 0]);
+    assert_eq!(store.read().await.unwrap().rows, []);
+}
+
+#[tokio::test]
+async fn nothing_is_made_when_it_must_not_be() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    assert!(matches!(open(&path, Missing::Refuse).await, Err(Error::NoFile { .. })));
+    assert!(!path.exists());
+
+    sqlite3(&path, "CREATE TABLE other (x)");
+    assert!(matches!(open(&path, Missing::Refuse).await, Err(Error::NoTable { .. })));
+    assert_eq!(sqlite3(&path, "SELECT name FROM sqlite_master"), "other");
+}
+
+#[tokio::test]
+async fn the_table_has_the_name_that_it_is_given() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("kamailio.db");
+    let (mut store, _) = Store::open(&url(&path), &"htable".parse().unwrap(), Missing::Create).await.unwrap();
+    store.switch(&switch(Action::On)).await.unwrap();
+    assert_eq!(sqlite3(&path, "SELECT key_name, key_value FROM htable"), "maint|1");
+}
+
+#[rstest]
+#[case::a_later_version(
+    "INSERT INTO sip_filter_migration (version, description, success, checksum, execution_time) VALUES (7, 'x', 1, x'00', 0)",
+    "migration 7"
+)]
+#[case::an_altered_migration("UPDATE sip_filter_migration SET checksum = x'00'", "migration 1")]
+#[tokio::test]
+async fn an_unknown_schema_is_refused(#[case] statement: &str, #[case] message: &str) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    open(&path, Missing::Create).await.unwrap().0.close().await;
+    sqlite3(&path, statement);
+    let Err(error) = open(&path, Missing::Create).await else { panic!("opened") };
+    assert!(error.is_foreign_schema());
+    assert!(error.to_string().contains(message), "{error}");
+}
+
+#[rstest]
+#[case::of_the_article(ARTICLE)]
+#[case::of_kamailio(
+    "CREATE TABLE htable_config (id INTEGER PRIMARY KEY NOT NULL, key_name VARCHAR(64) DEFAULT '' NOT NULL,
+    key_type INTEGER DEFAULT 0 NOT NULL, value_type INTEGER DEFAULT 0 NOT NULL,
+    key_value VARCHAR(128) DEFAULT '' NOT NULL, expires INTEGER DEFAULT 0 NOT NULL);"
+)]
+#[case::without_id_and_expires(
+    "CREATE TABLE htable_config (key_name TEXT, key_type INT, value_type INT, key_value TEXT);"
+)]
+#[case::expires_without_default(
+    "CREATE TABLE htable_config (ID INT NOT NULL UNIQUE, key_name TEXT NOT NULL,
+    key_type INT NOT NULL, value_type INT NOT NULL, key_value TEXT NOT NULL, expires INT NOT NULL);"
+)]
+#[tokio::test]
+async fn a_table_of_an_older_shape_works_as_it_is(#[case] create: &str) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("kamailio.db");
+    sqlite3(&path, create);
+    let before = sqlite3(&path, "SELECT sql FROM sqlite_master WHERE name = 'htable_config'");
+    let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
+
+    store.switch(&Switch { code: Some(480), ..switch(Action::On) }).await.unwrap();
+    store.switch(&switch(Action::Off)).await.unwrap();
+
+    assert_eq!(sqlite3(&path, "SELECT key_name, key_value FROM htable_config ORDER BY 1"), "maint|0\nmaint_code|480");
+    assert_eq!(sqlite3(&path, "SELECT sql FROM sqlite_master WHERE name = 'htable_config'"), before);
+    assert_eq!(sqlite3(&path, "PRAGMA journal_mode"), "delete", "its journal mode is not ours to choose");
+}
+
+#[tokio::test]
+async fn ids_go_on_where_they_do_not_count_by_themselves() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("kamailio.db");
+    sqlite3(&path, ARTICLE);
+    sqlite3(&path, "INSERT INTO htable_config (id, key_name, key_value) VALUES (41, 'limit', '7')");
+    let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
+    store.switch(&Switch { code: Some(480), ..switch(Action::On) }).await.unwrap();
+    assert_eq!(
+        sqlite3(&path, "SELECT id, key_name FROM htable_config ORDER BY id"),
+        "41|limit\n42|maint\n43|maint_code"
+    );
+}
+
+#[tokio::test]
+async fn a_switch_writes_its_rows_in_place_and_its_event() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    sqlite3(
+        &path,
+        "INSERT INTO htable_config (id, key_name, key_type, value_type, key_value) VALUES
+         (5, 'Maint', 0, 0, 'no'), (6, 'maint', 1, 1, '7'), (7, 'maint ', 0, 0, 'no'), (8, 'maint', 0, 0, '0')",
+    );
+    let on = Switch {
+        code: Some(480),
+        reason: Some("Moving".into()),
+        retry_after: Some(7),
+        why: Some("it's \"time\"".into()),
+        ..switch(Action::On)
+    };
+    store.switch(&on).await.unwrap();
+
+    assert_eq!(
+        sqlite3(&path, "SELECT id, key_name, key_type, value_type, key_value FROM htable_config ORDER BY id"),
+        "5|Maint|0|0|no\n6|maint|0|0|1\n7|maint |0|0|no\n8|maint_code|0|0|480\n9|maint_reason|0|0|Moving\n\
+         10|maint_retry_after|0|0|7",
+        "the two rows of `maint` become one, the others' stay"
+    );
+    assert_eq!(
+        sqlite3(&path, "SELECT node, actor, via, action, why, written FROM sip_filter_event"),
+        r#"sbc1|alice|daemon|on|it's "time"|{"maint":"1","maint_code":"480","maint_reason":"Moving","maint_retry_after":"7"}"#
+    );
+    let event = store.read().await.unwrap().event.unwrap();
+    assert_eq!((event.actor.as_str(), event.action), ("alice", Some(Action::On)));
+    assert!(event.at.duration_until(jiff::Timestamp::now()).abs().as_secs() < 60);
+}
+
+#[tokio::test]
+async fn a_switch_that_fails_half_way_leaves_nothing_behind() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    sqlite3(&path, "CREATE TRIGGER no BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ABORT, 'no'); END");
+    assert!(store.switch(&switch(Action::On)).await.is_err());
+    assert_eq!(sqlite3(&path, "SELECT count(*) FROM htable_config"), "0");
+    // The connection is out of its transaction, or the tool's next write would be locked out.
+    sqlite3(&path, "DROP TRIGGER no");
+    store.switch(&switch(Action::On)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_by_the_sqlite3_tool_is_noticed_and_our_own_is_not() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    store.switch(&switch(Action::Off)).await.unwrap();
+    store.read().await.unwrap();
+    assert!(timeout(Duration::from_millis(300), store.changed()).await.is_err(), "nothing has changed");
+
+    sqlite3(&path, "UPDATE htable_config SET key_value = '1' WHERE key_name = 'maint'");
+    timeout(Duration::from_secs(10), store.changed()).await.unwrap().unwrap();
+    assert_eq!(store.read().await.unwrap().rows, [maint("1")]);
+}
+
+#[rstest]
+#[case::deleted(|path: &Path| std::fs::remove_file(path).unwrap())]
+#[case::another_in_its_place(|path: &Path| {
+    let other = path.with_extension("new");
+    std::fs::copy(path, &other).unwrap();
+    std::fs::rename(&other, path).unwrap();
+})]
+#[case::overwritten(|path: &Path| std::fs::write(path, "not a database at all").unwrap())]
+#[tokio::test]
+async fn a_file_that_is_another_is_noticed(#[case] replace: fn(&Path)) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    store.read().await.unwrap();
+    replace(&path);
+    let error = timeout(Duration::from_secs(10), store.changed()).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::NoFile { .. } | Error::Replaced { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_switch_never_goes_into_a_deleted_file() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(store.switch(&switch(Action::On)).await, Err(Error::NoFile { .. })));
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_said_so() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    std::fs::write(&path, "this is a text file, and a rather long one for what it says").unwrap();
+    let Err(error) = open(&path, Missing::Create).await else { panic!("opened") };
+    assert!(error.to_string().contains("file is not a database"), "{error}");
+}
+
+#[tokio::test]
+async fn the_first_tag_is_the_clusters() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let first = store.tag(&tag::generate().unwrap()).await.unwrap();
+    let second = store.tag(&tag::generate().unwrap()).await.unwrap();
+    assert_eq!(tag::to_text(&first), tag::to_text(&second));
+
+    sqlite3(&path, "UPDATE sip_filter_cluster SET tag_prefix = 'UPPER'");
+    assert!(matches!(store.tag(&first).await, Err(Error::Tag)));
+}
+
+#[tokio::test]
+async fn values_that_are_not_text_are_read_all_the_same() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("kamailio.db");
+    sqlite3(&path, "CREATE TABLE htable_config (key_name, key_type, value_type, key_value)");
+    sqlite3(
+        &path,
+        "INSERT INTO htable_config VALUES ('maint', '0', 0, 1), ('maint_reason', NULL, 0, x'4cff'), ('maint_code', 0, 1, NULL)",
+    );
+    let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
+    let row = |key: &str, value_type, value: Option<&str>| Row {
+        key: key.into(),
+        key_type: 0,
+        value_type,
+        value: value.map(Into::into),
+    };
+    assert_eq!(
+        store.read().await.unwrap().rows,
+        [row("maint", 0, Some("1")), row("maint_reason", 0, Some("L\u{fffd}")), row("maint_code", 1, None)]
+    );
+}

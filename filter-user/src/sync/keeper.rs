@@ -1,0 +1,252 @@
+//! The keeper: the one task that reads and writes the database and decides what is in force.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tracing::info;
+
+use super::backoff::Backoff;
+use super::{Command, Enforcer, Error, Snapshot, Source};
+use crate::alarm::{Alarm, Alarms, Subject};
+use crate::config::Settings;
+use crate::dataplane;
+use crate::policy::Policy;
+use crate::responder::TagSecret;
+use crate::state_file::{Since, State, StateFile};
+use crate::store::{self, Action, Event, Missing, Reading, Store, Switch, rows};
+
+/// Keeps the database's word in force.
+///
+/// All that concerns the policy happens here, one thing after the other, so that a switch, a change from outside and
+/// an outage never meet half-way.
+pub struct Keeper {
+    pub(super) settings: Settings,
+    pub(super) file: StateFile,
+    /// What the state file holds, as far as we know.
+    pub(super) saved: Option<State>,
+    /// What is in force.
+    pub(super) state: State,
+    pub(super) alarms: Alarms,
+    pub(super) source: Source,
+    /// The open database; `None` while it is down.
+    pub(super) store: Option<Store>,
+    /// Whether an empty database may be made: only until there has been one.
+    pub(super) missing: Missing,
+    pub(super) read: Option<Timestamp>,
+    pub(super) backoff: Backoff,
+}
+
+impl Keeper {
+    /// The policy to start with.
+    pub fn policy(&self) -> &Policy {
+        &self.state.policy
+    }
+
+    /// The To tag to start with.
+    pub fn tag(&self) -> &TagSecret {
+        &self.state.tag
+    }
+
+    /// What is in force, and what is wrong.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            policy: self.state.policy.clone(),
+            since: self.state.since.clone(),
+            source: self.source,
+            reachable: self.store.is_some(),
+            read: self.read,
+            alarms: self.alarms.clone(),
+        }
+    }
+
+    /// Works until nobody is left who could send a command, or until a policy cannot be put in force.
+    pub async fn run(
+        mut self,
+        mut enforcer: impl Enforcer,
+        mut commands: mpsc::Receiver<Command>,
+        publish: watch::Sender<Snapshot>,
+    ) -> Result<(), dataplane::Error> {
+        let mut pause = Duration::ZERO;
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command, &mut enforcer, &publish).await?,
+                    None => break,
+                },
+                changed = change(&mut self.store, pause) => {
+                    if changed.is_err() {
+                        // It may be another file by now. If it is not that, the same error comes again.
+                        self.close().await;
+                    }
+                    // Why it could not be read stands in the alarm.
+                    let _ = self.refresh(&mut enforcer, false).await?;
+                }
+            }
+            if self.store.is_none() {
+                pause = self.backoff.failed();
+            }
+            publish.send_replace(self.snapshot());
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    async fn command(
+        &mut self,
+        command: Command,
+        enforcer: &mut impl Enforcer,
+        publish: &watch::Sender<Snapshot>,
+    ) -> Result<(), dataplane::Error> {
+        let (reply, written) = match command {
+            Command::Switch(switch, reply) => (reply, self.write(&switch).await.map_err(Error::NotWritten)),
+            Command::Reload(reply) => (reply, Ok(())),
+        };
+        let done = match written {
+            Ok(()) => match self.refresh(enforcer, true).await {
+                Ok(read) => read.map_err(Error::NotRead),
+                Err(error) => {
+                    let _ = reply.send(Err(Error::NotInForce(error.to_string())));
+                    return Err(error);
+                }
+            },
+            Err(error) => Err(error),
+        };
+        // The one who asked for it may have gone; and who asks for the status next has to see it.
+        publish.send_replace(self.snapshot());
+        let _ = reply.send(done.map(|()| self.snapshot()));
+        Ok(())
+    }
+
+    async fn write(&mut self, switch: &Switch) -> Result<(), store::Error> {
+        if let Some(store) = &mut self.store {
+            match store.switch(switch).await {
+                // Another file has taken its place; the switch belongs into that one.
+                Err(store::Error::Replaced { .. } | store::Error::NoFile { .. }) => {}
+                done => return done,
+            }
+        }
+        self.open().await?.switch(switch).await
+    }
+
+    /// Reads the database and puts in force what it says; with `always` also if that is in force.
+    ///
+    /// The inner result is the reading's: if it fails, the last known policy holds.
+    async fn refresh(
+        &mut self,
+        enforcer: &mut impl Enforcer,
+        always: bool,
+    ) -> Result<Result<(), store::Error>, dataplane::Error> {
+        let reading = match self.reading().await {
+            Ok(reading) => reading,
+            Err(error) => {
+                self.lost(&error).await;
+                return Ok(Err(error));
+            }
+        };
+        let before = self.state.policy.clone();
+        self.take_over(reading);
+        if always || self.state.policy != before {
+            enforcer.apply(self.state.policy.clone()).await?;
+            let since = self.state.since.as_ref();
+            let who = since.and_then(|since| since.who.as_deref()).unwrap_or("the database");
+            let why = since.and_then(|since| since.why.as_deref()).map(|why| format!(", why: {why}"));
+            info!("in force: {} (by {who}{})", self.state.policy, why.unwrap_or_default());
+        }
+        self.save().await;
+        Ok(Ok(()))
+    }
+
+    /// A reading of the open database; of one that is opened anew if that fails, since it may be another file by now.
+    async fn reading(&mut self) -> Result<Reading, store::Error> {
+        if let Some(store) = &mut self.store
+            && let Ok(reading) = store.read().await
+        {
+            return Ok(reading);
+        }
+        self.open().await?.read().await
+    }
+
+    /// Opens the database anew.
+    async fn open(&mut self) -> Result<&mut Store, store::Error> {
+        self.close().await;
+        let (mut store, steps) = Store::open(&self.settings.database, &self.settings.table, self.missing).await?;
+        steps.iter().for_each(|step| info!("database: {step}"));
+        let same = store.tag(&self.state.tag).await? == self.state.tag;
+        self.alarms.set(Subject::Tag, (!same).then_some(Alarm::TagChanged));
+        self.missing = Missing::Refuse;
+        Ok(self.store.insert(store))
+    }
+
+    async fn close(&mut self) {
+        if let Some(store) = self.store.take() {
+            store.close().await;
+        }
+    }
+
+    pub(super) async fn lost(&mut self, error: &store::Error) {
+        self.close().await;
+        let database = self.settings.database.display().to_string();
+        self.alarms.set(Subject::Database, [Alarm::Database { database, error: error.to_string() }]);
+    }
+
+    /// Makes a reading the state.
+    pub(super) fn take_over(&mut self, reading: Reading) {
+        let (policy, alarms) = rows::interpret(&reading.rows, &self.state.policy);
+        self.alarms.set(Subject::Rows, alarms);
+        self.alarms.set(Subject::Database, []);
+        self.backoff.succeeded();
+        let since = since(&self.state, &policy, reading.event.as_ref());
+        self.state.since = since;
+        self.state.last_event = reading.event.map(|event| event.id);
+        self.state.policy = policy;
+        self.source = Source::Database;
+        self.read = Some(Timestamp::now());
+    }
+
+    /// Writes the state file if it does not hold the state.
+    pub(super) async fn save(&mut self) {
+        if self.saved.as_ref() == Some(&self.state) {
+            return;
+        }
+        let (file, state) = (self.file.clone(), self.state.clone());
+        let outcome = tokio::task::spawn_blocking(move || file.save(&state)).await;
+        let error = match outcome {
+            Ok(Ok(())) => {
+                self.saved = Some(self.state.clone());
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        let path = self.file.path().display().to_string();
+        self.alarms.set(Subject::StateFile, error.map(|error| Alarm::StateFile { path, error }));
+    }
+}
+
+/// Returns when there may be something new to read: after a change, or, with the database down, after `pause`.
+async fn change(store: &mut Option<Store>, pause: Duration) -> Result<(), store::Error> {
+    match store {
+        Some(store) => store.changed().await,
+        None => {
+            sleep(pause).await;
+            Ok(())
+        }
+    }
+}
+
+/// Since when maintenance is as `policy` has it. An event tells who did it, if it is a new one and did just that;
+/// else the row was changed by other means.
+fn since(before: &State, policy: &Policy, event: Option<&Event>) -> Option<Since> {
+    let changed = policy.maintenance != before.policy.maintenance;
+    if !changed && before.since.is_some() {
+        return before.since.clone();
+    }
+    let action = if policy.maintenance { Action::On } else { Action::Off };
+    let event = event.filter(|event| Some(event.id) > before.last_event && event.action == Some(action));
+    match event {
+        Some(event) => Some(Since { at: event.at, who: Some(event.actor.clone()), why: event.why.clone() }),
+        None => changed.then(|| Since { at: Timestamp::now(), who: None, why: None }),
+    }
+}

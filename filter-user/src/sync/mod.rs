@@ -1,0 +1,81 @@
+//! Sync: what the database says is kept in force, and the last known state where it says nothing.
+
+mod backoff;
+mod keeper;
+mod start;
+
+use std::future::Future;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+pub use self::keeper::Keeper;
+pub use self::start::StartError;
+use crate::alarm::Alarms;
+use crate::dataplane;
+use crate::policy::Policy;
+use crate::state_file::Since;
+use crate::store::{self, Switch};
+
+/// What puts a policy in force: the data plane.
+pub trait Enforcer: Send {
+    /// Puts `policy` in force; it is when this returns.
+    fn apply(&mut self, policy: Policy) -> impl Future<Output = Result<(), dataplane::Error>> + Send;
+}
+
+/// Where the policy in force comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The database said so, at this run of the daemon.
+    Database,
+    /// The state file: the database could not be read since the start.
+    StateFile,
+    /// Nothing is known: neither database nor state file could be read.
+    Default,
+}
+
+/// What is in force, and what is wrong.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The policy in force.
+    pub policy: Policy,
+    /// Since when maintenance is on or off; `None` if it never changed.
+    pub since: Option<Since>,
+    /// Where the policy comes from.
+    pub source: Source,
+    /// Whether the database can be read now.
+    pub reachable: bool,
+    /// When it was last read; `None` for never.
+    pub read: Option<Timestamp>,
+    /// What is wrong.
+    pub alarms: Alarms,
+}
+
+/// Something that the keeper is asked to do; the answer is what is in force then.
+#[derive(Debug)]
+pub enum Command {
+    /// Write a switch and put it in force.
+    Switch(Switch, oneshot::Sender<Result<Snapshot, Error>>),
+    /// Read the database now and apply it, changed or not.
+    Reload(oneshot::Sender<Result<Snapshot, Error>>),
+}
+
+/// Why the keeper could not do what it was asked.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Not written: nothing has changed.
+    #[error("the database could not be written, nothing has changed: {0}")]
+    NotWritten(#[source] store::Error),
+    /// Not read.
+    #[error("the database could not be read, the last known policy holds: {0}")]
+    NotRead(#[source] store::Error),
+    /// Written, but not in force: the daemon ends.
+    #[error("the policy could not be put in force, the daemon ends: {0}")]
+    NotInForce(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Tests of the keeper: real SQLite files, changed by the real `sqlite3` tool, and a record of what was put in force.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rstest::rstest;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::{Command, Enforcer, Error, Keeper, Snapshot, Source};
+use crate::alarm::Alarm;
+use crate::config::Settings;
+use crate::dataplane;
+use crate::policy::Policy;
+use crate::store::{Action, Switch, Via};
+
+/// Far more than any of it takes: what is tested is that it comes, not when.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Default)]
+struct Record(Arc<Mutex<Vec<Policy>>>);
+
+impl Enforcer for Record {
+    async fn apply(&mut self, policy: Policy) -> Result<(), dataplane::Error> {
+        self.0.lock().unwrap().push(policy);
+        Ok(())
+    }
+}
+
+struct Host {
+    directory: TempDir,
+}
+
+/// A keeper at work.
+struct Running {
+    commands: mpsc::Sender<Command>,
+    snapshot: watch::Receiver<Snapshot>,
+    record: Record,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { directory: TempDir::new().unwrap() }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.directory.path().join("sip-filter.db")
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            socket: self.directory.path().join("control.sock"),
+            database: format!("sqlite://{}", self.database().display()).parse().unwrap(),
+            table: "htable_config".parse().unwrap(),
+            state_file: self.directory.path().join("state.json"),
+        }
+    }
+
+    fn sql(&self, statement: &str) -> String {
+        let output = Process::new("sqlite3").arg(self.database()).arg(statement).output().unwrap();
+        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    async fn run(&self) -> Running {
+        let keeper = Keeper::prepare(&self.settings()).await.unwrap();
+        let (sender, commands) = mpsc::channel(8);
+        let (publish, snapshot) = watch::channel(keeper.snapshot());
+        let record = Record::default();
+        tokio::spawn(keeper.run(record.clone(), commands, publish));
+        Running { commands: sender, snapshot, record }
+    }
+}
+
+impl Running {
+    /// Waits until what is in force is as `wanted`.
+    async fn until(&mut self, wanted: impl FnMut(&Snapshot) -> bool) -> Snapshot {
+        if let Ok(snapshot) = timeout(PATIENCE, self.snapshot.wait_for(wanted)).await {
+            return snapshot.unwrap().clone();
+        }
+        panic!("never came, instead: {:?}", self.snapshot.borrow())
+    }
+
+    async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<Snapshot, Error>>) -> Command,
+    ) -> Result<Snapshot, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands.send(command(sender)).await.unwrap();
+        receiver.await.unwrap()
+    }
+
+    async fn switch(&self, action: Action) -> Result<Snapshot, Error> {
+        let switch = Switch {
+            action,
+            code: None,
+            reason: None,
+            retry_after: None,
+            why: Some("upgrade".into()),
+            actor: "alice".into(),
+            via: Via::Daemon,
+            node: "sbc1".into(),
+        };
+        self.ask(|reply| Command::Switch(switch, reply)).await
+    }
+}
+
+fn alarms(snapshot: &Snapshot) -> Vec<Alarm> {
+    snapshot.alarms.raised().iter().map(|raised| raised.alarm.clone()).collect()
+}
+
+fn database_alarm(snapshot: &Snapshot) -> Option<String> {
+    alarms(snapshot).into_iter().find_map(|alarm| match alarm {
+        Alarm::Database { error, .. } => Some(error),
+        _ => None,
+    })
+}
+
+const TABLE: &str = "CREATE TABLE htable_config (id INTEGER PRIMARY KEY, key_name TEXT, key_type INT DEFAULT 0,
+    value_type INT DEFAULT 0, key_value TEXT)";
+const ON: &str = "INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')";
+
+#[tokio::test]
+async fn a_first_run_is_off_and_follows_the_row() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    let first = running.snapshot.borrow().clone();
+    assert_eq!((first.policy, first.source, first.reachable), (Policy::default(), Source::Database, true));
+
+    host.sql(ON);
+    let on = running.until(|now| now.policy.maintenance).await;
+    assert_eq!(on.since.unwrap().who, None, "SQL does not say who");
+    host.sql("UPDATE htable_config SET key_value = '0'");
+    running.until(|now| !now.policy.maintenance).await;
+    let applied: Vec<bool> = running.record.0.lock().unwrap().iter().map(|policy| policy.maintenance).collect();
+    assert_eq!(applied, [true, false]);
+}
+
+#[tokio::test]
+async fn a_switch_is_written_and_in_force_when_it_is_answered() {
+    let host = Host::new();
+    let running = host.run().await;
+    for (action, value) in [(Action::On, "1"), (Action::Off, "0")] {
+        let snapshot = running.switch(action).await.unwrap();
+        assert_eq!(snapshot.policy.maintenance, action == Action::On);
+        assert_eq!(running.record.0.lock().unwrap().last().unwrap().maintenance, action == Action::On);
+        assert_eq!(host.sql("SELECT key_value FROM htable_config WHERE key_name = 'maint'"), value);
+        let since = snapshot.since.unwrap();
+        assert_eq!((since.who.as_deref(), since.why.as_deref()), (Some("alice"), Some("upgrade")));
+    }
+}
+
+#[tokio::test]
+async fn commands_and_changes_in_any_order_end_in_what_the_row_says() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    for turn in 0..30 {
+        if turn % 3 == 0 {
+            running.switch(Action::On).await.unwrap();
+            host.sql("UPDATE htable_config SET key_value = '0' WHERE key_name = 'maint'");
+        }
+        running.ask(Command::Reload).await.unwrap();
+    }
+    running.until(|now| !now.policy.maintenance).await;
+    host.sql("UPDATE htable_config SET key_value = '1' WHERE key_name = 'maint'");
+    running.until(|now| now.policy.maintenance).await;
+}
+
+/// How a database goes away, and how it comes back.
+#[rstest]
+#[case::table_dropped(
+    |host: &Host| { host.sql("ALTER TABLE htable_config RENAME TO elsewhere"); },
+    |host: &Host| { host.sql("ALTER TABLE elsewhere RENAME TO htable_config; UPDATE htable_config SET key_value = '0'"); }
+)]
+#[case::file_deleted_and_made_anew_by_hand(
+    |host: &Host| std::fs::remove_file(host.database()).unwrap(),
+    |host: &Host| {
+        host.sql(&format!("{TABLE}; {ON}; UPDATE htable_config SET key_value = '0'"));
+    }
+)]
+#[case::overwritten_and_restored(
+    |host: &Host| {
+        // Else all of it is still in the write-ahead log, and SQLite reads it from there.
+        host.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+        std::fs::rename(host.database(), host.directory.path().join("saved")).unwrap();
+        std::fs::write(host.database(), "this is not a database, whatever its name says").unwrap();
+    },
+    |host: &Host| {
+        std::fs::rename(host.directory.path().join("saved"), host.database()).unwrap();
+        host.sql("UPDATE htable_config SET key_value = '0'");
+    }
+)]
+#[tokio::test]
+async fn while_the_database_is_down_the_last_known_state_holds(#[case] down: fn(&Host), #[case] up: fn(&Host)) {
+    let host = Host::new();
+    let mut running = host.run().await;
+    running.switch(Action::On).await.unwrap();
+
+    down(&host);
+    let lost = running.until(|now| database_alarm(now).is_some()).await;
+    assert!(lost.policy.maintenance && !lost.reachable);
+    assert!(matches!(running.switch(Action::Off).await, Err(Error::NotWritten(_))));
+    assert!(matches!(running.ask(Command::Reload).await, Err(Error::NotRead(_))));
+    assert!(running.snapshot.borrow().policy.maintenance);
+
+    up(&host);
+    let back = running.until(|now| !now.policy.maintenance).await;
+    assert!(database_alarm(&back).is_none() && back.reachable);
+}
+
+#[tokio::test]
+async fn a_locked_database_is_an_alarm_and_no_change() {
+    let host = Host::new();
+    // Not one of ours, so with a rollback journal: in WAL mode nobody can keep a reader out.
+    host.sql(&format!("{TABLE}; {ON}"));
+    let mut running = host.run().await;
+    assert!(running.snapshot.borrow().policy.maintenance);
+
+    let mut locker = Process::new("sqlite3").arg(host.database()).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stdin = locker.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b".timeout 10000\nBEGIN EXCLUSIVE;\n").unwrap();
+    let lost = running.until(|now| database_alarm(now).is_some()).await;
+    assert!(lost.policy.maintenance);
+    assert!(database_alarm(&lost).unwrap().contains("locked"));
+    drop(stdin);
+    locker.wait().unwrap();
+    running.until(|now| database_alarm(now).is_none()).await;
+}
+
+#[tokio::test]
+async fn a_bad_row_is_an_alarm_until_it_is_mended() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql(ON);
+    running.until(|now| now.policy.maintenance).await;
+
+    host.sql("INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '0')");
+    let held = running.until(|now| !alarms(now).is_empty()).await;
+    assert_eq!(alarms(&held), [Alarm::Duplicate { key: "maint".into(), rows: 2 }]);
+    assert!(held.policy.maintenance);
+
+    // The switch makes one row of the two.
+    let mended = running.switch(Action::Off).await.unwrap();
+    assert_eq!((alarms(&mended), mended.policy.maintenance), (vec![], false));
+}
+
+#[tokio::test]
+async fn a_start_with_the_database_down_comes_up_in_the_last_state() {
+    let host = Host::new();
+    let running = host.run().await;
+    running.switch(Action::On).await.unwrap();
+    let tag = Keeper::prepare(&host.settings()).await.unwrap().tag().clone();
+    drop(running);
+    std::fs::remove_file(host.database()).unwrap();
+
+    let keeper = Keeper::prepare(&host.settings()).await.unwrap();
+    let snapshot = keeper.snapshot();
+    assert!(snapshot.policy.maintenance);
+    assert_eq!(snapshot.source, Source::StateFile);
+    assert_eq!(snapshot.since.as_ref().unwrap().who.as_deref(), Some("alice"));
+    assert!(database_alarm(&snapshot).is_some_and(|error| error.contains("does not exist")));
+    assert!(*keeper.tag() == tag, "retransmissions get the same To tag");
+    assert!(!host.database().exists(), "an empty database would end the maintenance");
+}
+
+#[rstest]
+#[case::no_state_file(None)]
+#[case::damaged(Some("{"))]
+#[tokio::test]
+async fn without_database_and_state_file_it_is_off(#[case] state_file: Option<&str>) {
+    let host = Host::new();
+    std::fs::write(host.database(), "not a database, not a database, not a database").unwrap();
+    if let Some(text) = state_file {
+        std::fs::write(host.settings().state_file, text).unwrap();
+    }
+    let snapshot = Keeper::prepare(&host.settings()).await.unwrap().snapshot();
+    assert_eq!((snapshot.policy.maintenance, snapshot.source), (false, Source::Default));
+    assert_eq!(alarms(&snapshot).len(), 1 + usize::from(state_file.is_some()), "{:?}", alarms(&snapshot));
+}
+
+#[tokio::test]
+async fn a_restart_knows_who_switched_it_on() {
+    let host = Host::new();
+    let running = host.run().await;
+    let before = running.switch(Action::On).await.unwrap().since;
+    drop(running);
+    assert_eq!(host.run().await.snapshot.borrow().since, before);
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_refused() {
+    let host = Host::new();
+    Keeper::prepare(&host.settings()).await.unwrap();
+    host.sql("UPDATE sip_filter_migration SET version = 99");
+    let Err(error) = Keeper::prepare(&host.settings()).await else { panic!("started") };
+    assert!(error.to_string().contains("migration 99"), "{error}");
+}
+
+#[tokio::test]
+async fn a_state_file_that_cannot_be_written_is_an_alarm() {
+    let host = Host::new();
+    // A directory in its place: root may write everywhere else.
+    std::fs::create_dir(host.settings().state_file).unwrap();
+    let snapshot = Keeper::prepare(&host.settings()).await.unwrap().snapshot();
+    assert!(matches!(&alarms(&snapshot)[..], [Alarm::StateFile { .. }]));
+}
+
+#[tokio::test]
+async fn another_tag_in_the_database_is_told() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    std::fs::remove_file(Path::new(&host.database())).unwrap();
+    Keeper::prepare(&Settings { state_file: host.directory.path().join("other.json"), ..host.settings() })
+        .await
+        .unwrap();
+    running.until(|now| alarms(now) == [Alarm::TagChanged]).await;
+}

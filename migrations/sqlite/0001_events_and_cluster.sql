@@ -1,0 +1,20 @@
+-- Our own tables beside Kamailio's; that one is in htable.sql, since its name is the operator's choice.
+
+-- Who switched what, when and why: one row for each `sip-filter on` and `sip-filter off`.
+CREATE TABLE sip_filter_event (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms   BIGINT       NOT NULL,            -- Unix time in milliseconds
+    node    VARCHAR(255) NOT NULL,            -- host on which it was switched
+    actor   VARCHAR(255) NOT NULL,            -- user who switched it
+    via     VARCHAR(16)  NOT NULL,            -- 'daemon': through a daemon's socket; 'database': without a daemon
+    action  VARCHAR(16)  NOT NULL,            -- 'on' or 'off'
+    why     TEXT,                             -- --why
+    written TEXT         NOT NULL             -- JSON object of the rows written: {"maint":"1","maint_code":"503"}
+);
+
+-- What all hosts of the cluster share: the identity in the To tags of our responses (exactly one row).
+CREATE TABLE sip_filter_cluster (
+    id         INTEGER  PRIMARY KEY CHECK (id = 1),
+    tag_prefix CHAR(8)  NOT NULL,             -- start of each To tag: 8 lower-case letters or digits
+    tag_key    CHAR(32) NOT NULL              -- SipHash key in hexadecimal; secret
+);
