@@ -59,10 +59,10 @@ fn one_unknown_interface_among_several_leaves_the_others_alone() -> Result<()> {
 #[rstest]
 #[case::not_toml("ports = [", "config.toml")]
 #[case::unknown_key("colour = \"red\"\n", "colour")]
-fn an_unreadable_configuration_is_named(#[case] text: &str, #[case] word: &str) -> Result<()> {
+fn a_wrong_configuration_is_wrong_usage(#[case] text: &str, #[case] word: &str) -> Result<()> {
     let host = host()?;
     fs::write(host.config(), text)?;
-    assert_refused(&host.cli(&["run", "--iface", "lo"])?, 1, &[word, "config.toml"]);
+    assert_refused(&host.cli(&["run", "--iface", "lo"])?, 2, &[word, "config.toml"]);
     Ok(())
 }
 
@@ -70,20 +70,25 @@ fn an_unreadable_configuration_is_named(#[case] text: &str, #[case] word: &str) 
 fn a_configuration_file_that_is_asked_for_but_missing_is_named() -> Result<()> {
     let host = host()?;
     fs::remove_file(host.config())?;
-    assert_refused(&host.cli(&["run", "--iface", "lo"])?, 1, &["config.toml"]);
+    assert_refused(&host.cli(&["run", "--iface", "lo"])?, 2, &["config.toml"]);
     Ok(())
 }
 
 #[rstest]
-#[case::unknown_database("oracle://db/sip", "oracle")]
-#[case::no_url("/var/lib/sip.db", "sqlite")]
-#[case::no_directory("sqlite:///nonexistent/dir/sip-filter.db", "/nonexistent/dir")]
-fn a_database_url_that_does_not_work_is_explained(#[case] url: &str, #[case] word: &str) -> Result<()> {
+#[case::unknown_database("oracle://db/sip", 2, "oracle")]
+#[case::no_url("/var/lib/sip.db", 2, "sqlite:")]
+// /dev/null is no directory, for root neither.
+#[case::no_directory("sqlite:///dev/null/sip-filter.db", 1, "/dev/null")]
+fn a_database_url_that_does_not_work_is_explained(
+    #[case] url: &str,
+    #[case] code: i32,
+    #[case] word: &str,
+) -> Result<()> {
     let host = host()?;
     let mut command = host.bare_command();
     command.args(["--database-url", url, "--socket"]).arg(host.socket());
     command.arg("--state-file").arg(host.state()).arg("--config").arg(host.config());
-    assert_refused(&Answer::of(command.arg("on"))?, 1, &[word]);
+    assert_refused(&Answer::of(command.arg("on"))?, code, &[word]);
     Ok(())
 }
 
