@@ -18,7 +18,7 @@ pub use self::rows::Row;
 use self::sqlite::Sqlite;
 pub use self::table::{TableName, TableNameError};
 use self::url::Target;
-pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl};
+pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl, GivenUrl};
 use crate::dataplane::TagSecret;
 
 /// An open database whose schema is ours.
