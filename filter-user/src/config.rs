@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -90,7 +91,16 @@ pub struct RunOptions {
     /// Bind the AF_XDP sockets in zero-copy mode
     ///
     /// Not always the faster way: on a zero-copy queue each packet that is passed is copied, and nearly all are.
-    #[arg(long, env = "SIP_FILTER_ZERO_COPY", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    #[arg(
+        long,
+        env = "SIP_FILTER_ZERO_COPY",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
     pub zero_copy: Option<bool>,
 
     /// How long a responder that makes no progress still gets new calls, in milliseconds, 100 to 10000 [default: 1000]

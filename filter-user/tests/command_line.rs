@@ -1,4 +1,5 @@
 //! The binary as a person or a script calls it: options, exit status, and what works without a daemon.
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it is wrong")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -172,4 +173,21 @@ fn migrate_says_what_it_did_and_does_nothing_twice() {
     };
     assert_eq!(steps(migrate()), 3);
     assert_eq!(steps(migrate()), 0);
+}
+
+/// The example says what the defaults are: with each key put in, it has to be accepted as it stands.
+#[test]
+fn each_key_of_the_example_configuration_is_one() {
+    let host = Host::new();
+    let example = include_str!("../../packaging/config.toml");
+    let keys = example.lines().filter(|line| line.starts_with('#') && line.contains(" = ")).count();
+    assert_eq!(keys, 10, "every option is in it");
+    let uncommented: Vec<&str> =
+        example.lines().map(|line| if line.contains(" = ") { line.trim_start_matches('#') } else { line }).collect();
+    for text in [example.to_owned(), uncommented.join("\n")] {
+        let config = host.file("config.toml", &text);
+        // The socket of the environment, where nobody listens: so much for the file, it was read.
+        let output = host.command(&["status", "--config", config.to_str().unwrap()]).output().unwrap();
+        exits(&output, 1);
+    }
 }

@@ -57,13 +57,13 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// The database file is not there.
-    #[error("{} does not exist; put it back, or make an empty one with `sip-filter migrate`", path.display())]
+    #[error("{} does not exist; put it back, or make an empty one, which says off, with `sip-filter migrate`", path.display())]
     NoFile {
         /// The file.
         path: PathBuf,
     },
     /// The policy table is not there.
-    #[error("there is no table {table}; put it back, or make an empty one with `sip-filter migrate`")]
+    #[error("there is no table {table}; put it back, or make an empty one, which says off, with `sip-filter migrate`")]
     NoTable {
         /// Its name.
         table: TableName,
