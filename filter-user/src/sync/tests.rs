@@ -233,6 +233,23 @@ async fn while_the_database_is_down_the_last_known_state_holds(#[case] down: fn(
     assert!(database_alarm(&back).is_none() && back.reachable);
 }
 
+/// SQLite ends the transaction by itself when the disk is full, or when a trigger says so.
+#[tokio::test]
+async fn a_write_that_the_database_rolls_back_by_itself_is_no_obstacle_to_the_next() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql("CREATE TRIGGER full BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END");
+    for _ in 0..2 {
+        let Err(Error::NotWritten(error)) = running.switch(Action::On).await else { panic!("written") };
+        assert!(error.to_string().contains("disk is full"), "{error}");
+        assert!(!running.snapshot.borrow().policy.maintenance);
+    }
+    host.sql("DROP TRIGGER full");
+    assert!(running.switch(Action::On).await.unwrap().policy.maintenance);
+    host.sql("UPDATE htable_config SET key_value = '0'");
+    running.until(|now| !now.policy.maintenance).await;
+}
+
 #[tokio::test]
 async fn a_locked_database_is_an_alarm_and_no_change() {
     let host = Host::new();
