@@ -107,6 +107,7 @@ fn a_daemon_comes_up_in_the_state_of_the_row() -> Result<()> {
 #[test]
 fn without_a_daemon_a_switch_writes_the_row_and_says_that_nobody_applies_it() -> Result<()> {
     let lab = Lab::new()?;
+    lab.filter.done(&["migrate"])?;
     let answer = lab.filter.cli(&["on", "--why", "before the first start"])?;
     assert_eq!(answer.code, Some(0), "{answer:#?}");
     assert!(format!("{}{}", answer.stdout, answer.stderr).contains("daemon"), "{answer:#?}");
@@ -119,8 +120,12 @@ fn without_a_daemon_a_switch_writes_the_row_and_says_that_nobody_applies_it() ->
 
 #[rstest]
 #[case::removed(|lab: &Lab| Ok(fs::remove_file(lab.filter.database())?))]
-#[case::overwritten(|lab: &Lab| {
-    Ok(fs::write(lab.filter.database(), "this is no database any more, and it is longer than its header was")?)
+#[case::replaced(|lab: &Lab| {
+    let (other, database) = (lab.filter.dir().join("other"), lab.filter.database());
+    fs::write(&other, "this is no database")?;
+    // The write-ahead log has it all, and SQLite would make the database whole again from it.
+    fs::remove_file(database.with_extension("db-wal"))?;
+    Ok(fs::rename(other, database)?)
 })]
 fn a_lost_database_changes_nothing_but_is_told(#[case] lose: fn(&Lab) -> Result<()>) -> Result<()> {
     let lab = Lab::new()?;
