@@ -90,7 +90,8 @@ impl Demo {
 
     /// Runs the command line tool and shows what it says.
     fn switch(&self, arguments: &[&str]) -> Result<()> {
-        let command = arguments.join(" ");
+        let quoted = |word: &&str| if word.contains(' ') { format!("\"{word}\"") } else { (*word).to_owned() };
+        let command = arguments.iter().map(quoted).collect::<Vec<_>>().join(" ");
         heading(&format!("sip-filter {}", arguments.first().copied().unwrap_or_default()));
         say(format!("$ sip-filter {command}"));
         let answer = self.filter.cli(arguments)?;
@@ -123,7 +124,7 @@ impl Demo {
         ensure!(reached == 0, "the SIP server saw the call that was refused");
         let taken = self.filter.stats()?.verdict("redirected")?;
         say(format!(
-            "INVITEs of it at the SIP server: {reached}. Taken by the XDP program, as `sip-filter stats` says: {taken}."
+            "INVITEs of it at the SIP server: {reached}. Taken by the XDP program: {taken} (sip-filter stats)."
         ));
         ensure!(taken == 1, "the filter has taken {taken} INVITEs instead of this one");
         Ok(())

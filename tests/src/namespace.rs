@@ -72,8 +72,8 @@ impl Namespace {
             }
             Ok(())
         };
-        // SAFETY: `enter` runs between fork and exec. It makes only the system calls setns, prctl and getppid, which are
-        // async-signal-safe; it neither allocates nor takes a lock, and `fd` is open because the closure owns it.
+        // SAFETY: `enter` runs between fork and exec. It makes only the system calls setns, prctl and getppid, which
+        // are async-signal-safe; it neither allocates nor takes a lock, and `fd` is open because the closure owns it.
         unsafe { command.pre_exec(enter) };
         command
     }

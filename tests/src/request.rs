@@ -29,9 +29,9 @@ impl Request {
         };
         request.push("Via", &format!("SIP/2.0/UDP {local};branch={};rport", fresh_branch()));
         request.push("Max-Forwards", "70");
-        request.push("From", &format!("\"Alice Liddell\" <sip:alice@{}>;tag={}", host(local), fresh("from")));
+        request.push("From", &format!("\"Alice Liddell\" <sip:alice@{}>;tag={}", host(local), fresh("from-")));
         request.push("To", &format!("<sip:+4930123456@{}>", host(proxy)));
-        request.push("Call-ID", &format!("{}@{}", fresh("call"), host(local)));
+        request.push("Call-ID", &format!("{}@{}", fresh("call-"), host(local)));
         request.push("CSeq", &format!("{} {method}", 1 + fresh_number() % 9000));
         request.push("Contact", &format!("<sip:alice@{local};transport=udp>"));
         request.push("User-Agent", "sip-filter laboratory");

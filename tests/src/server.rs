@@ -98,7 +98,7 @@ fn accept(request: &Message) -> String {
         match name.to_ascii_lowercase().as_str() {
             "via" | "v" | "from" | "f" | "call-id" | "i" | "cseq" => reply += &format!("{name}: {value}\r\n"),
             "to" | "t" if Message::tag(value).is_some() => reply += &format!("{name}: {value}\r\n"),
-            "to" | "t" => reply += &format!("{name}: {value};tag={}\r\n", fresh("server")),
+            "to" | "t" => reply += &format!("{name}: {value};tag={}\r\n", fresh("server-")),
             _ => {}
         }
     }

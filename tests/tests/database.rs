@@ -9,7 +9,10 @@ use filter_tests::wire::Family;
 use nix::sys::signal::Signal;
 use rstest::rstest;
 
-/// By when a change of the row has to be in force on a busy test machine; the aim is 100 ms.
+/// How soon a change of the row is in force.
+const PROMISED: Duration = Duration::from_millis(100);
+
+/// By when it has to be on a busy test machine.
 const IN_FORCE: Duration = Duration::from_secs(2);
 
 /// Writes a row of `htable_config` as an administrator does, by the `sqlite3` tool.
@@ -36,11 +39,13 @@ fn a_row_changed_from_outside_is_in_force_at_once() -> Result<()> {
     let caller = lab.caller(Family::V4)?;
     lab.goes_through(&caller)?;
 
-    for (value, refused) in [("1", true), ("0", false), ("1", true)] {
+    let mut took = Vec::new();
+    for (value, refused) in [("1", true), ("0", false), ("1", true), ("0", false), ("1", true)] {
         set_row(&lab, "maint", value)?;
-        let took = lab.until_calls_are(refused, &caller, IN_FORCE)?;
-        eprintln!("maint = {value} was in force after {took:?}");
+        took.push(lab.until_calls_are(refused, &caller, IN_FORCE)?);
     }
+    // One that the machine's other work did not hold up shows what the filter itself takes.
+    assert!(took.iter().any(|took| *took < PROMISED), "{took:?}");
     lab.filter.sqlite("DELETE FROM htable_config WHERE key_name = 'maint'")?;
     lab.until_calls_are(false, &caller, IN_FORCE)?;
     Ok(())

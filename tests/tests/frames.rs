@@ -80,7 +80,10 @@ fn a_refusal_goes_back_into_the_vlan_it_came_from(
 #[case::ipv4_options(Family::V4, |frame: &mut Frame| frame.ipv4_options = [0x94, 4, 0, 0, 1, 1, 1, 0].to_vec())]
 #[case::ipv6_hop_by_hop(Family::V6, |frame: &mut Frame| frame.ipv6_extensions = vec![(0, vec![0, 1, 4, 0, 0, 0, 0])])]
 #[case::ipv6_two_extensions(Family::V6, |frame: &mut Frame| {
-    frame.ipv6_extensions = vec![(0, vec![0, 5, 2, 0, 0, 1, 0]), (60, vec![1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])];
+    // Hop-by-hop options with a router alert, and destination options of 16 bytes (PadN).
+    let (hop_by_hop, mut destination) = (vec![0, 5, 2, 0, 0, 1, 0], vec![0; 15]);
+    destination[..3].copy_from_slice(&[1, 1, 12]);
+    frame.ipv6_extensions = vec![(0, hop_by_hop), (60, destination)];
 })]
 #[case::padding(Family::V4, |frame: &mut Frame| frame.padding = 18)]
 fn a_call_in_an_unusual_frame_is_refused(#[case] family: Family, #[case] change: fn(&mut Frame)) -> Result<()> {
