@@ -1,5 +1,6 @@
-//! What becomes of a request: method, policy, and what they ask to be looked at.
+//! What becomes of a request: its method and the policy, its past, its headers, what exempts it.
 
+use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::programs::XdpContext;
 use filter_common::maps::Policy;
 use filter_common::sip::{Decision, Method, SHORTEST_REQUEST};
@@ -24,35 +25,82 @@ pub fn judge(ctx: &XdpContext, packet: &Packet) -> Verdict {
     let Some(policy) = maps::policy() else {
         return Verdict::Off;
     };
+    let now = maps::now();
+    if !is_looked_at(method, policy, now) {
+        return Verdict::NotInvite;
+    }
+    let Some(mut message) = Loaded::load(ctx, &packet) else {
+        return Verdict::Undecided;
+    };
+    if method != Method::Invite {
+        let decision = message.decide(name);
+        return match method {
+            Method::Ack => ack(policy, decision, &message),
+            _ => other(ctx, &packet, policy, now, decision, &message),
+        };
+    }
+    invite(ctx, &packet, policy, now, name, &mut message)
+}
+
+/// Whether there is any more to be found out about a request. INVITEs are remembered also while nothing is refused.
+#[inline(always)]
+fn is_looked_at(method: Method, policy: &Policy, now: u64) -> bool {
     match method {
-        Method::Invite => invite(ctx, &packet, policy),
-        Method::Ack => ack(ctx, &packet, policy),
-        _ => other(ctx, &packet, policy, method, name),
+        Method::Invite => true,
+        Method::Ack => policy.maintenance != 0 || now < policy.tail_until_ns,
+        _ => policy.maintenance != 0 && policy.methods & method.bit() != 0,
+    }
+}
+
+/// An ACK: dropped if its To tag is one of ours, for then the proxy has never seen its INVITE.
+#[inline(always)]
+fn ack(policy: &Policy, decision: Decision, message: &Loaded) -> Verdict {
+    if decision == Decision::InDialog && message.tag() == policy.tag_prefix {
+        Verdict::AckAbsorbed
+    } else {
+        Verdict::NotInvite
+    }
+}
+
+/// A request of another method that the policy refuses.
+#[inline(always)]
+fn other(
+    ctx: &XdpContext,
+    packet: &Packet,
+    policy: &Policy,
+    now: u64,
+    decision: Decision,
+    message: &Loaded,
+) -> Verdict {
+    match exempted(packet, policy, decision, message) {
+        Some(passed) => passed,
+        None => redirect(ctx, now, Verdict::RedirectedMethod),
     }
 }
 
 /// An INVITE: the same as the last time if it is sent again, otherwise as the policy says.
 #[inline(always)]
-fn invite(ctx: &XdpContext, packet: &Packet, policy: &Policy) -> Verdict {
-    let Some(mut message) = Loaded::load(ctx, packet) else {
-        return Verdict::Undecided;
-    };
-    let now = maps::now();
-    let transaction = Transaction::of(packet, &message);
-    if policy.maintenance == 0 || policy.methods & Method::Invite.bit() == 0 {
-        if now < policy.tail_until_ns && transactions::REFUSED.holds(&transaction, now) {
-            return redirect(ctx, now, Verdict::RedirectedAgain);
-        }
-        transactions::PASSED.remember(&transaction, now);
-        return Verdict::Off;
+fn invite(ctx: &XdpContext, packet: &Packet, policy: &Policy, now: u64, name: u32, message: &mut Loaded) -> Verdict {
+    let transaction = Transaction::of(packet, message);
+    let refusing = policy.maintenance != 0 && policy.methods & Method::Invite.bit() != 0;
+    // What was refused stays refused: after the end of maintenance, and when the share has been made smaller.
+    let may_be_refused_again = if refusing { policy.percent < 100 } else { now < policy.tail_until_ns };
+    if may_be_refused_again && transactions::REFUSED.holds(&transaction, now) {
+        return redirect(ctx, now, Verdict::RedirectedAgain);
     }
-    if transactions::PASSED.holds(&transaction, now) {
+    if refusing && transactions::PASSED.holds(&transaction, now) {
         return Verdict::Seen;
     }
-    // A share may have been made smaller since: what was refused stays refused.
-    let again = policy.percent < 100 && transactions::REFUSED.holds(&transaction, now);
-    let verdict = if again { Verdict::Redirected } else { new_invite(packet, policy, &transaction, &mut message) };
-    let verdict = if verdict.is_redirect() { redirect(ctx, now, verdict) } else { verdict };
+    let verdict = if refusing {
+        let decision = message.decide(name);
+        match exempted(packet, policy, decision, message) {
+            Some(passed) => passed,
+            None if !is_refused(transaction.hash(), policy.percent) => Verdict::Spared,
+            None => redirect(ctx, now, Verdict::Redirected),
+        }
+    } else {
+        Verdict::Off
+    };
     match verdict {
         Verdict::Redirected => transactions::REFUSED.remember(&transaction, now),
         // These say always the same of the same octets. The others hang on the time or on tables that may change.
@@ -62,60 +110,17 @@ fn invite(ctx: &XdpContext, packet: &Packet, policy: &Policy) -> Verdict {
     verdict
 }
 
-/// An INVITE that has not been seen before, while maintenance is on.
+/// Why a request passes although its method is refused; `None` if nothing exempts it.
 #[inline(always)]
-fn new_invite(packet: &Packet, policy: &Policy, transaction: &Transaction, message: &mut Loaded) -> Verdict {
-    match message.decide(Method::Invite.name().len() as u32 + 1) {
-        Decision::New if exemptions::is_bypassed(packet, policy) => Verdict::Bypass,
-        Decision::New if exemptions::is_emergency(message.user()) => Verdict::Emergency,
-        Decision::New if !is_refused(transaction.hash(), policy.percent) => Verdict::Spared,
-        Decision::New => Verdict::Redirected,
-        passed => passed_as(passed),
-    }
-}
-
-/// An ACK: dropped if its To tag is one of ours, for then the proxy has never seen its INVITE.
-#[inline(always)]
-fn ack(ctx: &XdpContext, packet: &Packet, policy: &Policy) -> Verdict {
-    if policy.maintenance == 0 && maps::now() >= policy.tail_until_ns {
-        return Verdict::NotInvite;
-    }
-    let Some(mut message) = Loaded::load(ctx, packet) else {
-        return Verdict::NotInvite;
-    };
-    let decision = message.decide(Method::Ack.name().len() as u32 + 1);
-    if decision == Decision::InDialog && message.tag() == policy.tag_prefix {
-        Verdict::AckAbsorbed
-    } else {
-        Verdict::NotInvite
-    }
-}
-
-/// A request of another method that the policy may refuse.
-#[inline(always)]
-fn other(ctx: &XdpContext, packet: &Packet, policy: &Policy, method: Method, name: u32) -> Verdict {
-    if policy.maintenance == 0 || policy.methods & method.bit() == 0 {
-        return Verdict::NotInvite;
-    }
-    let Some(mut message) = Loaded::load(ctx, packet) else {
-        return Verdict::Undecided;
-    };
-    match message.decide(name) {
-        Decision::New if exemptions::is_bypassed(packet, policy) => Verdict::Bypass,
-        Decision::New if exemptions::is_emergency(message.user()) => Verdict::Emergency,
-        Decision::New => redirect(ctx, maps::now(), Verdict::RedirectedMethod),
-        passed => passed_as(passed),
-    }
-}
-
-/// The verdict for a decision that is not [`Decision::New`].
-#[inline(always)]
-fn passed_as(decision: Decision) -> Verdict {
+fn exempted(packet: &Packet, policy: &Policy, decision: Decision, message: &Loaded) -> Option<Verdict> {
     match decision {
-        Decision::InDialog => Verdict::InDialog,
-        Decision::Emergency => Verdict::Emergency,
-        Decision::Replaces => Verdict::Replaces,
-        Decision::New | Decision::Undecided => Verdict::Undecided,
+        Decision::New if exemptions::is_bypassed(packet, policy) => Some(Verdict::Bypass),
+        Decision::New if exemptions::is_emergency(message.user()) => Some(Verdict::Emergency),
+        Decision::New => None,
+        Decision::InDialog => Some(Verdict::InDialog),
+        Decision::Emergency => Some(Verdict::Emergency),
+        Decision::Replaces => Some(Verdict::Replaces),
+        Decision::Undecided => Some(Verdict::Undecided),
     }
 }
 
@@ -127,7 +132,7 @@ fn redirect(ctx: &XdpContext, now: u64, verdict: Verdict) -> Verdict {
     let Some(socket) = maps::leased_socket(&maps::rx_queue(ctx), now) else {
         return Verdict::NoLease;
     };
-    match maps::SOCKETS.redirect(socket, u64::from(aya_ebpf::bindings::xdp_action::XDP_PASS)) {
+    match maps::SOCKETS.redirect(socket, u64::from(XDP_PASS)) {
         Ok(_) => verdict,
         Err(_) => Verdict::NoSocket,
     }

@@ -32,7 +32,7 @@ impl Message for [u8] {
 }
 
 /// How many words or octets one turn looks at, at most: it bounds what the verifier simulates.
-const STEPS: u32 = 64;
+const STEPS: u32 = 32;
 
 /// What the next turn has before it.
 mod phase {
