@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::dataplane::Mode;
-use crate::store::{DatabaseUrl, TableName};
+use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl, TableName};
 
 const CONFIG: &str = "/etc/sip-filter/config.toml";
 const SOCKET: &str = "/run/sip-filter/control.sock";
@@ -48,7 +49,7 @@ pub struct Common {
     /// sqlite:///PATH. A URL with a password belongs into the file or the environment, for others can see the
     /// arguments of a process. It is never shown or logged with its password.
     #[arg(long, global = true, env = "SIP_FILTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub database_url: Option<DatabaseUrl>,
+    pub database_url: Option<GivenUrl>,
 
     /// Table with the policy rows [default: htable_config]
     ///
@@ -90,7 +91,16 @@ pub struct RunOptions {
     /// Bind the AF_XDP sockets in zero-copy mode
     ///
     /// Not always the faster way: on a zero-copy queue each packet that is passed is copied, and nearly all are.
-    #[arg(long, env = "SIP_FILTER_ZERO_COPY", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    #[arg(
+        long,
+        env = "SIP_FILTER_ZERO_COPY",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
     pub zero_copy: Option<bool>,
 
     /// How long a responder that makes no progress still gets new calls, in milliseconds, 100 to 10000 [default: 1000]
@@ -146,12 +156,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("configuration file {}: {source}", path.display())]
+    #[error("configuration file {}, line {line}: {problem}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and what is wrong.
-        source: Box<toml::de::Error>,
+        /// Where it is wrong, from 1.
+        line: usize,
+        /// What is wrong; never with the text of the line, which may be a password.
+        problem: String,
     },
     /// No interface.
     #[error("no interface to filter on: name it with --iface, SIP_FILTER_IFACE, or iface in the table [run] of {}", .0.display())]
@@ -170,9 +182,9 @@ pub enum Error {
     /// No port.
     #[error("no port to filter on: leave --port out for {SIP_PORT}, or name at least one")]
     NoPort,
-    /// A default of ours, which would be our fault.
-    #[error("built-in database URL: {0}")]
-    Default(#[from] crate::store::DatabaseUrlError),
+    /// The database URL.
+    #[error(transparent)]
+    Database(#[from] DatabaseUrlError),
 }
 
 impl Common {
@@ -184,7 +196,11 @@ impl Common {
             Err(error) if error.kind() == ErrorKind::NotFound && self.config.is_none() => return Ok(Self::default()),
             Err(source) => return Err(Error::Read { path: path.into(), source }),
         };
-        toml::from_str(&text).map_err(|source| Error::Parse { path: path.into(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Error::Parse { path: path.into(), line, problem: error.message().to_owned() }
+        })
     }
 
     fn config_path(&self) -> &Path {
@@ -196,7 +212,7 @@ impl Common {
         let database = self.database_url.clone().or_else(|| file.database_url.clone());
         Ok(Settings {
             socket: self.socket.clone().or_else(|| file.socket.clone()).unwrap_or_else(|| SOCKET.into()),
-            database: database.map_or_else(|| DATABASE.parse(), Ok)?,
+            database: database.unwrap_or_else(|| DATABASE.into()).parse()?,
             table: self.table.clone().or_else(|| file.table.clone()).unwrap_or_default(),
             state_file: self
                 .state_file
@@ -316,14 +332,26 @@ mod tests {
     #[case::at_the_top("sockte = \"/tmp/a\"", "sockte")]
     #[case::in_run("[run]\nifaces = [\"eth0\"]", "ifaces")]
     #[case::config_in_the_config("config = \"/tmp/b\"", "config")]
-    #[case::port_zero("[run]\nport = [0]", "port")]
-    #[case::port_too_high("[run]\nport = [65536]", "port")]
+    #[case::port_zero("[run]\nport = [0]", "line 2: invalid value: integer `0`")]
+    #[case::port_too_high("[run]\nport = [65536]", "line 2: invalid value: integer `65536`")]
     #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
     #[case::table("table = \"a b\"", "is not a table name")]
-    #[case::password("database-url = \"oracle://u:s3cret@h/d\"", "a database URL starts with")]
+    #[case::with_its_line("\n\nlease = 1", "line 3")]
     fn what_the_file_must_not_say(#[case] text: &str, #[case] message: &str) {
         let error = file(text).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
+    }
+
+    #[rstest]
+    #[case::unknown_scheme("database-url = \"oracle://u:s3cret@h/d\"")]
+    #[case::bad_toml("database-url = \"mysql://u:s3cret@h/d")]
+    #[case::bad_type("database-url = [\"mysql://u:s3cret@h/d\"]")]
+    fn an_error_never_shows_the_password(#[case] text: &str) {
+        let error = match file(text) {
+            Ok(options) => options.resolve(&Common::default()).unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
     }
 
     #[test]

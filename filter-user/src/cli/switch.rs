@@ -78,6 +78,7 @@ fn switch(
     Ok(ExitCode::SUCCESS)
 }
 
+/// A database that is not there is not made: a mistyped URL would get an empty one, and the switch would be nobody's.
 fn write(settings: &Settings, action: Action, params: OnParams) -> anyhow::Result<Value> {
     let uid = getuid();
     let user = User::from_uid(uid).ok().flatten();
@@ -97,7 +98,7 @@ fn write(settings: &Settings, action: Action, params: OnParams) -> anyhow::Resul
     let database = settings.database.display();
     let steps = runtime
         .block_on(async {
-            let (mut store, steps) = Store::open(&settings.database, &settings.table, Missing::Create).await?;
+            let (mut store, steps) = Store::open(&settings.database, &settings.table, Missing::Refuse).await?;
             store.switch(&switch).await?;
             store.close().await;
             Ok::<_, filter_user::store::Error>(steps)

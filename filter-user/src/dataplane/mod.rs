@@ -289,6 +289,12 @@ fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
         return Err(Error::SameInterface { interface: twice.clone() });
     }
     let interfaces = names.iter().map(|name| Interface::find(name)).collect::<Result<Vec<_>, _>>()?;
+    for interface in &interfaces {
+        // Found out before any socket is opened, since the queues of another sip-filter are taken as well.
+        if let Some(program) = interface.link()?.program {
+            return Err(Error::Occupied { interface: interface.name.clone(), program: program.describe() });
+        }
+    }
     let queues = interfaces.iter().map(|interface| interface.rx_queues).sum();
     if queues > MAX_QUEUES {
         return Err(Error::TooManyQueues { queues });

@@ -18,7 +18,7 @@ pub use self::rows::Row;
 use self::sqlite::Sqlite;
 pub use self::table::{TableName, TableNameError};
 use self::url::Target;
-pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl};
+pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl, GivenUrl};
 use crate::responder::TagSecret;
 
 /// An open database whose schema is ours.
@@ -57,13 +57,13 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// The database file is not there.
-    #[error("{} does not exist; put it back, or make an empty one with `sip-filter migrate`", path.display())]
+    #[error("{} does not exist; put it back, or make an empty one, which says off, with `sip-filter migrate`", path.display())]
     NoFile {
         /// The file.
         path: PathBuf,
     },
     /// The policy table is not there.
-    #[error("there is no table {table}; put it back, or make an empty one with `sip-filter migrate`")]
+    #[error("there is no table {table}; put it back, or make an empty one, which says off, with `sip-filter migrate`")]
     NoTable {
         /// Its name.
         table: TableName,

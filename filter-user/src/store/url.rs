@@ -8,8 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use thiserror::Error;
 
 /// A database that is supported, by its URL. It is shown only without its password.
-#[derive(Clone, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone)]
 pub struct DatabaseUrl {
     shown: DisplayUrl,
     pub(super) target: Target,
@@ -75,17 +74,35 @@ fn sqlite(url: &str, rest: &str, shown: &DisplayUrl) -> Result<SqliteConnectOpti
     url.parse().map_err(|source| DatabaseUrlError::Invalid { url: shown.clone(), source })
 }
 
-impl TryFrom<String> for DatabaseUrl {
-    type Error = DatabaseUrlError;
-
-    fn try_from(url: String) -> Result<Self, DatabaseUrlError> {
-        url.parse()
-    }
-}
-
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DatabaseUrl({})", self.shown)
+    }
+}
+
+/// A URL as it was given, not looked at yet.
+///
+/// A value that cannot be parsed is shown whole by clap and by toml, so they get this to parse, which always can be.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct GivenUrl(String);
+
+impl GivenUrl {
+    /// Looks at it.
+    pub fn parse(&self) -> Result<DatabaseUrl, DatabaseUrlError> {
+        self.0.parse()
+    }
+}
+
+impl From<&str> for GivenUrl {
+    fn from(url: &str) -> Self {
+        Self(url.into())
+    }
+}
+
+impl fmt::Debug for GivenUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GivenUrl({})", DisplayUrl::of(&self.0))
     }
 }
 

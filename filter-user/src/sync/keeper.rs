@@ -111,7 +111,11 @@ impl Keeper {
                     return Err(error);
                 }
             },
-            Err(error) => Err(error),
+            Err(error) => {
+                // To be up again, or to know why not, before the next command.
+                let _ = self.refresh(enforcer, false).await?;
+                Err(error)
+            }
         };
         // The one who asked for it may have gone; and who asks for the status next has to see it.
         publish.send_replace(self.snapshot());
@@ -124,10 +128,20 @@ impl Keeper {
             match store.switch(switch).await {
                 // Another file has taken its place; the switch belongs into that one.
                 Err(store::Error::Replaced { .. } | store::Error::NoFile { .. }) => {}
-                done => return done,
+                Err(error) => {
+                    // Where the database rolls back by itself (a full disk), sqlx takes the transaction for open still,
+                    // and would not begin another one on this connection.
+                    self.close().await;
+                    return Err(error);
+                }
+                Ok(()) => return Ok(()),
             }
         }
-        self.open().await?.switch(switch).await
+        let done = self.open().await?.switch(switch).await;
+        if done.is_err() {
+            self.close().await;
+        }
+        done
     }
 
     /// Reads the database and puts in force what it says; with `always` also if that is in force.

@@ -20,6 +20,9 @@ use crate::store::{Action, Switch, Via};
 /// Far more than any of it takes: what is tested is that it comes, not when.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
+const PATIENTLY: [&str; 2] = ["-cmd", ".timeout 10000"];
+
 #[derive(Clone, Default)]
 struct Record(Arc<Mutex<Vec<Policy>>>);
 
@@ -60,7 +63,7 @@ impl Host {
     }
 
     fn sql(&self, statement: &str) -> String {
-        let output = Process::new("sqlite3").arg(self.database()).arg(statement).output().unwrap();
+        let output = Process::new("sqlite3").args(PATIENTLY).arg(self.database()).arg(statement).output().unwrap();
         assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -169,6 +172,25 @@ async fn commands_and_changes_in_any_order_end_in_what_the_row_says() {
     running.until(|now| now.policy.maintenance).await;
 }
 
+#[tokio::test]
+async fn a_writer_without_a_busy_timeout_never_finds_the_database_locked() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql(ON);
+    let mut statements = String::new();
+    for turn in 1..=2000 {
+        statements += &format!("UPDATE htable_config SET key_value = '{}' WHERE key_name = 'maint';\n", turn % 2);
+    }
+    let (database, script) = (host.database(), host.directory.path().join("script.sql"));
+    std::fs::write(&script, statements).unwrap();
+    let output = tokio::task::spawn_blocking(move || {
+        Process::new("sqlite3").arg("-bail").arg(database).arg(format!(".read {}", script.display())).output().unwrap()
+    });
+    let output = output.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    running.until(|now| !now.policy.maintenance).await;
+}
+
 /// How a database goes away, and how it comes back.
 #[rstest]
 #[case::table_dropped(
@@ -209,6 +231,23 @@ async fn while_the_database_is_down_the_last_known_state_holds(#[case] down: fn(
     up(&host);
     let back = running.until(|now| !now.policy.maintenance).await;
     assert!(database_alarm(&back).is_none() && back.reachable);
+}
+
+/// SQLite ends the transaction by itself when the disk is full, or when a trigger says so.
+#[tokio::test]
+async fn a_write_that_the_database_rolls_back_by_itself_is_no_obstacle_to_the_next() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql("CREATE TRIGGER full BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END");
+    for _ in 0..2 {
+        let Err(Error::NotWritten(error)) = running.switch(Action::On).await else { panic!("written") };
+        assert!(error.to_string().contains("disk is full"), "{error}");
+        assert!(!running.snapshot.borrow().policy.maintenance);
+    }
+    host.sql("DROP TRIGGER full");
+    assert!(running.switch(Action::On).await.unwrap().policy.maintenance);
+    host.sql("UPDATE htable_config SET key_value = '0'");
+    running.until(|now| !now.policy.maintenance).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,9 @@ use tokio::time::timeout;
 use super::super::{Action, DatabaseUrl, Error, Missing, Row, Store, Switch, Via};
 use crate::tag;
 
+/// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
+const PATIENTLY: [&str; 2] = ["-cmd", ".timeout 10000"];
+
 const ARTICLE: &str = "CREATE TABLE htable_config (id INT NOT NULL, key_name VARCHAR(64) NOT NULL DEFAULT '',
     key_type INT NOT NULL DEFAULT 0, value_type INT NOT NULL DEFAULT 0, key_value VARCHAR(128) NOT NULL DEFAULT '',
     expires INT NOT NULL DEFAULT 0);";
@@ -25,7 +28,7 @@ async fn open(path: &Path, missing: Missing) -> Result<(Store, Vec<String>), Err
 }
 
 fn sqlite3(path: &Path, statement: &str) -> String {
-    let output = Command::new("sqlite3").arg(path).arg(statement).output().unwrap();
+    let output = Command::new("sqlite3").args(PATIENTLY).arg(path).arg(statement).output().unwrap();
     assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -1,0 +1,193 @@
+//! The binary as a person or a script calls it: options, exit status, and what works without a daemon.
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it is wrong")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use rstest::rstest;
+use tempfile::TempDir;
+
+/// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
+const PATIENTLY: [&str; 2] = ["-cmd", ".timeout 10000"];
+
+struct Host {
+    directory: TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { directory: TempDir::new().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("sqlite://{}", self.path(name).display())
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// `sip-filter` with these arguments, in an environment that names only this host's paths.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sip-filter"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIP_FILTER_")) {
+            command.env_remove(name);
+        }
+        command.env("SIP_FILTER_SOCKET", self.path("control.sock")).args(arguments);
+        command
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn exits(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn sqlite3(path: PathBuf, statement: &str) -> String {
+    let output = Command::new("sqlite3").args(PATIENTLY).arg(path).arg(statement).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let host = Host::new();
+    let config = host.file("config.toml", &format!("database-url = \"{}\"", host.url("file.db")));
+    let config = config.to_str().unwrap();
+    let (flag, environment) = (host.url("flag.db"), host.url("environment.db"));
+
+    exits(&host.command(&["--config", config, "migrate"]).output().unwrap(), 0);
+    assert!(host.path("file.db").exists());
+
+    let in_environment = |arguments: &[&str]| {
+        host.command(arguments)
+            .env("SIP_FILTER_CONFIG", config)
+            .env("SIP_FILTER_DATABASE_URL", &environment)
+            .output()
+            .unwrap()
+    };
+    exits(&in_environment(&["migrate"]), 0);
+    assert!(host.path("environment.db").exists());
+    assert!(!host.path("flag.db").exists());
+    std::fs::remove_file(host.path("environment.db")).unwrap();
+    exits(&in_environment(&["migrate", "--database-url", &flag]), 0);
+    assert!(host.path("flag.db").exists());
+    assert!(!host.path("environment.db").exists());
+}
+
+#[rstest]
+#[case::no_command(&[], "Usage")]
+#[case::unknown_command(&["stop"], "stop")]
+#[case::no_interface(&["run"], "--iface")]
+#[case::port_zero(&["run", "--iface", "eth0", "--port", "0"], "--port")]
+#[case::port_too_high(&["run", "--iface", "eth0", "--port", "65536"], "--port")]
+#[case::unknown_mode(&["run", "--iface", "eth0", "--mode", "turbo"], "turbo")]
+#[case::lease(&["run", "--iface", "eth0", "--lease-ms", "5"], "100 to 10000 ms")]
+#[case::log_level(&["run", "--iface", "eth0", "--log-level", "loud=very"], "log level")]
+#[case::code(&["on", "--code", "200"], "400 to 699")]
+#[case::reason(&["on", "--reason", "a\r\nContact: <sip:x@y>"], "reason phrase")]
+#[case::retry_after(&["on", "--retry-after", "86401"], "86400")]
+#[case::why(&["off", "--why", "a\nb"], "line breaks")]
+#[case::table(&["migrate", "--table", "a b"], "table name")]
+#[case::database(&["migrate", "--database-url", "oracle://u:s3cret@h/d"], "oracle://u:***@h/d")]
+#[case::config_not_there(&["status", "--config", "/nowhere.toml"], "/nowhere.toml")]
+fn wrong_usage_is_told_with_status_2(#[case] arguments: &[&str], #[case] message: &str) {
+    let output = Host::new().command(arguments).output().unwrap();
+    exits(&output, 2);
+    let error = text(&output.stderr);
+    assert!(error.contains(message), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn an_unknown_key_in_the_file_is_wrong_usage() {
+    let host = Host::new();
+    let config = host.file("config.toml", "[run]\niface = [\"eth0\"]\nprot = [5060]\n");
+    let output = host.command(&["status", "--config", config.to_str().unwrap()]).output().unwrap();
+    exits(&output, 2);
+    let error = text(&output.stderr);
+    assert!(error.contains("line 3") && error.contains("prot"), "{error}");
+}
+
+#[rstest]
+#[case(&["status"])]
+#[case(&["reload"])]
+#[case(&["stats"])]
+fn without_a_daemon_what_needs_one_fails(#[case] arguments: &[&str]) {
+    let output = Host::new().command(arguments).output().unwrap();
+    exits(&output, 1);
+    assert!(text(&output.stderr).contains("no daemon listens on"), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn without_a_daemon_a_switch_is_written_and_said_not_to_be_applied() {
+    let host = Host::new();
+    let url = host.url("sip-filter.db");
+    let on = ["on", "--database-url", &url, "--table", "htable", "--code", "480", "--why", "upgrade"];
+    let output = host.command(&on).output().unwrap();
+    exits(&output, 0);
+    let told = text(&output.stdout);
+    assert!(told.contains("NOT APPLIED") && told.contains("maint = 1, maint_code = 480"), "{told}");
+
+    let output = host.command(&["off", "--json", "--database-url", &url, "--table", "htable"]).output().unwrap();
+    exits(&output, 0);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["applied"], false);
+    assert_eq!(told["written"], serde_json::json!({"maint": "0"}));
+
+    let rows = sqlite3(host.path("sip-filter.db"), "SELECT key_name, key_value FROM htable ORDER BY id");
+    assert_eq!(rows, "maint|0\nmaint_code|480");
+    let events = sqlite3(host.path("sip-filter.db"), "SELECT action, via, why FROM sip_filter_event ORDER BY id");
+    assert_eq!(events, "on|database|upgrade\noff|database|");
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_told_with_its_reason() {
+    let host = Host::new();
+    host.file("text.db", "this is a text of some length, and no database at all, as one can see");
+    let output = host.command(&["on", "--database-url", &host.url("text.db")]).output().unwrap();
+    exits(&output, 1);
+    let error = text(&output.stderr);
+    assert!(error.contains("text.db") && error.contains("not a database"), "{error}");
+}
+
+#[test]
+fn migrate_says_what_it_did_and_does_nothing_twice() {
+    let host = Host::new();
+    let url = host.url("sip-filter.db");
+    let migrate = || host.command(&["migrate", "--json", "--database-url", &url]).output().unwrap();
+    let steps = |output: Output| {
+        exits(&output, 0);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["steps"].as_array().unwrap().len()
+    };
+    assert_eq!(steps(migrate()), 3);
+    assert_eq!(steps(migrate()), 0);
+}
+
+/// The example says what the defaults are: with each key put in, it has to be accepted as it stands.
+#[test]
+fn each_key_of_the_example_configuration_is_one() {
+    let host = Host::new();
+    let example = include_str!("../../packaging/config.toml");
+    let keys = example.lines().filter(|line| line.starts_with('#') && line.contains(" = ")).count();
+    assert_eq!(keys, 10, "every option is in it");
+    let uncommented: Vec<&str> =
+        example.lines().map(|line| if line.contains(" = ") { line.trim_start_matches('#') } else { line }).collect();
+    for text in [example.to_owned(), uncommented.join("\n")] {
+        let config = host.file("config.toml", &text);
+        // The socket of the environment, where nobody listens: so much for the file, it was read.
+        let output = host.command(&["status", "--config", config.to_str().unwrap()]).output().unwrap();
+        exits(&output, 1);
+    }
+}
