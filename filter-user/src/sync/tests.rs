@@ -291,7 +291,7 @@ async fn a_start_with_the_database_down_comes_up_in_the_last_state() {
     let host = Host::new();
     let running = host.run().await;
     running.switch(Action::On).await.unwrap();
-    let tag = Keeper::prepare(&host.settings()).await.unwrap().tag().clone();
+    let tag = *Keeper::prepare(&host.settings()).await.unwrap().tag();
     drop(running);
     std::fs::remove_file(host.database()).unwrap();
 
