@@ -36,7 +36,7 @@ fn build() -> Result<(), String> {
     for source in SOURCES {
         println!("cargo:rerun-if-changed={}", workspace.join(source).display());
     }
-    let set_up = |why| format!("{why}\nrun `cargo xtask setup`: it installs what the XDP program takes to build");
+    let set_up = |why| format!("{why}\nrun `cargo xtask setup`, which installs what is missing");
     let toolchain = ebpf::Toolchain::find().map_err(set_up)?;
     let linker = ebpf::find_linker().map_err(set_up)?;
     let arch = env::var("CARGO_CFG_TARGET_ARCH").map_err(|error| format!("CARGO_CFG_TARGET_ARCH: {error}"))?;

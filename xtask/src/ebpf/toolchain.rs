@@ -41,9 +41,8 @@ impl Toolchain {
             }
         }
         Err(format!(
-            "no Rust here can build the XDP program, which takes Rust {MINIMUM} or later with its library source \
-             (seen: {})",
-            if unfit.is_empty() { "none".into() } else { unfit.join("; ") }
+            "no Rust {MINIMUM} or later with the source of its library, which the XDP program is built with{}",
+            if unfit.is_empty() { String::new() } else { format!("; seen: {}", unfit.join("; ")) }
         ))
     }
 
@@ -106,10 +105,10 @@ impl Candidate {
             return Err(format!("{version} is too old"));
         }
         if !self.sysroot.join("lib/rustlib/src/rust/library/core").exists() {
-            return Err("has no library source (rust-src)".into());
+            return Err("lacks rust-src".into());
         }
         if !self.sysroot.join("bin/cargo").exists() {
-            return Err("has no cargo".into());
+            return Err("lacks cargo".into());
         }
         Ok(Toolchain {
             name: self.name.clone(),

@@ -44,6 +44,9 @@ fn install(toolchain: &Toolchain) -> Result<()> {
         .arg(format!("--features=llvm-{}", toolchain.llvm))
         .arg("--target-dir")
         .arg(prefix.join("target"))
+        // LLVM does the work; the little around it need not be fast, but is waited for on a bare machine.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("LLVM_PREFIX", &prefix)
         .env("RUSTFLAGS", rpath(&libllvm));
     // A newer LLVM takes a newer bpf-linker, and the newest is the best guess.

@@ -66,5 +66,7 @@ fn install_clippy(apt: &mut Apt) -> Result<()> {
     }
     // Each conflicts with the other family's compiler, so --no-remove lets only the fitting one through.
     let [plain, web] = DEBIAN.map(|packages| packages.others[packages.others.len() - 1]);
-    apt.install(&[web]).or_else(|_| apt.install(&[plain]))
+    apt.install(&[web])
+        .or_else(|_| apt.install(&[plain]))
+        .with_context(|| format!("install {web} or {plain}, whichever fits the compiler"))
 }

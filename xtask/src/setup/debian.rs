@@ -25,7 +25,7 @@ impl Apt {
         // --no-remove: what a person has chosen, say Debian's rustup, is not ours to throw out.
         let mut apt = apt_get();
         apt.args(["install", "--yes", "--quiet=2", "--no-install-recommends", "--no-remove"]).args(packages);
-        command::run(&mut apt)
+        command::output(&mut apt).map(drop)
     }
 
     /// The version that would be installed, if there is one.
@@ -44,7 +44,7 @@ impl Apt {
             bail!("it takes root: run `cargo xtask setup` once as root, or install it by hand");
         }
         if !self.updated {
-            command::run(apt_get().args(["update", "--quiet=2"]))?;
+            command::output(apt_get().args(["update", "--quiet=2"]))?;
             self.updated = true;
         }
         Ok(())

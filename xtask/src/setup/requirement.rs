@@ -55,7 +55,7 @@ impl Requirement {
             Ok(found) => return Outcome::Found(found),
             Err(absent) => absent,
         };
-        println!("setup: {:<16} {absent:#}; it {}", self.what, self.why);
+        println!("setup: {:<16} {} ({absent:#}); getting it", self.what, self.why);
         match (self.install)(apt).and_then(|()| (self.find)()) {
             Ok(found) => Outcome::Installed(found),
             Err(why) => Outcome::Missing(format!("{why:#}")),

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if !Uid::effective().is_root() {
         bail!(
             "the tests make network namespaces and load XDP programs, which takes root: \
-             run `sudo --preserve-env=PATH,HOME cargo xtask test`"
+             run `sudo env PATH=\"$PATH\" HOME=\"$HOME\" cargo xtask test`"
         );
     }
     setup::run()?;
