@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use filter_common::sip::{Decision, classify};
+use filter_common::sip::classify;
 use filter_common::verdict::Verdict;
 
 use crate::rig::{Rig, ipv4, ipv6, octets};
@@ -133,12 +133,7 @@ fn every_deviation_from_kamailio_is_a_known_one() {
 fn the_kernel_decides_as_the_host_grammar_does() {
     let mut rig = Rig::on();
     for (file, message) in messages() {
-        let expected = match classify(&message) {
-            None => Verdict::NotInvite,
-            Some(Decision::New) => Verdict::Redirected,
-            Some(Decision::InDialog) => Verdict::InDialog,
-            Some(Decision::Undecided) => Verdict::Undecided,
-        };
+        let expected = crate::rig::expected(classify(&message));
         if let Some(verdict) = verdict(&mut rig, &message) {
             assert_eq!(verdict, expected, "{file}");
         }
