@@ -4,4 +4,5 @@
 
 pub mod maps;
 pub mod sip;
+pub mod transaction;
 pub mod verdict;

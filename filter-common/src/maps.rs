@@ -10,11 +10,30 @@ pub const SOCKETS: &str = "SOCKETS";
 pub const PORTS: &str = "PORTS";
 /// Per-CPU array of `u64`, indexed by [`Verdict`](crate::verdict::Verdict): packets by reason.
 pub const VERDICTS: &str = "VERDICTS";
+/// LRU hash of [`TransactionKey`] to the end of its memory in nanoseconds of `CLOCK_MONOTONIC`: INVITEs that passed.
+pub const PASSED: &str = "PASSED";
+/// The same for INVITEs that were refused. Two maps, so that a flood of calls that are refused while maintenance is on
+/// does not push out what is known of calls that are being set up.
+pub const REFUSED: &str = "REFUSED";
+/// Hash of [`User`](crate::sip::User) to nothing: the user parts of emergency numbers.
+pub const EMERGENCY: &str = "EMERGENCY";
+/// LPM trie of IPv4 prefixes (network byte order) from which calls are never refused.
+pub const BYPASS_IPV4: &str = "BYPASS_IPV4";
+/// The same for IPv6.
+pub const BYPASS_IPV6: &str = "BYPASS_IPV6";
+/// Global: the seed of [`transaction_hash`](crate::transaction::transaction_hash).
+pub const HASH_SEED: &str = "HASH_SEED";
 /// Per-CPU buffer into which the XDP program copies the message that it scans.
 pub const SCRATCH: &str = "SCRATCH";
 
 /// The most RX queues that one daemon can serve, over all interfaces: the size of [`QUEUES`] and [`SOCKETS`].
 pub const MAX_QUEUES: u32 = 256;
+/// How many transactions [`PASSED`] and [`REFUSED`] each remember, unless the daemon says otherwise when it loads them.
+pub const DEFAULT_TRANSACTIONS: u32 = 65_536;
+/// The most emergency numbers.
+pub const MAX_EMERGENCY: u32 = 1024;
+/// The most bypass prefixes of each family.
+pub const MAX_BYPASS: u32 = 16_384;
 
 /// The longest frame, from its Ethernet header to its last byte, that is redirected.
 ///
@@ -28,6 +47,44 @@ pub const MAX_FRAME: u32 = 4096 - 256;
 pub struct Policy {
     /// Not zero while maintenance is on: new calls are redirected to the responder.
     pub maintenance: u32,
+    /// The methods that are refused then: [`Method::bit`](crate::sip::Method::bit) of each.
+    pub methods: u32,
+    /// The share of new calls that is refused, 0 to 100.
+    pub percent: u32,
+    /// Which families have bypass prefixes: [`Policy::BYPASS_IPV4`], [`Policy::BYPASS_IPV6`]. A trie that is empty need
+    /// not be asked.
+    pub bypass: u32,
+    /// With what our To tags begin: eight octets, the first in the lowest bits.
+    pub tag_prefix: u64,
+    /// For 32 s after maintenance has ended, in nanoseconds of `CLOCK_MONOTONIC`: until then a request that was refused
+    /// is refused again, and the ACK to a response of ours dropped.
+    pub tail_until_ns: u64,
+}
+
+impl Policy {
+    /// There are IPv4 prefixes.
+    pub const BYPASS_IPV4: u32 = 1;
+    /// There are IPv6 prefixes.
+    pub const BYPASS_IPV6: u32 = 2;
+}
+
+/// How long a transaction is remembered on either side of a switch: 64·T1 (RFC 3261 section 17.1.1.2, timer B), after which
+/// a client transaction has given up.
+pub const TRANSACTION_NS: u64 = 32_000_000_000;
+
+/// One INVITE and its retransmissions: the same octets from the same source.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TransactionKey {
+    /// Source address, network byte order: IPv6, or IPv4 mapped (RFC 4291 section 2.5.5.2). Two words and not octets,
+    /// since LLVM would put octets together one by one.
+    pub source: [u64; 2],
+    /// Source port, host byte order.
+    pub port: u32,
+    /// Octets in the message.
+    pub length: u32,
+    /// [`transaction_hash`](crate::transaction::transaction_hash) of the message.
+    pub hash: u64,
 }
 
 /// An RX queue of an interface, as `struct xdp_md` names it.
@@ -87,11 +144,16 @@ impl FromIterator<u16> for PortSet {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Policy, PortSet, QueueKey, QueueState};
+    use super::{Policy, PortSet, QueueKey, QueueState, TransactionKey};
+    use crate::sip::User;
 
-    // SAFETY: all four are `repr(C)` structs of integers without padding (u32; 2 × u32; u64 + 2 × u32;
-    // 1024 × u64), so every byte is initialised and any bit pattern is a value.
+    // SAFETY: all are `repr(C)` structs of integers without padding (4 × u32 + 2 × u64; 2 × u32; u64 + 2 × u32;
+    // 1024 × u64; 2 × u64 + 2 × u32 + u64; 2 × u64), so every byte is initialised and any bit pattern is a value.
     unsafe impl aya::Pod for Policy {}
+    // SAFETY: see above.
+    unsafe impl aya::Pod for TransactionKey {}
+    // SAFETY: see above.
+    unsafe impl aya::Pod for User {}
     // SAFETY: see above.
     unsafe impl aya::Pod for QueueKey {}
     // SAFETY: see above.

@@ -45,7 +45,7 @@ verdicts! {
     NotUnicast => "not_unicast",
     /// Longer than an AF_XDP frame, or in several buffers (jumbo MTU): passed.
     TooLong => "too_long",
-    /// To the proxy's port, but not an INVITE (other methods, responses, keep-alives, not SIP): passed.
+    /// To the proxy's port, but no request that could be refused (other methods, responses, keep-alives, not SIP): passed.
     NotInvite => "not_invite",
     /// An INVITE while maintenance is off: passed.
     Off => "off",
@@ -55,13 +55,34 @@ verdicts! {
     InDialog => "in_dialog",
     /// An INVITE that could not be proven to be new (two To headers, unclosed quote …): passed.
     Undecided => "undecided",
-    /// A new INVITE for which the queue has no socket: passed.
+    /// A new INVITE from a bypass prefix: passed.
+    Bypass => "bypass",
+    /// A new INVITE that is an emergency call, or as urgent (Priority, Resource-Priority): passed.
+    Emergency => "emergency",
+    /// An INVITE that takes the place of a call that is up, or joins it (Replaces, Join): passed.
+    Replaces => "replaces",
+    /// An INVITE that passed already and is sent again: passed.
+    Seen => "seen",
+    /// A new INVITE of the share that is not refused: passed.
+    Spared => "spared",
+    /// A request that would be refused, but the queue has no socket: passed.
     NoSocket => "no_socket",
     /// A new INVITE, handed to the responder.
     Redirected => "redirected",
+    /// An INVITE that was refused before maintenance ended and is sent again, handed to the responder.
+    RedirectedAgain => "redirected_again",
+    /// Another request that the policy refuses, handed to the responder.
+    RedirectedMethod => "redirected_method",
+    /// The ACK to a response of ours: dropped, since the proxy knows nothing of it.
+    AckAbsorbed => "ack_absorbed",
 }
 
 impl Verdict {
+    /// Whether the packet went to the responder.
+    pub const fn is_redirect(self) -> bool {
+        matches!(self, Self::Redirected | Self::RedirectedAgain | Self::RedirectedMethod)
+    }
+
     /// How many verdicts there are: the size of [`VERDICTS`](crate::maps::VERDICTS).
     pub const COUNT: u32 = Self::ALL.len() as u32;
 }

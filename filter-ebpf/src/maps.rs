@@ -3,6 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
+use aya_ebpf::programs::XdpContext;
 use filter_common::maps::{MAX_QUEUES, Policy, PortSet, QueueKey, QueueState};
 use filter_common::verdict::Verdict;
 
@@ -33,14 +34,32 @@ pub fn is_sip_port(port: u16) -> bool {
     PORTS.get(0).is_some_and(|ports| ports.contains(port))
 }
 
+/// The time of leases and of what is remembered, in nanoseconds of `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// The RX queue on which the frame came.
+#[inline(always)]
+pub fn rx_queue(ctx: &XdpContext) -> QueueKey {
+    // SAFETY: the kernel passes a valid `struct xdp_md` to the program; both fields may be read by any XDP program.
+    // Volatile, since LLVM would fuse them into one load of eight octets, which the verifier refuses.
+    unsafe {
+        QueueKey {
+            ifindex: (&raw const (*ctx.ctx).ingress_ifindex).read_volatile(),
+            queue: (&raw const (*ctx.ctx).rx_queue_index).read_volatile(),
+        }
+    }
+}
+
 /// The socket of the responder that serves `queue`, if its lease has not run out.
 #[inline(always)]
-pub fn leased_socket(queue: &QueueKey) -> Option<u32> {
+pub fn leased_socket(queue: &QueueKey, now: u64) -> Option<u32> {
     // SAFETY: the map is preallocated, so the element's memory stays a `QueueState` as long as the program runs; the
     // daemon replaces elements whole, and a torn read is not possible for the aligned u64 of the lease.
     let state = unsafe { QUEUES.get(queue) }?;
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
     (now < state.redirect_until_ns).then_some(state.socket)
 }
 

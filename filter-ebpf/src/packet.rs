@@ -26,11 +26,26 @@ const MAX_EXTENSION_HEADERS: usize = 4;
 /// "More fragments" or an offset: `IP_MF | IP_OFFSET`.
 const FRAGMENT: u16 = 0x3fff;
 
-/// Where a message is within the frame, in octets from the frame's beginning.
+/// A datagram to the proxy's port.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct Packet {
+    /// Where the message begins, in octets from the frame's beginning.
     pub offset: u32,
+    /// How many octets it has.
     pub length: u32,
+    /// Whence it comes, network byte order: IPv6, or IPv4 mapped.
+    pub source: [u64; 2],
+    /// Source port, host byte order.
+    pub port: u16,
+    is_ipv4: bool,
+}
+
+impl Packet {
+    /// The source address in network byte order, if it is IPv4.
+    #[inline(always)]
+    pub fn source_ipv4(&self) -> Option<u32> {
+        self.is_ipv4.then_some((self.source[1] >> 32) as u32)
+    }
 }
 
 /// What an IP header says of its payload.
@@ -41,9 +56,9 @@ struct Payload {
     length: usize,
 }
 
-/// Where the SIP message of the frame is, or why there is none to be looked at.
+/// The datagram to the proxy in the frame, or why there is none to be looked at.
 #[inline(always)]
-pub fn sip_message(ctx: &XdpContext) -> Result<Place, Verdict> {
+pub fn sip_packet(ctx: &XdpContext) -> Result<Packet, Verdict> {
     // Ethernet. The lowest bit of the first octet says that the frame is for a group.
     let to_a_group = read::<u8, 14>(ctx, 0).ok_or(Verdict::Malformed)? & 1 == 1;
     let (ethertype, network) = ethertype(ctx)?;
@@ -64,12 +79,20 @@ pub fn sip_message(ctx: &XdpContext) -> Result<Place, Verdict> {
     if udp_length < 8 || udp_length > payload.length {
         return Err(Verdict::Malformed);
     }
-    if to_a_group || !addresses_are_unicast(ctx, ethertype, network) {
+    let is_ipv4 = ethertype == ETH_P_IP;
+    let [source, destination] = addresses(ctx, is_ipv4, network).ok_or(Verdict::Malformed)?;
+    if to_a_group || !is_unicast(is_ipv4, source) || !is_unicast(is_ipv4, destination) {
         return Err(Verdict::NotUnicast);
     }
-    let message = Place { offset: (payload.offset + 8) as u32, length: (udp_length - 8) as u32 };
-    check_size(ctx, &message)?;
-    Ok(message)
+    let packet = Packet {
+        offset: (payload.offset + 8) as u32,
+        length: (udp_length - 8) as u32,
+        source,
+        port: read_be16(ctx, payload.offset).ok_or(Verdict::Malformed)?,
+        is_ipv4,
+    };
+    check_size(ctx, &packet)?;
+    Ok(packet)
 }
 
 /// The type of the frame, behind its VLAN tags, and where its payload begins.
@@ -139,55 +162,65 @@ fn ipv6_payload(ctx: &XdpContext, offset: usize) -> Result<Payload, Verdict> {
     }
 }
 
-/// Whether both addresses are a host's: a reply has to come from the one and go to the other.
+/// Source and destination address in network byte order, those of IPv4 mapped.
 #[inline(always)]
-fn addresses_are_unicast(ctx: &XdpContext, ethertype: u16, network: usize) -> bool {
-    if ethertype == ETH_P_IP {
-        let (Some(source), Some(destination)) = (read::<u8, 1>(ctx, network + 12), read::<u8, 1>(ctx, network + 16))
-        else {
-            return false;
-        };
-        // 0.0.0.0/8 is "this host"; from 224.0.0.0 on, multicast, reserved and broadcast (RFC 6890).
-        source != 0 && source < 224 && destination != 0 && destination < 224
+fn addresses(ctx: &XdpContext, is_ipv4: bool, network: usize) -> Option<[[u64; 2]; 2]> {
+    if is_ipv4 {
+        let [source, destination] = read::<[u32; 2], 8>(ctx, network + 12)?;
+        Some([mapped(source), mapped(destination)])
     } else {
-        let (Some(source), Some(destination)) =
-            (octets::<16>(ctx, network as u32 + 8), octets::<16>(ctx, network as u32 + 24))
-        else {
-            return false;
-        };
+        read::<[[u64; 2]; 2], 32>(ctx, network + 8)
+    }
+}
+
+/// `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2).
+#[inline(always)]
+const fn mapped(address: u32) -> [u64; 2] {
+    [0, (address as u64) << 32 | 0xffff_0000]
+}
+
+/// Whether an address is a host's: a reply has to come from the one and go to the other.
+#[inline(always)]
+const fn is_unicast(is_ipv4: bool, address: [u64; 2]) -> bool {
+    if is_ipv4 {
+        // 0.0.0.0/8 is "this host"; from 224.0.0.0 on, multicast, reserved and broadcast (RFC 6890).
+        let first = (address[1] >> 32) as u8;
+        first != 0 && first < 224
+    } else {
         // ff00::/8 is multicast, :: is unspecified (RFC 4291 section 2.4).
-        source[0] != 0xff && destination[0] != 0xff && u128::from_ne_bytes(source) != 0
+        address[0] as u8 != 0xff && address[0] | address[1] != 0
     }
 }
 
 /// Whether the message is all in the frame's first buffer, and the frame short enough for the socket.
 #[inline(always)]
-fn check_size(ctx: &XdpContext, message: &Place) -> Result<(), Verdict> {
+fn check_size(ctx: &XdpContext, packet: &Packet) -> Result<(), Verdict> {
     let first_buffer = (ctx.data_end() - ctx.data()) as u64;
     // SAFETY: the helper takes the context that the kernel passed to the program.
     let whole = unsafe { aya_ebpf::helpers::generated::bpf_xdp_get_buff_len(ctx.ctx) };
     if whole != first_buffer || whole > u64::from(MAX_FRAME) {
         return Err(Verdict::TooLong);
     }
-    if u64::from(message.offset) + u64::from(message.length) > first_buffer {
+    if u64::from(packet.offset) + u64::from(packet.length) > first_buffer {
         return Err(Verdict::Malformed);
     }
     Ok(())
 }
 
-/// The message without the line ends before its start line (RFC 3261 section 7.5).
+/// The packet without the line ends before its start line (RFC 3261 section 7.5). With more than are skipped, what is left
+/// begins with one, which no method does.
 #[inline(always)]
-pub fn skip_line_ends(ctx: &XdpContext, mut message: Place) -> Result<Place, Verdict> {
-    for _ in 0..=MAX_LEADING_CRLF {
-        match octets::<2>(ctx, message.offset) {
-            Some([b'\r' | b'\n', _]) if message.length > 0 => {
-                message.offset += 1;
-                message.length -= 1;
+pub fn skip_line_ends(ctx: &XdpContext, mut packet: Packet) -> Packet {
+    for _ in 0..MAX_LEADING_CRLF {
+        match octets::<2>(ctx, packet.offset) {
+            Some([b'\r' | b'\n', _]) if packet.length > 0 => {
+                packet.offset += 1;
+                packet.length -= 1;
             }
-            _ => return Ok(message),
+            _ => break,
         }
     }
-    Err(Verdict::Undecided)
+    packet
 }
 
 /// Keeps an offset within what the verifier accepts for packet pointers (`MAX_PACKET_OFF`); no header is further in.

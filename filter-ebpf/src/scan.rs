@@ -5,10 +5,9 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_xdp_load_bytes};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::XdpContext;
-use filter_common::sip::{Decision, INVITE, Message, Scan};
-use filter_common::verdict::Verdict;
+use filter_common::sip::{Decision, Message, Scan, User};
 
-use crate::packet::Place;
+use crate::packet::Packet;
 
 /// The size of the buffer, a power of two: more than any message that is scanned, since
 /// [`MAX_FRAME`](filter_common::maps::MAX_FRAME) is less.
@@ -28,7 +27,7 @@ pub struct Scratch {
 
 /// The octets of the message, followed by at least eight octets of zero.
 #[repr(C, align(8))]
-struct Buffer([u8; BUFFER + 8]);
+pub struct Buffer([u8; BUFFER + 8]);
 
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
@@ -49,49 +48,84 @@ impl Message for Buffer {
     }
 }
 
-/// Decides on the INVITE at `message`.
-#[inline(always)]
-pub fn decide(ctx: &XdpContext, message: &Place) -> Result<Decision, Verdict> {
-    let scratch = SCRATCH.get_ptr_mut(0).ok_or(Verdict::Undecided)?;
-    load(ctx, message, scratch)?;
-    let mut turns = Turns { scratch };
-    // SAFETY: `turn` has the signature that bpf_loop calls (`long (u32 index, void *ctx)`), and `turns` outlives the call.
-    let taken = unsafe { bpf_loop(MAX_TURNS, turn as *mut c_void, (&raw mut turns).cast(), 0) };
-    if taken < 0 {
-        return Err(Verdict::Undecided);
-    }
-    // SAFETY: `scratch` points to this CPU's element, which nothing else uses while the program runs.
-    Ok(match unsafe { (*scratch).decision } {
-        NEW => Decision::New,
-        IN_DIALOG => Decision::InDialog,
-        _ => Decision::Undecided,
-    })
+/// A message that has been copied into this CPU's buffer.
+pub struct Loaded {
+    scratch: *mut Scratch,
+    length: u32,
 }
 
+impl Loaded {
+    /// Copies the message of the packet into the buffer. `None`: it is empty, or not all there.
+    #[inline(always)]
+    pub fn load(ctx: &XdpContext, packet: &Packet) -> Option<Self> {
+        let scratch = SCRATCH.get_ptr_mut(0)?;
+        let length = bounded(packet.length);
+        if length == 0 {
+            return None;
+        }
+        // SAFETY: `scratch` points to this CPU's element, which nothing else uses while the program runs; `length` is
+        // less than BUFFER, so that the copy, and eight octets after it, are within the buffer.
+        unsafe {
+            let buffer = (&raw mut (*scratch).message).cast::<u8>();
+            if bpf_xdp_load_bytes(ctx.ctx, packet.offset, buffer.cast(), length as u32) != 0 {
+                return None;
+            }
+            buffer.add(length).cast::<u64>().write_unaligned(0);
+        }
+        Some(Self { scratch, length: length as u32 })
+    }
+
+    /// The message.
+    #[inline(always)]
+    pub fn octets(&self) -> &Buffer {
+        // SAFETY: `scratch` points to this CPU's element, which nothing else uses while the program runs.
+        unsafe { &(*self.scratch).message }
+    }
+
+    /// Decides on the request, whose method and the space after it have `method` octets.
+    #[inline(always)]
+    pub fn decide(&mut self, method: u32) -> Decision {
+        // SAFETY: as in `octets`.
+        unsafe {
+            (*self.scratch).scan = Scan::new(method, self.length);
+            (*self.scratch).decision = UNDECIDED;
+        }
+        let mut turns = Turns { scratch: self.scratch };
+        // SAFETY: `turn` has the signature that bpf_loop calls (`long (u32 index, void *ctx)`), and `turns` outlives the
+        // call. Should the helper fail, there is no decision.
+        unsafe { bpf_loop(MAX_TURNS, turn as *mut c_void, (&raw mut turns).cast(), 0) };
+        // SAFETY: as in `octets`.
+        match unsafe { (*self.scratch).decision } {
+            NEW => Decision::New,
+            IN_DIALOG => Decision::InDialog,
+            EMERGENCY => Decision::Emergency,
+            REPLACES => Decision::Replaces,
+            _ => Decision::Undecided,
+        }
+    }
+
+    /// The user part of the Request-URI, after [`Loaded::decide`].
+    #[inline(always)]
+    pub fn user(&self) -> &User {
+        // SAFETY: as in `octets`.
+        unsafe { (*self.scratch).scan.user() }
+    }
+
+    /// The first eight octets of the To tag, after [`Loaded::decide`] has found that there is one.
+    #[inline(always)]
+    pub fn tag(&self) -> u64 {
+        // SAFETY: as in `octets`.
+        let tag = unsafe { (*self.scratch).scan.tag() };
+        self.octets().word(tag)
+    }
+}
+
+// Decisions as numbers.
 const UNDECIDED: u32 = 0;
 const NEW: u32 = 1;
 const IN_DIALOG: u32 = 2;
-
-/// Copies the message into the buffer, and lets a scan begin behind its method.
-#[inline(always)]
-fn load(ctx: &XdpContext, message: &Place, scratch: *mut Scratch) -> Result<(), Verdict> {
-    let length = bounded(message.length);
-    if length == 0 {
-        return Err(Verdict::Undecided);
-    }
-    // SAFETY: `scratch` points to this CPU's element, which nothing else uses while the program runs; `length` is less
-    // than BUFFER, so that the copy, and eight octets after it, are within the buffer.
-    unsafe {
-        let buffer = (&raw mut (*scratch).message).cast::<u8>();
-        if bpf_xdp_load_bytes(ctx.ctx, message.offset, buffer.cast(), length as u32) != 0 {
-            return Err(Verdict::Undecided);
-        }
-        buffer.add(length).cast::<u64>().write_unaligned(0);
-        (*scratch).scan = Scan::new(INVITE.len() as u32, length as u32);
-        (*scratch).decision = UNDECIDED;
-    }
-    Ok(())
-}
+const EMERGENCY: u32 = 3;
+const REPLACES: u32 = 4;
 
 /// `length`, less than [`BUFFER`] in the verifier's eyes too.
 #[cfg(target_arch = "bpf")]
@@ -109,7 +143,7 @@ fn bounded(length: u32) -> usize {
     length as usize & (BUFFER - 1)
 }
 
-/// What `turn` works on.
+/// What `turn` works on, on the stack, as `bpf_loop` wants it.
 struct Turns {
     scratch: *mut Scratch,
 }
@@ -122,6 +156,8 @@ unsafe extern "C" fn turn(_index: u64, turns: *mut Turns) -> i64 {
         None => return 0,
         Some(Decision::New) => scratch.decision = NEW,
         Some(Decision::InDialog) => scratch.decision = IN_DIALOG,
+        Some(Decision::Emergency) => scratch.decision = EMERGENCY,
+        Some(Decision::Replaces) => scratch.decision = REPLACES,
         Some(Decision::Undecided) => scratch.decision = UNDECIDED,
     }
     1

@@ -5,11 +5,13 @@
 
 use std::io::ErrorKind;
 use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use filter_common::maps::DEFAULT_TRANSACTIONS;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -22,8 +24,10 @@ const DATABASE: &str = "sqlite:///var/lib/sip-filter/sip-filter.db";
 const STATE_FILE: &str = "/var/lib/sip-filter/state.json";
 const SIP_PORT: u16 = 5060;
 const LEASE_MS: u64 = 1000;
+/// How many transactions are remembered: so few that a test can fill the memory, so many that the kernel gives it.
+const TRANSACTIONS_RANGE: RangeInclusive<u32> = 1024..=4_194_304;
 /// A thread renews its lease several times within it, and a hung one has to fail open in a few seconds.
-const LEASE_RANGE_MS: std::ops::RangeInclusive<u64> = 100..=10_000;
+const LEASE_RANGE_MS: RangeInclusive<u64> = 100..=10_000;
 /// `IFNAMSIZ` of the kernel, less the NUL.
 const MAX_INTERFACE: usize = 15;
 
@@ -109,6 +113,14 @@ pub struct RunOptions {
     #[arg(long, env = "SIP_FILTER_LEASE_MS", value_name = "MS")]
     pub lease_ms: Option<u64>,
 
+    /// How many INVITEs are remembered for 32 s, of those that passed and of those that were refused, 1024 to 4194304
+    /// [default: 65536]
+    ///
+    /// So that one that is sent again gets the same answer when maintenance has been switched meanwhile. As many as come
+    /// in 32 s do; each takes about 120 bytes of kernel memory, twice.
+    #[arg(long, env = "SIP_FILTER_TRANSACTIONS", value_name = "N")]
+    pub transactions: Option<u32>,
+
     /// What is logged: error, warn, info, debug or trace, also per module (info,filter_user::sync=debug) [default: info]
     #[arg(long, env = "SIP_FILTER_LOG", value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -138,6 +150,8 @@ pub struct RunSettings {
     pub mode: Mode,
     /// Whether the AF_XDP sockets are bound in zero-copy mode.
     pub zero_copy: bool,
+    /// How many INVITEs are remembered, of each of the two kinds.
+    pub transactions: u32,
     /// Lease of a responder.
     pub lease: Duration,
     /// Directives for the log.
@@ -176,6 +190,9 @@ pub enum Error {
     /// An interface twice.
     #[error("interface {0} is named twice")]
     InterfaceTwice(String),
+    /// The memory of transactions.
+    #[error("a memory of {0} transactions is out of range: {least} to {most}", least = TRANSACTIONS_RANGE.start(), most = TRANSACTIONS_RANGE.end())]
+    Transactions(u32),
     /// The lease.
     #[error("a lease of {0} ms is out of range: {least} to {most} ms", least = LEASE_RANGE_MS.start(), most = LEASE_RANGE_MS.end())]
     Lease(u64),
@@ -233,6 +250,10 @@ impl RunOptions {
         if ports.is_empty() {
             return Err(Error::NoPort);
         }
+        let transactions = self.transactions.or(file.run.transactions).unwrap_or(DEFAULT_TRANSACTIONS);
+        if !TRANSACTIONS_RANGE.contains(&transactions) {
+            return Err(Error::Transactions(transactions));
+        }
         let lease_ms = self.lease_ms.or(file.run.lease_ms).unwrap_or(LEASE_MS);
         if !LEASE_RANGE_MS.contains(&lease_ms) {
             return Err(Error::Lease(lease_ms));
@@ -243,6 +264,7 @@ impl RunOptions {
             mode: self.mode.or(file.run.mode).unwrap_or(Mode::Auto),
             zero_copy: self.zero_copy.or(file.run.zero_copy).unwrap_or(false),
             lease: Duration::from_millis(lease_ms),
+            transactions,
             log_level: self.log_level.clone().or_else(|| file.run.log_level.clone()).unwrap_or_else(|| "info".into()),
         })
     }
@@ -292,6 +314,7 @@ mod tests {
         mode = "native"
         zero-copy = true
         lease-ms = 250
+        transactions = 2048
         log-level = "debug"
     "#;
 
@@ -323,6 +346,7 @@ mod tests {
             mode: Mode::Native,
             zero_copy: true,
             lease: Duration::from_millis(250),
+            transactions: 2048,
             log_level: "debug".into(),
         };
         assert_eq!(settings, expected);

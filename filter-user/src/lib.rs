@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod node;
 pub mod policy;
+pub mod prefix;
 pub mod refusal_log;
 pub mod responder;
 pub mod state_file;

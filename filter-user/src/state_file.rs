@@ -168,6 +168,10 @@ mod tests {
             policy: Policy {
                 maintenance: true,
                 refusal: Refusal { code: 480, reason: "Wartung läuft".into(), retry_after: 0 },
+                percent: 30,
+                methods: "INVITE,OPTIONS".parse().unwrap(),
+                bypass: ["198.18.0.0/15".parse().unwrap()].into(),
+                emergency: ["110".parse().unwrap()].into(),
             },
             since: Some(Since { at: Timestamp::now(), who: Some("alice".into()), why: None }),
             last_event: Some(17),

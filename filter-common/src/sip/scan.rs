@@ -1,6 +1,7 @@
 //! The scan of an INVITE's headers, in turns that each cost a bounded number of steps.
 
 use super::Decision;
+use super::exempt::{self, Header, User};
 use super::to::ToState;
 use super::words::{first, marks, repeat};
 
@@ -31,12 +32,14 @@ impl Message for [u8] {
 }
 
 /// How many words or octets one turn looks at, at most: it bounds what the verifier simulates.
-const STEPS: u32 = 64;
+const STEPS: u32 = 32;
 
 /// What the next turn has before it.
 mod phase {
-    /// In the Request-URI.
-    pub(super) const REQUEST_URI: u32 = 0;
+    /// At the beginning of the Request-URI.
+    pub(super) const START: u32 = 0;
+    /// In it.
+    pub(super) const REQUEST_URI: u32 = 7;
     /// At the SIP version.
     pub(super) const VERSION: u32 = 1;
     /// At the beginning of a line.
@@ -49,6 +52,8 @@ mod phase {
     pub(super) const TO: u32 = 5;
     /// After a line of a To header: is the next one its continuation?
     pub(super) const FOLD: u32 = 6;
+    /// After the name of a header that may exempt the request.
+    pub(super) const EXEMPT: u32 = 8;
 }
 
 /// A scan under way: how far it has read, and what it knows by then.
@@ -71,13 +76,49 @@ pub struct Scan {
     to_headers: u32,
     /// Not zero once a header line has been seen, so that a line may continue it.
     in_headers: u32,
+    /// Which of [`exempting`] the header is that is being read.
+    exempting: u32,
+    /// Where the To tag begins, once there is a decision that there is one.
+    tag: u32,
+    /// The user part of the Request-URI.
+    user: User,
+}
+
+/// Headers that may exempt a request.
+mod exempting {
+    pub(super) const PRIORITY: u32 = 0;
+    pub(super) const RESOURCE_PRIORITY: u32 = 1;
+    pub(super) const REPLACES: u32 = 2;
 }
 
 impl Scan {
     /// A scan that begins at the Request-URI, `position` octets into a message of `end` octets.
     #[inline(always)]
     pub const fn new(position: u32, end: u32) -> Self {
-        Self { position, end, phase: phase::REQUEST_URI, to: 0, to_headers: 0, in_headers: 0 }
+        Self {
+            position,
+            end,
+            phase: phase::START,
+            to: 0,
+            to_headers: 0,
+            in_headers: 0,
+            exempting: 0,
+            tag: 0,
+            user: User::NONE,
+        }
+    }
+
+    /// The user part of the Request-URI, to be looked up in the set of emergency numbers.
+    #[inline(always)]
+    pub const fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// Where the To tag begins, in octets from the beginning of the message, if the decision is
+    /// [`Decision::InDialog`].
+    #[inline(always)]
+    pub const fn tag(&self) -> u32 {
+        self.tag
     }
 
     /// Reads on. `None`: not decided yet, call again.
@@ -96,9 +137,27 @@ impl Scan {
             phase::TO => self.to(message),
             phase::FOLD => self.fold(message),
             phase::COLON => self.colon(message),
+            phase::EXEMPT => self.exempt(message),
             phase::REQUEST_URI => self.request_uri(message),
+            phase::START => self.start(message),
             _ => self.version(message),
         }
+    }
+
+    /// The beginning of the Request-URI: is it an emergency service's, and whose user part is it?
+    #[inline(always)]
+    fn start<M: Message + ?Sized>(&mut self, message: &M) -> Option<Decision> {
+        let word = message.word(self.position);
+        if exempt::is_emergency_urn(word, message.word(self.position + 8)) {
+            return Some(Decision::Emergency);
+        }
+        let scheme = exempt::scheme(word);
+        if scheme != 0 {
+            let user = self.position + scheme;
+            self.user = User::parse([message.word(user), message.word(user + 8)]);
+        }
+        self.phase = phase::REQUEST_URI;
+        None
     }
 
     /// `Request-URI SP`: the URI itself is not looked at, but it holds neither space nor newline.
@@ -148,13 +207,15 @@ impl Scan {
     fn line<M: Message + ?Sized>(&mut self, message: &M) -> Option<Decision> {
         let word = message.word(self.position);
         let (octet, after) = (word as u8, (word >> 8) as u8);
+        let first_line = self.in_headers == 0;
+        self.in_headers = 1;
         match octet {
             b'\n' => return Some(self.end_of_headers()),
             b'\r' if after == b'\n' => return Some(self.end_of_headers()),
             // A lone CR: no header begins with it.
             b'\r' => return Some(Decision::Undecided),
             // A continuation of the start line, which cannot be folded (RFC 4475 section 3.1.2.18).
-            b' ' | b'\t' if self.in_headers == 0 => return Some(Decision::Undecided),
+            b' ' | b'\t' if first_line => return Some(Decision::Undecided),
             b't' | b'T' => {
                 self.position += if after | 0x20 == b'o' { 2 } else { 1 };
                 self.phase = phase::COLON;
@@ -163,9 +224,22 @@ impl Scan {
                     self.phase = phase::SKIP;
                 }
             }
+            b'p' | b'P' | b'r' | b'R' | b'j' | b'J' => {
+                let (header, length) = exempt::header(word, message.word(self.position + 8));
+                self.exempting = match header {
+                    Header::Priority => exempting::PRIORITY,
+                    Header::ResourcePriority => exempting::RESOURCE_PRIORITY,
+                    Header::Replaces => exempting::REPLACES,
+                    Header::Other => {
+                        self.phase = phase::SKIP;
+                        return None;
+                    }
+                };
+                self.position += length;
+                self.phase = if is_name_octet(message.octet(self.position)) { phase::SKIP } else { phase::EXEMPT };
+            }
             _ => self.phase = phase::SKIP,
         }
-        self.in_headers = 1;
         None
     }
 
@@ -189,6 +263,38 @@ impl Scan {
             break;
         }
         self.position = position;
+        None
+    }
+
+    /// What follows the name of a header that may exempt the request, up to the header's end.
+    ///
+    /// Its values are looked for wherever one may begin: after `:`, `,` and white space, on a folded line too.
+    #[inline(always)]
+    fn exempt<M: Message + ?Sized>(&mut self, message: &M) -> Option<Decision> {
+        for _ in 0..STEPS {
+            let octet = message.octet(self.position);
+            let follows = message.word(self.position + 1);
+            match octet {
+                b':' if self.exempting == exempting::REPLACES => return Some(Decision::Replaces),
+                b':' | b',' | b' ' | b'\t' => {
+                    let passes = match self.exempting {
+                        exempting::PRIORITY => exempt::is_urgent(follows),
+                        exempting::RESOURCE_PRIORITY => exempt::is_in_namespace(follows),
+                        _ => false,
+                    };
+                    if passes {
+                        return Some(Decision::Emergency);
+                    }
+                }
+                b'\n' if !matches!(follows as u8, b' ' | b'\t') => {
+                    self.position += 1;
+                    self.phase = phase::LINE;
+                    break;
+                }
+                _ => {}
+            }
+            self.position += 1;
+        }
         None
     }
 
@@ -223,6 +329,7 @@ impl Scan {
             }
             state = state.after(octet);
             if state.is_final() {
+                self.tag = position - 1;
                 let in_dialog = state.number() == ToState::IN_DIALOG.number();
                 return Some(if in_dialog { Decision::InDialog } else { Decision::Undecided });
             }

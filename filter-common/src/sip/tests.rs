@@ -1,7 +1,7 @@
 //! The spellings of KAMAILIO.md and of RFC 3261, one by one.
 
-use super::Decision::{InDialog, New, Undecided};
-use super::{Decision, classify};
+use super::Decision::{Emergency, InDialog, New, Replaces, Undecided};
+use super::{Decision, Method, User};
 use std::format;
 use std::string::String;
 use std::vec::Vec;
@@ -16,6 +16,13 @@ fn invite(to: &str) -> Vec<u8> {
          v=0\r\nt=0 0\r\nTo: <sip:x@y>;tag=body\r\n"
     )
     .into_bytes()
+}
+
+/// The decision on an INVITE.
+fn classify(message: &[u8]) -> Option<Decision> {
+    let request = super::classify(message)?;
+    assert_eq!(request.method, Method::Invite);
+    Some(request.decision)
 }
 
 fn decide(to: &str) -> Decision {
@@ -132,14 +139,14 @@ fn a_tag_before_the_address_is_no_new_call() {
 
 #[test]
 fn only_invite_in_capitals_counts() {
-    for method in ["invite", "Invite", "INVITEX", "OPTIONS", "ACK", "SIP/2.0", ""] {
+    for method in ["invite", "Invite", "INVITEX", "BYE", "CANCEL", "SIP/2.0", ""] {
         let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("UTF-8").replacen("INVITE", method, 1);
         assert_eq!(classify(message.as_bytes()), None, "{method}");
     }
     for short in ["", "\r\n\r\n", "I", "INVITE"] {
         assert_eq!(classify(short.as_bytes()), None, "{short:?}");
     }
-    assert_eq!(classify(b"INVITE "), Some(Undecided));
+    assert_eq!(classify(b"INVITE sip:b SIP/2.0"), Some(Undecided));
 }
 
 #[test]
@@ -149,7 +156,7 @@ fn line_ends_before_the_start_line_are_skipped() {
     assert_eq!(classify(&message), Some(New));
     let mut message = b"\r\n".repeat(9);
     message.extend(invite("To: <sip:bob@b>"));
-    assert_eq!(classify(&message), Some(Undecided));
+    assert_eq!(classify(&message), None);
 }
 
 #[test]
@@ -176,7 +183,7 @@ fn the_start_line_must_be_one() {
 fn headers_without_an_end_are_undecided_wherever_they_are_cut() {
     let whole = invite("To: <sip:bob@b>");
     let headers = whole.windows(4).position(|four| four == b"\r\n\r\n").expect("an empty line") + 4;
-    for length in 7..headers {
+    for length in 16..headers {
         assert_eq!(classify(&whole[..length]), Some(Undecided), "cut after {length} octets");
     }
     assert_eq!(classify(&whole[..headers]), Some(New));
@@ -188,5 +195,118 @@ fn a_long_line_takes_several_turns() {
         let to = format!("X: {}\r\nTo: \"{}\" <sip:bob@b>", "x".repeat(length), "y".repeat(length));
         assert_eq!(decide(&to), New, "{length}");
         assert_eq!(decide(&format!("{to};tag=1")), InDialog, "{length}");
+    }
+}
+
+#[test]
+fn an_emergency_passes_wherever_it_stands() {
+    let headers = [
+        "Priority: emergency",
+        "priority:EMERGENCY",
+        "PRIORITY \t: \t psap-callback",
+        "Priority:\r\n emergency",
+        "Resource-Priority: ets.0",
+        "resource-priority: WPS.4",
+        "Resource-Priority:esnet.1",
+        "Resource-Priority: dsn.flash, wps.2",
+        "Resource-Priority: dsn.flash,\r\n\tets.3",
+    ];
+    for header in headers {
+        assert_all(Emergency, &[&format!("{header}\r\nTo: <sip:bob@b>"), &format!("To: <sip:bob@b>\r\n{header}")]);
+    }
+}
+
+#[test]
+fn other_priorities_are_none() {
+    for header in [
+        "Priority: urgent",
+        "Priority: normal",
+        "Priority:",
+        "Priority-Level: emergency",
+        "X-Priority: emergency",
+        "Subject: Priority: emergency",
+        "Subject: x\r\n Priority: emergency",
+        "Resource-Priority: dsn.flash",
+        "Resource-Priority: xets.0",
+        "Resource-Priority: q735.0, drsn.routine",
+        "Resource-Priorities: ets.0",
+        "Accept-Resource-Priority: ets.0",
+        "Replaces-Not: x",
+        "Joint: x",
+        "Reply-To: <sip:x@y>",
+        "Record-Route: <sip:x@y;lr>",
+        "P-Asserted-Identity: <sip:x@y>",
+    ] {
+        assert_all(New, &[&format!("{header}\r\nTo: <sip:bob@b>"), &format!("To: <sip:bob@b>\r\n{header}")]);
+    }
+}
+
+#[test]
+fn what_takes_the_place_of_a_call_passes() {
+    for header in ["Replaces: a@b;to-tag=1;from-tag=2", "REPLACES :a", "Join: a@b;to-tag=1;from-tag=2", "join:a"] {
+        assert_all(Replaces, &[&format!("{header}\r\nTo: <sip:bob@b>"), &format!("To: <sip:bob@b>\r\n{header}")]);
+    }
+}
+
+fn of_uri(uri: &str) -> super::Request {
+    let message = format!("INVITE {uri} SIP/2.0\r\nTo: <sip:bob@b>\r\n\r\n");
+    super::classify(message.as_bytes()).expect("an INVITE")
+}
+
+#[test]
+fn the_emergency_service_is_known_by_its_urn() {
+    for uri in ["urn:service:sos", "urn:service:sos.fire", "URN:Service:SOS"] {
+        assert_eq!(of_uri(uri).decision, Emergency, "{uri}");
+    }
+    for uri in ["urn:service:counseling", "urn:service:so", "sip:urn:service:sos"] {
+        assert_eq!(of_uri(uri).decision, New, "{uri}");
+    }
+}
+
+#[test]
+fn the_user_part_is_what_an_operator_would_call_it() {
+    let user = |text| User::new(text).expect("a user part");
+    for (uri, expected) in [
+        ("sip:911@b", "911"),
+        ("sips:112@b", "112"),
+        ("SIP:112@b;user=phone", "112"),
+        ("tel:911", "911"),
+        ("tel:911;phone-context=+1", "911"),
+        ("sip:911;phone-context=+1@b", "911"),
+        ("sip:911:password@b", "911"),
+        ("sip:911", "911"),
+        ("sip:12345678@b", "12345678"),
+        ("sip:123456789012345@b", "123456789012345"),
+    ] {
+        assert_eq!(of_uri(uri).user, user(expected), "{uri}");
+    }
+    for uri in ["sip:1911@b", "sip:9111@b", "sip:911x@b", "sip:1234567890123456@b", "sip:91@b", "http:911@b", "911"] {
+        assert_ne!(of_uri(uri).user, user("911"), "{uri}");
+    }
+    for text in ["", "1234567890123456", "9 1", "911@b", "\u{e4}"] {
+        assert_eq!(User::new(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn the_place_of_a_tag_is_told() {
+    for to in
+        ["To: <sip:bob@b>;tag=1x", "t:sip:bob@b; Tag = 1x", "To: <sip:bob@b>;tag=\"1x\"", "To: <sip:b>;a=2;tag\r\n =1x"]
+    {
+        let mut message = b"\r\n".to_vec();
+        message.extend(invite(to));
+        let tag = super::classify(&message).expect("an INVITE").tag as usize;
+        assert_eq!(&message[tag..tag + 2], b"1x", "{to}");
+    }
+}
+
+#[test]
+fn other_methods_are_read_alike() {
+    for method in Method::REFUSABLE.iter().chain([&Method::Ack]) {
+        for (to, expected) in [("To: <sip:bob@b>", New), ("To: <sip:bob@b>;tag=1", InDialog)] {
+            let message = String::from_utf8(invite(to)).expect("UTF-8").replacen("INVITE", method.name(), 1);
+            let request = super::classify(message.as_bytes()).expect("a request");
+            assert_eq!((request.method, request.decision), (*method, expected), "{method:?}");
+        }
     }
 }

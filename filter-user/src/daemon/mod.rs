@@ -79,6 +79,7 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
         zero_copy: options.zero_copy,
         lease: options.lease,
         tag: *keeper.tag(),
+        transactions: options.transactions,
         debug: tracing::enabled!(tracing::Level::DEBUG),
     };
     let plane = Plane::start(plane_options, keeper.policy().clone()).await?;

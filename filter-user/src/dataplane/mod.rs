@@ -18,12 +18,12 @@ use filter_common::maps::{self, MAX_QUEUES};
 use serde::Serialize;
 
 pub use error::Error;
-pub use program::{Attachment, Program};
+pub use program::{Attachment, Program, ProgramSettings};
 pub use queue::QueueStatus;
 
-use crate::policy::Policy;
+use crate::policy::{EmergencyUser, Policy};
 use crate::refusal_log::{RefusalLog, Writer};
-use crate::responder::{ReplyTemplate, TagSecret};
+use crate::responder::{ReplyTemplate, TagSecret, monotonic_ns};
 use interface::{Interface, Link};
 use kernel_log::KernelLog;
 use queue::Queue;
@@ -54,6 +54,9 @@ pub struct Options {
     pub zero_copy: bool,
     /// How long a responder that hangs may keep redirected frames from the proxy.
     pub lease: Duration,
+    /// How many INVITEs are remembered, of those that passed and of those that were refused, so that each gets the
+    /// same answer when it is sent again.
+    pub transactions: u32,
     /// With what the To tags are made.
     pub tag: TagSecret,
     /// Whether the XDP program logs, at debug level.
@@ -68,6 +71,9 @@ pub struct DataPlane {
     interfaces: Vec<AttachedInterface>,
     template: Arc<ArcSwap<ReplyTemplate>>,
     tag: TagSecret,
+    /// Until when what was refused is refused again although maintenance is off, in nanoseconds of `CLOCK_MONOTONIC`.
+    answering_until_ns: u64,
+    maintenance: bool,
     stop: Arc<AtomicBool>,
     log: Option<Writer>,
     kernel_log: Option<KernelLog>,
@@ -102,10 +108,17 @@ impl DataPlane {
     pub fn start(options: &Options, policy: &Policy) -> Result<Self, Error> {
         let interfaces = find_interfaces(&options.interfaces)?;
         let mut this = Self {
-            program: Program::load(&options.ports, options.debug)?,
+            program: Program::load(&ProgramSettings {
+                ports: &options.ports,
+                transactions: options.transactions,
+                hash_seed: options.tag.hash_seed(),
+                debug: options.debug,
+            })?,
+            answering_until_ns: tail(monotonic_ns()),
             interfaces: Vec::with_capacity(interfaces.len()),
             template: Arc::new(ArcSwap::from_pointee(ReplyTemplate::new(&policy.refusal, &options.tag)?)),
             tag: options.tag,
+            maintenance: false,
             stop: Arc::new(AtomicBool::new(false)),
             log: None,
             kernel_log: None,
@@ -151,14 +164,41 @@ impl DataPlane {
 
     /// Puts `policy` in force. When it returns, the next packet is decided by it.
     pub fn apply(&mut self, policy: &Policy) -> Result<(), Error> {
-        let flag = maps::Policy { maintenance: policy.maintenance.into() };
         let template = ReplyTemplate::new(&policy.refusal, &self.tag)?;
-        // Off goes to the kernel before anything else. On comes when the responders know what to answer.
+        if self.maintenance && !policy.maintenance {
+            self.answering_until_ns = tail(monotonic_ns());
+        }
+        let flag = self.flag(policy);
+        // Off goes to the kernel before anything else. On comes when the responders know what to answer, and the kernel
+        // whom to let through.
         if !policy.maintenance {
             self.program.set_policy(flag)?;
         }
         self.template.store(Arc::new(template));
-        if policy.maintenance { self.program.set_policy(flag) } else { Ok(()) }
+        self.program.set_emergency(&policy.emergency.iter().filter_map(EmergencyUser::key).collect())?;
+        self.program.set_bypass(&policy.bypass.iter().copied().collect())?;
+        if policy.maintenance {
+            self.program.set_policy(flag)?;
+        }
+        self.maintenance = policy.maintenance;
+        Ok(())
+    }
+
+    /// `policy` as the XDP program needs it.
+    fn flag(&self, policy: &Policy) -> maps::Policy {
+        let has = |is_ipv4| policy.bypass.iter().any(|prefix| prefix.is_ipv4() == is_ipv4);
+        let mut bypass = 0;
+        for (is_ipv4, bit) in [(true, maps::Policy::BYPASS_IPV4), (false, maps::Policy::BYPASS_IPV6)] {
+            bypass |= if has(is_ipv4) { bit } else { 0 };
+        }
+        maps::Policy {
+            maintenance: policy.maintenance.into(),
+            methods: policy.methods.bits(),
+            percent: policy.percent.into(),
+            bypass,
+            tag_prefix: u64::from_le_bytes(self.tag.prefix),
+            tail_until_ns: self.answering_until_ns,
+        }
     }
 
     /// The interfaces and their queues, as they are now.
@@ -233,6 +273,14 @@ impl Drop for DataPlane {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The end of the 32 s after a switch that was made at `now`. Without a clock there are none.
+///
+/// A daemon that has just started has them too: the one before it may have ended within them, and the ACK to its last
+/// response may be under way.
+fn tail(now: std::io::Result<u64>) -> u64 {
+    now.map_or(0, |now| now + maps::TRANSACTION_NS)
 }
 
 fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {

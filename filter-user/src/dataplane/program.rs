@@ -1,17 +1,22 @@
 //! The XDP program in the kernel: loading it, attaching it, and its maps.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
+use filter_common::sip::User;
 use filter_common::verdict::Verdict;
 
 use super::interface::{Interface, Link};
 use super::{Error, Mode};
+use crate::prefix::Prefix;
 
 /// The program as the build script has compiled it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"));
@@ -25,27 +30,50 @@ pub struct Program {
     policy: Array<MapData, maps::Policy>,
     sockets: XskMap<MapData>,
     verdicts: PerCpuArray<MapData, u64>,
+    emergency: HashMap<MapData, User, u32>,
+    bypass_ipv4: LpmTrie<MapData, u32, u32>,
+    bypass_ipv6: LpmTrie<MapData, [u64; 2], u32>,
+}
+
+/// What of the program is fixed when it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramSettings<'a> {
+    /// The UDP destination ports on which the proxy listens.
+    pub ports: &'a [u16],
+    /// How many transactions are remembered, of those that passed and of those that were refused.
+    pub transactions: u32,
+    /// The seed of the hash that tells transactions apart and draws the share that is refused: the same on all hosts of
+    /// a cluster and after each start, or else a retransmission might meet another fate.
+    pub hash_seed: u64,
+    /// Whether the kernel side logs too (through `aya-log`). It is decided here and not later because the verifier
+    /// then takes the log calls out of the program as dead code.
+    pub debug: bool,
 }
 
 impl Program {
-    /// Loads the program, for the UDP destination ports `ports`, with maintenance off.
-    ///
-    /// `debug`: the kernel side logs too (through `aya-log`). It is decided here and not later because the verifier
-    /// then takes the log calls out of the program as dead code.
-    pub fn load(ports: &[u16], debug: bool) -> Result<Self, Error> {
+    /// Loads the program, with maintenance off.
+    pub fn load(settings: &ProgramSettings<'_>) -> Result<Self, Error> {
         check_kernel()?;
-        let level: u8 = if debug { aya_log::Level::Debug as u8 } else { 0 };
-        let mut ebpf =
-            EbpfLoader::new().override_global(aya_log::LEVEL, &level, true).load(OBJECT).map_err(load_error)?;
+        let level: u8 = if settings.debug { aya_log::Level::Debug as u8 } else { 0 };
+        let mut ebpf = EbpfLoader::new()
+            .override_global(aya_log::LEVEL, &level, true)
+            .override_global(maps::HASH_SEED, &settings.hash_seed, true)
+            .map_max_entries(maps::PASSED, settings.transactions)
+            .map_max_entries(maps::REFUSED, settings.transactions)
+            .load(OBJECT)
+            .map_err(load_error)?;
         let program = xdp(&mut ebpf)?;
         program.load().map_err(|error| load_error(error.into()))?;
 
         let mut port_set: Array<_, PortSet> = map(&mut ebpf, maps::PORTS)?;
-        port_set.set(0, ports.iter().copied().collect::<PortSet>(), 0).map_err(map_error(maps::PORTS))?;
+        port_set.set(0, settings.ports.iter().copied().collect::<PortSet>(), 0).map_err(map_error(maps::PORTS))?;
         Ok(Self {
             policy: map(&mut ebpf, maps::POLICY)?,
             sockets: map(&mut ebpf, maps::SOCKETS)?,
             verdicts: map(&mut ebpf, maps::VERDICTS)?,
+            emergency: map(&mut ebpf, maps::EMERGENCY)?,
+            bypass_ipv4: map(&mut ebpf, maps::BYPASS_IPV4)?,
+            bypass_ipv6: map(&mut ebpf, maps::BYPASS_IPV6)?,
             ebpf,
         })
     }
@@ -64,6 +92,19 @@ impl Program {
     /// Puts `policy` in force.
     pub fn set_policy(&mut self, policy: maps::Policy) -> Result<(), Error> {
         self.policy.set(0, policy, 0).map_err(map_error(maps::POLICY))
+    }
+
+    /// Makes `users` the emergency numbers.
+    pub fn set_emergency(&mut self, users: &HashSet<User>) -> Result<(), Error> {
+        replace_users(&mut self.emergency, users).map_err(map_error(maps::EMERGENCY))
+    }
+
+    /// Makes `prefixes` those from which calls are never refused.
+    pub fn set_bypass(&mut self, prefixes: &HashSet<Prefix>) -> Result<(), Error> {
+        let ipv4 = prefixes.iter().filter_map(Prefix::ipv4_key).collect();
+        replace_prefixes(&mut self.bypass_ipv4, &ipv4).map_err(map_error(maps::BYPASS_IPV4))?;
+        let ipv6 = prefixes.iter().filter_map(Prefix::ipv6_key).collect();
+        replace_prefixes(&mut self.bypass_ipv6, &ipv6).map_err(map_error(maps::BYPASS_IPV6))
     }
 
     /// Puts a socket into the slot of a queue.
@@ -200,6 +241,24 @@ fn check_kernel() -> Result<(), Error> {
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, Error> {
     let not_there = || Error::Load { reason: format!("the object has no XDP program {PROGRAM}"), hint: "" };
     ebpf.program_mut(PROGRAM).and_then(|program| program.try_into().ok()).ok_or_else(not_there)
+}
+
+/// Makes the keys of `map` be `users`: first what is new goes in, then what is no longer wanted goes out, so that what
+/// stays is never missing.
+fn replace_users(map: &mut HashMap<MapData, User, u32>, users: &HashSet<User>) -> Result<(), MapError> {
+    let old: Vec<User> = map.keys().collect::<Result<_, _>>()?;
+    users.iter().try_for_each(|user| map.insert(user, 0, 0))?;
+    old.iter().filter(|user| !users.contains(user)).try_for_each(|user| map.remove(user))
+}
+
+/// The same for the prefixes of a trie.
+fn replace_prefixes<K: aya::Pod + Eq + Hash>(
+    trie: &mut LpmTrie<MapData, K, u32>,
+    prefixes: &HashSet<(u32, K)>,
+) -> Result<(), MapError> {
+    let old: Vec<Key<K>> = trie.keys().collect::<Result<_, _>>()?;
+    prefixes.iter().try_for_each(|(length, data)| trie.insert(&Key::new(*length, *data), 0, 0))?;
+    old.iter().filter(|key| !prefixes.contains(&(key.prefix_len(), key.data()))).try_for_each(|key| trie.remove(key))
 }
 
 /// Takes a map out of the object, as what it is.

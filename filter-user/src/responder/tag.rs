@@ -19,6 +19,13 @@ pub struct TagSecret {
     pub key: [u8; 16],
 }
 
+impl TagSecret {
+    /// The seed of [`filter_common::transaction::transaction_hash`]: as secret as the key, and the same wherever that is.
+    pub fn hash_seed(&self) -> u64 {
+        SipHasher24::new_with_key(&self.key).hash(b"sip-filter: seed of the transaction hash")
+    }
+}
+
 impl fmt::Debug for TagSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = format_args!("{}", self.prefix.escape_ascii());

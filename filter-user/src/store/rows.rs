@@ -1,7 +1,7 @@
 //! What the rows of the htable mean: the policy, read as Kamailio reads the keys that it knows too.
 
 use crate::alarm::Alarm;
-use crate::policy::{InvalidValue, Policy, Refusal};
+use crate::policy::{InvalidValue, Methods, Policy, Refusal};
 
 /// Row `maint`: `1` is on.
 pub const MAINT: &str = "maint";
@@ -11,6 +11,11 @@ pub const MAINT_CODE: &str = "maint_code";
 pub const MAINT_REASON: &str = "maint_reason";
 /// Row `maint_retry_after`: seconds.
 pub const MAINT_RETRY_AFTER: &str = "maint_retry_after";
+
+/// Row `maint_percent`: the share of new calls that is refused.
+pub const MAINT_PERCENT: &str = "maint_percent";
+/// Row `maint_methods`: which requests are refused.
+pub const MAINT_METHODS: &str = "maint_methods";
 
 /// A row of the htable.
 ///
@@ -47,7 +52,10 @@ pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
             |_, value| Refusal::parse_retry_after(value),
         ),
     };
-    (Policy { maintenance, refusal }, reader.alarms)
+    let percent = reader.key(MAINT_PERCENT, default.percent, last.percent, |_, value| Policy::parse_percent(value));
+    let methods = reader.key(MAINT_METHODS, default.methods, last.methods, |_, value| value.parse::<Methods>());
+    let exemptions = last.clone();
+    (Policy { maintenance, refusal, percent, methods, ..exemptions }, reader.alarms)
 }
 
 struct Reader<'a> {
@@ -57,7 +65,13 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The value of one key: `missing` without a row, `last` where the row is of no use.
-    fn key<T>(&mut self, key: &str, missing: T, last: T, parse: impl Fn(&Row, &str) -> Result<T, InvalidValue>) -> T {
+    fn key<T, E: std::fmt::Display>(
+        &mut self,
+        key: &str,
+        missing: T,
+        last: T,
+        parse: impl Fn(&Row, &str) -> Result<T, E>,
+    ) -> T {
         let mut rows = self.rows.iter().filter(|row| row.key == key);
         let Some(row) = rows.next() else { return missing };
         let others = rows.count();
@@ -120,7 +134,8 @@ mod tests {
     }
 
     fn maintenance() -> Policy {
-        Policy { maintenance: true, refusal: Refusal { code: 480, reason: "Moving".into(), retry_after: 7 } }
+        let refusal = Refusal { code: 480, reason: "Moving".into(), retry_after: 7 };
+        Policy { maintenance: true, refusal, ..Policy::default() }
     }
 
     /// The table in KAMAILIO.md, line by line: `value_type`, `key_value`, and whether Kamailio 5.6.3 is on.
@@ -189,8 +204,8 @@ mod tests {
         rows.iter_mut().filter(|row| row.key == key).for_each(|row| row.value = Some(value.into()));
         let (policy, alarms) = interpret(&rows, &maintenance());
 
-        let mut expected =
-            Policy { maintenance: false, refusal: Refusal { code: 486, reason: "Busy".into(), retry_after: 60 } };
+        let refusal = Refusal { code: 486, reason: "Busy".into(), retry_after: 60 };
+        let mut expected = Policy { maintenance: false, refusal, ..Policy::default() };
         match key {
             "maint_code" => expected.refusal.code = 480,
             "maint_reason" => expected.refusal.reason = "Moving".into(),

@@ -231,7 +231,7 @@ fn what_the_kernel_calls_new_is_answered_and_what_it_calls_in_dialog_is_not() {
         }
         let message = invite_to(&to);
         let reply = answer(&message);
-        match classify(&message) {
+        match classify(&message).map(|request| request.decision) {
             Some(Decision::New) => {
                 new += 1;
                 // Two tags, both of them empty, are what the kernel takes for none and the responder for a mistake.

@@ -2,6 +2,9 @@
 
 mod corpus;
 mod differential;
+mod exemptions;
+mod methods;
 mod packets;
 mod policy;
 mod rig;
+mod transactions;

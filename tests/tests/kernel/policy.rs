@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filter_common::verdict::Verdict;
 
-use crate::rig::{Rig, invite, ipv4, new_invite, octets};
+use crate::rig::{Rig, call, invite, ipv4, new_invite, octets};
 
 #[test]
 fn nothing_is_redirected_while_maintenance_is_off() {
@@ -17,12 +17,11 @@ fn nothing_is_redirected_while_maintenance_is_off() {
 #[test]
 fn the_flag_is_in_force_at_once_both_ways() {
     let mut rig = Rig::on();
-    let packet = octets(&ipv4(&new_invite()));
-    for _ in 0..3 {
+    for number in 0..3 {
         rig.set_maintenance(true);
-        assert_eq!(rig.verdict(&packet), Verdict::Redirected);
+        assert_eq!(rig.verdict(&call(2 * number)), Verdict::Redirected);
         rig.set_maintenance(false);
-        assert_eq!(rig.verdict(&packet), Verdict::Off);
+        assert_eq!(rig.verdict(&call(2 * number + 1)), Verdict::Off);
     }
 }
 
@@ -36,13 +35,12 @@ fn without_a_lease_calls_reach_the_proxy() {
 #[test]
 fn a_lease_runs_out() {
     let mut rig = Rig::on();
-    let packet = octets(&ipv4(&new_invite()));
     rig.set_lease(Duration::from_millis(300));
-    assert_eq!(rig.verdict(&packet), Verdict::Redirected);
+    assert_eq!(rig.verdict(&call(1)), Verdict::Redirected);
     std::thread::sleep(Duration::from_millis(320));
-    assert_eq!(rig.verdict(&packet), Verdict::NoLease);
+    assert_eq!(rig.verdict(&call(2)), Verdict::NoLease);
     rig.set_lease(Duration::from_secs(60));
-    assert_eq!(rig.verdict(&packet), Verdict::Redirected);
+    assert_eq!(rig.verdict(&call(3)), Verdict::Redirected);
 }
 
 #[test]

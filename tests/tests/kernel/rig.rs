@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{Policy, QueueKey, QueueState};
+use filter_common::sip::{Decision, Method, Request};
 use filter_common::verdict::Verdict;
 use filter_tests::frame::Frame;
-use filter_user::dataplane::Program;
+use filter_user::dataplane::{Program, ProgramSettings};
 use nix::time::{ClockId, clock_gettime};
 use xdp::socket::XdpSocketBuilder;
 
+pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
 pub const XDP_REDIRECT: u32 = 4;
+
+/// With what our To tags begin.
+pub const TAG_PREFIX: [u8; 8] = *b"ourtag01";
 
 /// Where `BPF_PROG_TEST_RUN` says that a packet comes from: the loopback interface, which is number 1 in any namespace.
 const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
@@ -20,6 +25,7 @@ const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
 /// The program, loaded for port 5060.
 pub struct Rig {
     program: Program,
+    policy: Policy,
     /// A socket for the XSKMAP; it is bound to nothing, which the map does not mind.
     _socket: XdpSocketBuilder,
 }
@@ -35,21 +41,56 @@ impl Rig {
 
     /// Without maintenance or lease.
     pub fn off() -> Self {
-        let mut program = Program::load(&[5060], false)
+        Self::remembering(1024)
+    }
+
+    /// Without maintenance or lease, and with room for so many transactions.
+    pub fn remembering(transactions: u32) -> Self {
+        let settings = ProgramSettings { ports: &[5060], transactions, hash_seed: 0x0123_4567_89ab_cdef, debug: false };
+        let mut program = Program::load(&settings)
             .unwrap_or_else(|error| panic!("{error}\nThese tests load a BPF program and take root."));
         let socket = XdpSocketBuilder::new().expect("an AF_XDP socket");
         program.set_socket(0, &socket).expect("the XSKMAP takes the socket");
-        Self { program, _socket: socket }
+        let policy = Policy {
+            maintenance: 0,
+            methods: Method::Invite.bit(),
+            percent: 100,
+            bypass: 0,
+            tag_prefix: u64::from_le_bytes(TAG_PREFIX),
+            tail_until_ns: 0,
+        };
+        let mut rig = Self { program, policy, _socket: socket };
+        rig.set_policy(|_| {});
+        rig
+    }
+
+    /// Changes the policy and puts it in force.
+    pub fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.policy);
+        self.program.set_policy(self.policy).expect("a policy");
     }
 
     pub fn set_maintenance(&mut self, on: bool) {
-        self.program.set_policy(Policy { maintenance: on.into() }).expect("a policy");
+        self.set_policy(|policy| policy.maintenance = on.into());
+    }
+
+    /// Ends maintenance, or lets it have ended, with `left` to go of the 32 s after it.
+    pub fn end_maintenance(&mut self, left: Duration) {
+        let until = (monotonic() + left).as_nanos() as u64;
+        self.set_policy(|policy| {
+            policy.maintenance = 0;
+            policy.tail_until_ns = until;
+        });
+    }
+
+    /// The program itself, for its other tables.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
     }
 
     /// A lease that ends in `duration`.
     pub fn set_lease(&mut self, duration: Duration) {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock");
-        let redirect_until_ns = (Duration::from(now) + duration).as_nanos() as u64;
+        let redirect_until_ns = (monotonic() + duration).as_nanos() as u64;
         let state = QueueState { redirect_until_ns, socket: 0, reserved: 0 };
         self.program.queues().expect("the map").insert(TEST_QUEUE, state, 0).expect("a lease");
     }
@@ -78,12 +119,37 @@ impl Rig {
             .flat_map(|((verdict, before), (_, after))| vec![*verdict; (after - before) as usize])
             .collect();
         let [verdict] = counted[..] else { panic!("counted under {counted:?}") };
-        assert_eq!(action, if verdict == Verdict::Redirected { XDP_REDIRECT } else { XDP_PASS }, "{verdict:?}");
+        let expected = if verdict.is_redirect() {
+            XDP_REDIRECT
+        } else if verdict == Verdict::AckAbsorbed {
+            XDP_DROP
+        } else {
+            XDP_PASS
+        };
+        assert_eq!(action, expected, "{verdict:?}");
         verdict
     }
 
     pub fn verdicts(&self) -> Vec<(Verdict, u64)> {
         self.program.verdicts().expect("the counters")
+    }
+}
+
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock").into()
+}
+
+/// The verdict that the host grammar makes of a message, if only INVITE is refused and nobody is exempt.
+pub fn expected(request: Option<Request>) -> Verdict {
+    match request {
+        Some(Request { method: Method::Invite, decision, .. }) => match decision {
+            Decision::New => Verdict::Redirected,
+            Decision::InDialog => Verdict::InDialog,
+            Decision::Undecided => Verdict::Undecided,
+            Decision::Emergency => Verdict::Emergency,
+            Decision::Replaces => Verdict::Replaces,
+        },
+        _ => Verdict::NotInvite,
     }
 }
 
@@ -131,4 +197,10 @@ pub fn invite(to: &str) -> Vec<u8> {
          CSeq: 1 INVITE\r\nContact: <sip:alice@198.18.0.1:5062>\r\nContent-Length: 0\r\n\r\n"
     )
     .into_bytes()
+}
+
+/// The packet with the INVITE of call number `call`.
+pub fn call(call: u32) -> Vec<u8> {
+    let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("UTF-8");
+    octets(&ipv4(message.replace("rig", &format!("rig{call}")).as_bytes()))
 }

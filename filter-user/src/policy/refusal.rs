@@ -1,20 +1,9 @@
-//! What the database says is to be done: the policy that the daemon keeps in force.
-
-use std::fmt;
+//! The response that a refused call gets, and what each part of it may be.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A policy, as the rows of the `htable_config` table state it.
-///
-/// The default is what a table without any of our rows says: maintenance off.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy {
-    /// Row `maint`: whether new calls are refused.
-    pub maintenance: bool,
-    /// How they are refused.
-    pub refusal: Refusal,
-}
+use super::decimal;
 
 /// The response that a refused call gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,17 +19,6 @@ pub struct Refusal {
 impl Default for Refusal {
     fn default() -> Self {
         Self { code: 503, reason: "Maintenance".into(), retry_after: 30 }
-    }
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.maintenance {
-            return f.write_str("maintenance off");
-        }
-        let Refusal { code, reason, retry_after } = &self.refusal;
-        write!(f, "maintenance on: {code} {reason}")?;
-        if *retry_after == 0 { Ok(()) } else { write!(f, ", Retry-After {retry_after} s") }
     }
 }
 
@@ -98,11 +76,6 @@ impl Refusal {
         Self::parse_retry_after(&self.retry_after.to_string())?;
         Ok(())
     }
-}
-
-/// A plain decimal number: digits only, since a sign or a blank in such a row is somebody's mistake.
-fn decimal(text: &str) -> Option<u32> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

@@ -1,0 +1,122 @@
+//! The methods that the XDP program tells apart.
+
+/// A request's method, if it is one that may be refused, or ACK. All others are never looked at further.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// RFC 3261. Refused while maintenance is on, unless the policy leaves it out.
+    Invite = 0,
+    /// RFC 3261. Never refused; dropped if it belongs to a response of ours.
+    Ack = 1,
+    /// RFC 3261. Refused if the policy says so, as the others below.
+    Register = 2,
+    /// RFC 6665.
+    Subscribe = 3,
+    /// RFC 3428.
+    Message = 4,
+    /// RFC 3903.
+    Publish = 5,
+    /// RFC 3261.
+    Options = 6,
+}
+
+/// Shorter messages are no requests: `ACK a:b SIP/2.0` and its line end have 17 octets.
+pub const SHORTEST_REQUEST: u32 = 16;
+
+impl Method {
+    /// The methods that a policy may refuse.
+    pub const REFUSABLE: &[Self] =
+        &[Self::Invite, Self::Register, Self::Subscribe, Self::Message, Self::Publish, Self::Options];
+
+    /// The method of a message that begins with these octets, and the length of its name with the space that follows.
+    ///
+    /// Methods are case-sensitive (RFC 3261 section 7.1), and one space follows them.
+    #[inline(always)]
+    pub const fn of(first: [u8; SHORTEST_REQUEST as usize]) -> Option<(Self, u32)> {
+        let [a, b, c, d, e, f, g, h, i, j, ..] = first;
+        let word = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        if word & low_octets(7) == octets(b"INVITE ") {
+            return Some((Self::Invite, 7));
+        }
+        if word & low_octets(4) == octets(b"ACK ") {
+            return Some((Self::Ack, 4));
+        }
+        if word == octets(b"OPTIONS ") {
+            return Some((Self::Options, 8));
+        }
+        if word == octets(b"REGISTER") && i == b' ' {
+            return Some((Self::Register, 9));
+        }
+        if word == octets(b"SUBSCRIB") && i == b'E' && j == b' ' {
+            return Some((Self::Subscribe, 10));
+        }
+        if word == octets(b"MESSAGE ") {
+            return Some((Self::Message, 8));
+        }
+        if word == octets(b"PUBLISH ") {
+            return Some((Self::Publish, 8));
+        }
+        None
+    }
+
+    /// The method's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Invite => "INVITE",
+            Self::Ack => "ACK",
+            Self::Register => "REGISTER",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Message => "MESSAGE",
+            Self::Publish => "PUBLISH",
+            Self::Options => "OPTIONS",
+        }
+    }
+
+    /// The method's bit in [`Policy::methods`](crate::maps::Policy::methods).
+    pub const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// Up to eight octets as the word that has them in its lowest bits.
+const fn octets(text: &[u8]) -> u64 {
+    let mut word = 0;
+    let mut index = 0;
+    while index < text.len() {
+        word |= (text[index] as u64) << (8 * index);
+        index += 1;
+    }
+    word
+}
+
+const fn low_octets(count: u32) -> u64 {
+    (1 << (8 * count)) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::Method;
+
+    fn of(text: &str) -> Option<Method> {
+        let mut first = [b'x'; 16];
+        first[..text.len()].copy_from_slice(text.as_bytes());
+        let (method, length) = Method::of(first)?;
+        assert_eq!(length as usize, method.name().len() + 1);
+        Some(method)
+    }
+
+    #[test]
+    fn each_method_is_known_by_its_name_and_a_space() {
+        for method in Method::REFUSABLE.iter().chain([&Method::Ack]) {
+            let name = method.name();
+            assert_eq!(of(&std::format!("{name} ")), Some(*method));
+            assert_eq!(of(name), None, "{name} goes on");
+            assert_eq!(of(&std::format!("{} ", name.to_ascii_lowercase())), None, "{name} in lower case");
+        }
+        for other in ["BYE ", "CANCEL ", "PRACK ", "UPDATE ", "INFO ", "NOTIFY ", "REFER ", "SIP/2.0 "] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}

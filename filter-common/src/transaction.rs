@@ -1,0 +1,81 @@
+//! Telling one transaction from another by a hash over the octets of its request.
+
+use crate::sip::Message;
+
+/// How many octets from the beginning of a message the hash covers.
+///
+/// Retransmissions are the same in every octet (RFC 3261 section 17.1.1.2), and the branch, which tells transactions
+/// apart, is in the topmost Via, which hardly ever stands further in.
+pub const HASHED_OCTETS: u32 = 512;
+
+/// The hash of a message of `length` octets, over its first [`HASHED_OCTETS`].
+///
+/// Multiply and fold, eight octets at a time: good enough to tell requests apart that one source sends, and to share them
+/// out evenly by [`is_refused`]. `seed` is secret, so that nobody can choose what collides.
+#[inline(always)]
+pub fn transaction_hash<M: Message + ?Sized>(message: &M, length: u32, seed: u64) -> u64 {
+    let mut hash = seed ^ u64::from(length);
+    for index in 0..HASHED_OCTETS / 8 {
+        let offset = index * 8;
+        if offset >= length {
+            break;
+        }
+        hash = fold(hash ^ message.word(offset));
+    }
+    fold(hash)
+}
+
+/// One round (the finalizer of MurmurHash3, shortened).
+#[inline(always)]
+const fn fold(word: u64) -> u64 {
+    let word = word.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    word ^ word >> 32
+}
+
+/// Whether the transaction with this hash is of the share, in percent, that is refused.
+#[inline(always)]
+pub const fn is_refused(hash: u64, percent: u32) -> bool {
+    ((hash >> 32) * 100) >> 32 < percent as u64
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::{is_refused, transaction_hash};
+    use std::collections::HashSet;
+    use std::format;
+
+    fn hash(text: &str) -> u64 {
+        transaction_hash(text.as_bytes(), text.len() as u32, 0x1234_5678_9abc_def0)
+    }
+
+    fn invite(number: u32) -> std::string::String {
+        format!("INVITE sip:bob@b SIP/2.0\r\nVia: SIP/2.0/UDP 198.18.0.1;branch=z9hG4bK{number};rport\r\n")
+    }
+
+    #[test]
+    fn different_branches_have_different_hashes() {
+        let hashes: HashSet<u64> = (0..100_000).map(|number| hash(&invite(number))).collect();
+        assert_eq!(hashes.len(), 100_000);
+    }
+
+    #[test]
+    fn the_length_counts_and_so_does_the_seed() {
+        assert_ne!(hash("INVITE"), hash("INVITE\0"));
+        let seeded = |seed| transaction_hash(b"INVITE sip:bob@b".as_slice(), 16, seed);
+        assert_ne!(seeded(1), seeded(2));
+    }
+
+    #[test]
+    fn the_refused_share_is_what_it_is_said_to_be() {
+        for percent in [0, 1, 10, 30, 50, 99, 100] {
+            let refused = (0..10_000).filter(|number| is_refused(hash(&invite(*number)), percent)).count();
+            let share = refused as f64 / 100.0;
+            assert!((share - f64::from(percent)).abs() < 1.5, "{share} % instead of {percent} %");
+            if percent % 100 == 0 {
+                assert_eq!(refused, percent as usize * 100);
+            }
+        }
+    }
+}
