@@ -32,7 +32,7 @@ impl Memory {
     pub fn holds(&self, transaction: &Transaction, now: u64) -> bool {
         // SAFETY: an element that is evicted meanwhile may be given to another transaction, so that its time may be read:
         // both are times of INVITEs of the same kind and of the same minute, and an aligned u64 is read whole.
-        unsafe { self.0.get(&transaction.0) }.is_some_and(|until| now < *until)
+        unsafe { self.0.get(transaction.0) }.is_some_and(|until| now < *until)
     }
 
     /// Remembers the transaction, from its first INVITE on: the ones that follow do not make it longer.
@@ -40,7 +40,7 @@ impl Memory {
     pub fn remember(&self, transaction: &Transaction, now: u64) {
         if !self.holds(transaction, now) {
             // A map that is busy may refuse; then this one is not remembered.
-            let _ = self.0.insert(&transaction.0, now + TRANSACTION_NS, 0);
+            let _ = self.0.insert(transaction.0, now + TRANSACTION_NS, 0);
         }
     }
 }

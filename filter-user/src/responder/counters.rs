@@ -53,13 +53,13 @@ impl Counters {
         }
     }
 
-    pub(crate) fn count_answered(&self) {
-        add(&self.answered, 1);
+    pub(crate) fn count_answered(&self, requests: u64) {
+        add(&self.answered, requests);
     }
 
-    pub(crate) fn count_refused(&self, reason: Refused) {
+    pub(crate) fn count_refused(&self, reason: Refused, requests: u64) {
         if let Some(counter) = self.refused.get(reason as usize) {
-            add(counter, 1);
+            add(counter, requests);
         }
     }
 

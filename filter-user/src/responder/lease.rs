@@ -14,6 +14,8 @@ pub(crate) struct Lease {
     socket: u32,
     duration: Duration,
     next_renewal: Option<Instant>,
+    /// Until when it is in force, if it ever was.
+    until: Option<Instant>,
 }
 
 impl Lease {
@@ -25,7 +27,7 @@ impl Lease {
         socket: u32,
         duration: Duration,
     ) -> Self {
-        Self { queues, queue, socket, duration, next_renewal: None }
+        Self { queues, queue, socket, duration, next_renewal: None, until: None }
     }
 
     /// Extends the lease, if it is time to.
@@ -37,7 +39,13 @@ impl Lease {
         let state = QueueState { redirect_until_ns, socket: self.socket, reserved: 0 };
         self.queues.insert(self.queue, state, 0).map_err(io::Error::other)?;
         self.next_renewal = Some(now + self.renewal_interval());
+        self.until = Some(now + self.duration);
         Ok(())
+    }
+
+    /// Whether the lease is in force, so that no request has passed since it was renewed.
+    pub(crate) fn holds(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
     }
 
     /// Ends the lease now.

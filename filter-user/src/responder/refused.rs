@@ -73,6 +73,10 @@ reasons! {
     TooLong => "too_long",
     /// The response would be longer than the request by more than 200 octets.
     Amplification => "amplification",
+    /// It has waited for longer than the lease lasts: by now, its retransmissions have gone to the proxy.
+    Late => "late",
+    /// There was no room to send the response.
+    Unsent => "unsent",
 }
 
 #[cfg(test)]

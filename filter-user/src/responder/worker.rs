@@ -12,7 +12,7 @@ use xdp::slab::{HeapSlab, Slab as _};
 use super::counters::Counters;
 use super::lease::Lease;
 use super::socket::{BATCH, QueueSocket};
-use super::{ReplyTemplate, answer};
+use super::{Refused, ReplyTemplate, answer};
 use crate::refusal_log::RefusalLog;
 
 /// What a responder thread works with.
@@ -60,6 +60,9 @@ impl Worker {
         // SAFETY: the packets are all given back to the socket, or sent by it, before the end of this function, and
         // `requests` and `replies` are empty then.
         let received = unsafe { self.socket.receive(requests) };
+        if received > 0 && !self.lease.holds(Instant::now()) {
+            return received + self.discard_late(requests);
+        }
         while let Some(request) = requests.pop_back() {
             // SAFETY: see above.
             if let Some(mut reply) = unsafe { self.socket.allocate() } {
@@ -68,10 +71,55 @@ impl Worker {
                 } else {
                     self.socket.free(reply);
                 }
+            } else {
+                self.counters.count_refused(Refused::Unsent, 1);
             }
             self.socket.free(request);
         }
-        self.socket.send(replies);
+        self.send(replies);
+        received
+    }
+
+    /// Throws away what is in the RX ring, all of which came before the lease ran out. Returns how many requests it were.
+    ///
+    /// The thread has been stopped for a while. Since the lease ran out, requests have gone to the proxy, retransmissions
+    /// of these among them: a second, different answer would make ghosts of calls that are up (RFC 3261 section 16.11).
+    fn discard_late(&mut self, requests: &mut HeapSlab) -> usize {
+        let mut more = 0;
+        loop {
+            while let Some(request) = requests.pop_back() {
+                self.counters.count_refused(Refused::Late, 1);
+                self.socket.free(request);
+            }
+            // SAFETY: the packets are given back in the next turn of this loop.
+            let received = unsafe { self.socket.receive(requests) };
+            if received == 0 {
+                break;
+            }
+            more += received;
+        }
+        self.keep_rings_going();
+        more
+    }
+
+    /// Sends replies, unless making them has taken until after the end of the lease.
+    fn send(&mut self, replies: &mut HeapSlab) {
+        let made = replies.len();
+        if made > 0 && !self.lease.holds(Instant::now()) {
+            self.counters.count_refused(Refused::Late, made as u64);
+            while let Some(reply) = replies.pop_back() {
+                self.socket.free(reply);
+            }
+        } else {
+            let queued = self.socket.send(replies);
+            self.counters.count_answered(queued as u64);
+            self.counters.count_refused(Refused::Unsent, (made - queued) as u64);
+        }
+        self.keep_rings_going();
+    }
+
+    /// Has the kernel send what is to be sent and gives it frames to receive into.
+    fn keep_rings_going(&mut self) {
         if self.socket.flush().is_err() {
             self.counters.count_send_error();
         }
@@ -79,23 +127,23 @@ impl Worker {
             self.counters.count_send_error();
         }
         self.counters.set_frames(self.socket.frames());
-        received
     }
 
     /// Makes the reply to `request`. Whether there is one.
     fn answer(&self, request: &Packet, reply: &mut Packet, template: &ReplyTemplate) -> bool {
         let capacity = reply.capacity();
         if reply.adjust_tail(capacity as i32).is_err() {
+            self.counters.count_refused(Refused::TooLong, 1);
             return false;
         }
         match answer(request, self.mtu.load(Ordering::Relaxed), reply, template) {
             Ok(answer) => {
-                self.counters.count_answered();
                 self.log.record(&answer.summary);
+                // Shorter than the frame, whose capacity it has been: this cannot fail.
                 reply.adjust_tail(answer.len as i32 - capacity as i32).is_ok()
             }
             Err(reason) => {
-                self.counters.count_refused(reason);
+                self.counters.count_refused(reason, 1);
                 false
             }
         }
