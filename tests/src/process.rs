@@ -1,5 +1,6 @@
 //! Child processes that do not outlive the test, and the tools that the laboratory runs.
 
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -31,10 +32,28 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends it `signal`.
+    /// Sends it `signal`. After SIGSTOP it has really stopped.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).context("pid out of range")?;
-        kill(Pid::from_raw(pid), signal).with_context(|| format!("{signal} to process {pid}"))
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("{signal} to process {pid}"))?;
+        if signal == Signal::SIGSTOP {
+            // One thread takes the signal and tells the others, which go on until they hear of it.
+            wait::until("all threads to stop", PATIENCE, || self.has_stopped())?;
+        }
+        Ok(())
+    }
+
+    /// Whether all of its threads are stopped (state `T` in `/proc/PID/task/TID/stat`, proc(5)).
+    fn has_stopped(&self) -> Result<bool> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid())).context("the threads of a child")? {
+            let stat = fs::read_to_string(task?.path().join("stat")).context("the state of a thread")?;
+            // The state follows the name, which is in parentheses and may hold anything.
+            let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+            if !state.is_some_and(|state| state.starts_with('T')) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The exit status if it has ended (and reaps it then).

@@ -38,7 +38,7 @@ impl Worker {
             let received = self.round(template.load(), &mut requests, &mut replies);
             if received > 0 {
                 // As long as there is work, the lease is looked at between batches.
-                if let Err(error) = self.keep_lease() {
+                if let Err(error) = self.keep_lease(&mut requests) {
                     break Err(error);
                 }
                 continue;
@@ -46,7 +46,7 @@ impl Worker {
             if stopping {
                 break Ok(());
             }
-            if let Err(error) = self.keep_lease().and_then(|()| self.socket.wait(self.idle_time())) {
+            if let Err(error) = self.keep_lease(&mut requests).and_then(|()| self.socket.wait(self.idle_time())) {
                 break Err(error);
             }
         };
@@ -150,7 +150,12 @@ impl Worker {
     }
 
     /// Renews the lease when it is time to, but only if a packet that is redirected now can be answered.
-    fn keep_lease(&mut self) -> io::Result<()> {
+    ///
+    /// One that has run out is a new lease: what came under the old one must not be taken for what comes under it.
+    fn keep_lease(&mut self, requests: &mut HeapSlab) -> io::Result<()> {
+        if !self.lease.holds(Instant::now()) {
+            self.discard_late(requests);
+        }
         if self.socket.has_room() { self.lease.renew(Instant::now()) } else { Ok(()) }
     }
 
