@@ -69,7 +69,7 @@ verdicts! {
     NoSocket => "no_socket",
     /// A new INVITE, handed to the responder.
     Redirected => "redirected",
-    /// An INVITE that was refused before maintenance ended and is sent again, handed to the responder.
+    /// An INVITE that was refused before maintenance ended or the share changed, sent again: handed to the responder.
     RedirectedAgain => "redirected_again",
     /// Another request that the policy refuses, handed to the responder.
     RedirectedMethod => "redirected_method",
