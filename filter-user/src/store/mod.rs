@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use self::event::{Action, Event, InvalidWhy, Switch, Via};
+pub use self::event::{Action, Event, InvalidWhy, Origin, Switch, Via};
 pub use self::rows::Row;
 use self::sqlite::Sqlite;
 pub use self::table::{TableName, TableNameError};
@@ -41,7 +41,7 @@ pub enum Missing {
 pub struct Reading {
     /// The rows of the policy table that may concern us (and some that do not).
     pub rows: Vec<Row>,
-    /// The last event.
+    /// The last switch.
     pub event: Option<Event>,
 }
 

@@ -258,7 +258,7 @@ fn since(before: &State, policy: &Policy, event: Option<&Event>) -> Option<Since
         return before.since.clone();
     }
     let action = if policy.maintenance { Action::On } else { Action::Off };
-    let event = event.filter(|event| Some(event.id) > before.last_event && event.action == Some(action));
+    let event = event.filter(|event| Some(event.id) > before.last_event && event.action == action);
     match event {
         Some(event) => Some(Since { at: event.at, who: Some(event.actor.clone()), why: event.why.clone() }),
         None => changed.then(|| Since { at: Timestamp::now(), who: None, why: None }),

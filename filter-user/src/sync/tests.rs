@@ -15,7 +15,7 @@ use crate::alarm::Alarm;
 use crate::config::Settings;
 use crate::dataplane;
 use crate::policy::Policy;
-use crate::store::{Action, Switch, Via};
+use crate::store::{Action, Origin, Switch, Via};
 
 /// Far more than any of it takes: what is tested is that it comes, not when.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,13 +102,16 @@ impl Running {
             code: None,
             reason: None,
             retry_after: None,
-            why: Some("upgrade".into()),
-            actor: "alice".into(),
-            via: Via::Daemon,
-            node: "sbc1".into(),
+            percent: None,
+            methods: None,
+            origin: origin("upgrade"),
         };
         self.ask(|reply| Command::Switch(switch, reply)).await
     }
+}
+
+fn origin(why: &str) -> Origin {
+    Origin { actor: "alice".into(), why: Some(why.into()), via: Via::Daemon, node: "sbc1".into() }
 }
 
 fn alarms(snapshot: &Snapshot) -> Vec<Alarm> {

@@ -29,6 +29,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// file anew), and that has to be within 5 s.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// The last event that has switched maintenance; there are others, also those of later versions.
+const LAST_SWITCH: &str = "SELECT id, at_ms, actor, action, why FROM sip_filter_event
+    WHERE action IN ('on', 'off') ORDER BY id DESC LIMIT 1";
+
 /// An open SQLite database.
 pub struct Sqlite {
     connection: SqliteConnection,
@@ -81,11 +85,11 @@ impl Sqlite {
             .fetch_all(&mut *transaction)
             .await
             .map_err(sql("read the policy rows"))?;
-        let event = sqlx::query("SELECT id, at_ms, actor, action, why FROM sip_filter_event ORDER BY id DESC LIMIT 1")
+        let event = sqlx::query(LAST_SWITCH)
             .try_map(event)
             .fetch_optional(&mut *transaction)
             .await
-            .map_err(sql("read the last event"))?;
+            .map_err(sql("read the last switch"))?;
         transaction.commit().await.map_err(sql("end reading"))?;
         self.version = Some(version);
         Ok(Reading { rows, event })
@@ -146,16 +150,12 @@ fn row(row: SqliteRow) -> sqlx::Result<Row> {
 }
 
 fn event(row: SqliteRow) -> sqlx::Result<Event> {
-    let action = match row.try_get::<String, _>("action")?.as_str() {
-        "on" => Some(Action::On),
-        "off" => Some(Action::Off),
-        _ => None,
-    };
+    let on = row.try_get::<&str, _>("action")? == Action::On.name();
     Ok(Event {
         id: row.try_get("id")?,
         at: Timestamp::from_millisecond(row.try_get("at_ms")?).unwrap_or(Timestamp::UNIX_EPOCH),
         actor: row.try_get("actor")?,
-        action,
+        action: if on { Action::On } else { Action::Off },
         why: row.try_get("why")?,
     })
 }

@@ -9,7 +9,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::super::{Action, DatabaseUrl, Error, Missing, Row, Store, Switch, Via};
+use super::super::{Action, DatabaseUrl, Error, Missing, Origin, Row, Store, Switch, Via};
 use crate::tag;
 
 /// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
@@ -39,10 +39,9 @@ fn switch(action: Action) -> Switch {
         code: None,
         reason: None,
         retry_after: None,
-        why: None,
-        actor: "alice".into(),
-        via: Via::Daemon,
-        node: "sbc1".into(),
+        percent: None,
+        methods: None,
+        origin: Origin { actor: "alice".into(), why: None, via: Via::Daemon, node: "sbc1".into() },
     }
 }
 
@@ -161,7 +160,9 @@ async fn a_switch_writes_its_rows_in_place_and_its_event() {
         code: Some(480),
         reason: Some("Moving".into()),
         retry_after: Some(7),
-        why: Some("it's \"time\"".into()),
+        percent: Some(30),
+        methods: Some("INVITE,OPTIONS".parse().unwrap()),
+        origin: Origin { why: Some("it's \"time\"".into()), ..switch(Action::On).origin },
         ..switch(Action::On)
     };
     store.switch(&on).await.unwrap();
@@ -169,15 +170,18 @@ async fn a_switch_writes_its_rows_in_place_and_its_event() {
     assert_eq!(
         sqlite3(&path, "SELECT id, key_name, key_type, value_type, key_value FROM htable_config ORDER BY id"),
         "5|Maint|0|0|no\n6|maint|0|0|1\n7|maint |0|0|no\n8|maint_code|0|0|480\n9|maint_reason|0|0|Moving\n\
-         10|maint_retry_after|0|0|7",
+         10|maint_retry_after|0|0|7\n11|maint_percent|0|0|30\n12|maint_methods|0|0|INVITE,OPTIONS",
         "the two rows of `maint` become one, the others' stay"
     );
     assert_eq!(
         sqlite3(&path, "SELECT node, actor, via, action, why, written FROM sip_filter_event"),
-        r#"sbc1|alice|daemon|on|it's "time"|{"maint":"1","maint_code":"480","maint_reason":"Moving","maint_retry_after":"7"}"#
+        concat!(
+            r#"sbc1|alice|daemon|on|it's "time"|{"maint":"1","maint_code":"480","maint_methods":"INVITE,OPTIONS","#,
+            r#""maint_percent":"30","maint_reason":"Moving","maint_retry_after":"7"}"#
+        )
     );
     let event = store.read().await.unwrap().event.unwrap();
-    assert_eq!((event.actor.as_str(), event.action), ("alice", Some(Action::On)));
+    assert_eq!((event.actor.as_str(), event.action), ("alice", Action::On));
     assert!(event.at.duration_until(jiff::Timestamp::now()).abs().as_secs() < 60);
 }
 
