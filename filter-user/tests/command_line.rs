@@ -208,7 +208,7 @@ fn migrate_says_what_it_did_and_does_nothing_twice() {
         exits(&output, 0);
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["steps"].as_array().unwrap().len()
     };
-    assert_eq!(steps(migrate()), 3);
+    assert_eq!(steps(migrate()), 4);
     assert_eq!(steps(migrate()), 0);
 }
 

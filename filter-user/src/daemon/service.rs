@@ -126,7 +126,8 @@ fn object(counters: Vec<(&'static str, u64)>) -> Value {
 
 fn sync_error(error: sync::Error) -> RpcError {
     let code = match error {
-        sync::Error::NotWritten(_) | sync::Error::NotRead(_) => Code::Database,
+        sync::Error::Refused(_) => Code::InvalidParams,
+        sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::Database,
         sync::Error::NotInForce(_) => Code::DataPlane,
     };
     RpcError::new(code, error)

@@ -33,6 +33,7 @@ pub struct Row {
 }
 
 /// What `rows` say. Where a row cannot be used the value in `last`, the policy in force, stays, and an alarm says so.
+/// The exemptions are those of `last`.
 pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
     let mut reader = Reader { rows, alarms: Vec::new() };
     let default = Policy::default();
@@ -53,8 +54,7 @@ pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
     };
     let percent = reader.key(MAINT_PERCENT, default.percent, last.percent, |_, value| Policy::parse_percent(value));
     let methods = reader.key(MAINT_METHODS, default.methods, last.methods, |_, value| value.parse::<Methods>());
-    let exemptions = last.clone();
-    (Policy { maintenance, refusal, percent, methods, ..exemptions }, reader.alarms)
+    (Policy { maintenance, refusal, percent, methods, ..last.clone() }, reader.alarms)
 }
 
 struct Reader<'a> {

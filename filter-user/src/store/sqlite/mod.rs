@@ -4,6 +4,7 @@
 //! poll would hold a SHARED lock for some microseconds every 20 ms, and a `sqlite3` that commits just then fails with
 //! "database is locked", for it has no busy timeout unless told. One that we find keeps the mode it has.
 
+mod exemption;
 mod file;
 mod schema;
 mod write;
@@ -17,7 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tokio::time::{Instant, sleep};
 
 use self::file::Stamp;
-use super::{Action, Error, Event, Missing, Reading, Row, Switch, TableName, sql};
+use super::{Action, Change, Changed, Entry, Error, Event, Exemption, Missing, Reading, Row, Switch, TableName, sql};
 use crate::responder::TagSecret;
 
 /// How often the database is asked whether another connection has changed it: half of the 50 ms in which a row is
@@ -90,9 +91,11 @@ impl Sqlite {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(sql("read the last switch"))?;
+        let bypass = exemption::texts(&mut transaction, Exemption::Bypass).await?;
+        let emergency = exemption::texts(&mut transaction, Exemption::Emergency).await?;
         transaction.commit().await.map_err(sql("end reading"))?;
         self.version = Some(version);
-        Ok(Reading { rows, event })
+        Ok(Reading { rows, bypass, emergency, event })
     }
 
     pub(super) async fn changed(&mut self) -> Result<(), Error> {
@@ -123,6 +126,15 @@ impl Sqlite {
         // Into a file that has no name any more, the switch would be lost.
         file::same(&self.path, &self.stamp)?;
         write::switch(&mut self.connection, &self.table, switch).await
+    }
+
+    pub(super) async fn change(&mut self, change: &Change) -> Result<Changed, Error> {
+        file::same(&self.path, &self.stamp)?;
+        exemption::change(&mut self.connection, change).await
+    }
+
+    pub(super) async fn list(&mut self, exemption: Exemption) -> Result<Vec<Entry>, Error> {
+        exemption::list(&mut self.connection, exemption).await
     }
 
     pub(super) async fn tag(&mut self, proposed: &TagSecret) -> Result<TagSecret, Error> {

@@ -1,4 +1,4 @@
-//! What we write into SQLite: a switch with its event, and the cluster's To tag.
+//! What we write into SQLite: a switch, events, and the cluster's To tag.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
