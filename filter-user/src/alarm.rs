@@ -38,6 +38,26 @@ pub enum Alarm {
         /// How many there are.
         rows: usize,
     },
+    /// Entries of a table of exemptions cannot be used; they are left out, and the others count.
+    BadEntries {
+        /// The table.
+        table: String,
+        /// How many there are.
+        entries: usize,
+        /// The first of them, as it stands.
+        first: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A table of exemptions has more entries than the kernel's map holds; the last good ones hold.
+    TooManyEntries {
+        /// The table.
+        table: String,
+        /// How many there are, of the address family that has too many.
+        entries: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// The state file cannot be read or written: after a reboot during an outage the state would not be known.
     StateFile {
         /// Its path.
@@ -65,6 +85,19 @@ impl fmt::Display for Alarm {
             Self::Duplicate { key, rows } => {
                 write!(f, "{rows} rows have the key {key}, delete all but one; the last good value holds")
             }
+            Self::BadEntries { table, entries, first, problem } => {
+                let entries = if *entries == 1 { "1 entry".into() } else { format!("{entries} entries") };
+                write!(
+                    f,
+                    "{entries} of {table} cannot be used, and the others count; the first is {first:?}: {problem}"
+                )
+            }
+            Self::TooManyEntries { table, entries, most } => {
+                write!(
+                    f,
+                    "{table} has {entries} entries, and no more than {most} can be in force; the last good ones hold"
+                )
+            }
             Self::StateFile { path, error } => write!(f, "state file {path}: {error}"),
             Self::TagChanged => {
                 f.write_str("the cluster's To tag in the database is not the one in use; restart the daemon to use it")
@@ -78,7 +111,7 @@ impl fmt::Display for Alarm {
 pub enum Subject {
     /// The connection to the database.
     Database,
-    /// The rows of the table.
+    /// What the rows and the exemptions say.
     Rows,
     /// The state file.
     StateFile,

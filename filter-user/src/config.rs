@@ -339,6 +339,10 @@ mod tests {
     #[test]
     fn run_options_come_from_the_file_too() {
         let flags = RunOptions { port: Some(vec![5070.try_into().unwrap()]), ..RunOptions::default() };
+        let only_interfaces = RunOptions { iface: Some(vec!["eth0".into()]), ..RunOptions::default() };
+        let default = only_interfaces.resolve(&Common::default(), &Common::default()).unwrap();
+        assert_eq!((default.transactions, default.ports), (65_536, vec![5060]));
+
         let settings = flags.resolve(&Common::default(), &file(FULL).unwrap()).unwrap();
         let expected = RunSettings {
             interfaces: vec!["eth0".into(), "eth1".into()],
@@ -395,6 +399,21 @@ mod tests {
             RunOptions { iface: Some(names.iter().map(|name| (*name).into()).collect()), ..RunOptions::default() };
         let error = flags.resolve(&Common::default(), &Common::default()).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
+    }
+
+    #[rstest]
+    #[case::too_few(1023, false)]
+    #[case::fewest(1024, true)]
+    #[case::most(4_194_304, true)]
+    #[case::too_many(4_194_305, false)]
+    fn how_many_transactions_are_remembered(#[case] transactions: u32, #[case] valid: bool) {
+        let iface = Some(vec!["eth0".into()]);
+        let flags = RunOptions { iface, transactions: Some(transactions), ..RunOptions::default() };
+        let resolved = flags.resolve(&Common::default(), &file("[run]\ntransactions = 2048").unwrap());
+        match resolved {
+            Ok(settings) => assert!(valid && settings.transactions == transactions, "the flag wins: {settings:?}"),
+            Err(error) => assert!(!valid && error.to_string().contains("1024 to 4194304"), "{error}"),
+        }
     }
 
     #[rstest]

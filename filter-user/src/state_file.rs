@@ -107,7 +107,7 @@ impl StateFile {
             return Err(Error::Version(version));
         }
         let file: OnDisk = serde_json::from_slice(&bytes).map_err(damaged)?;
-        file.policy.refusal.check().map_err(|error| Error::Damaged(error.to_string()))?;
+        file.policy.check().map_err(|error| Error::Damaged(error.to_string()))?;
         let tag = tag::from_text(&file.tag_prefix, &file.tag_key);
         Ok(Some(State {
             policy: file.policy,
@@ -200,14 +200,38 @@ mod tests {
     #[case::not_json(|_| "maintenance = on".into())]
     #[case::header_injection(|text: String| text.replace("Wartung läuft", "Wartung\\r\\nX: y"))]
     #[case::no_code_of_a_refusal(|text: String| text.replace("480", "200"))]
+    #[case::no_share(|text: String| text.replace("\"percent\": 30", "\"percent\": 0"))]
+    #[case::a_method_that_is_never_refused(|text: String| text.replace("INVITE,OPTIONS", "INVITE,BYE"))]
+    #[case::no_prefix(|text: String| text.replace("198.18.0.0/15", "198.18.1.7/15"))]
+    #[case::no_user_part(|text: String| text.replace("\"110\"", "\"a@b\""))]
     #[case::no_tag(|text: String| text.replace("tag_key\": \"", "tag_key\": \"x"))]
     fn a_damaged_file_is_an_error_and_no_state(#[case] damage: fn(String) -> String) {
         let directory = TempDir::new().unwrap();
         let file = StateFile::new(directory.path().join("state.json"));
         file.save(&state()).unwrap();
         let text = std::fs::read_to_string(file.path()).unwrap();
-        std::fs::write(file.path(), damage(text)).unwrap();
+        let damaged = damage(text.clone());
+        assert_ne!(damaged, text);
+        std::fs::write(file.path(), damaged).unwrap();
         assert!(matches!(file.load(), Err(Error::Damaged(_))));
+    }
+
+    /// As version 0.1 wrote it before there were shares, methods and exemptions: nothing of it is lost, and what it
+    /// does not say is the default.
+    #[test]
+    fn an_older_file_is_loaded_with_the_defaults_for_what_it_lacks() {
+        let directory = TempDir::new().unwrap();
+        let file = StateFile::new(directory.path().join("state.json"));
+        let older = r#"{"version": 1, "written": "2026-11-24T14:56:09.847Z",
+            "policy": {"maintenance": true, "refusal": {"code": 480, "reason": "Moving", "retry_after": 7}},
+            "since": {"at": "2026-11-24T14:56:09.847Z", "who": "alice", "why": null}, "last_event": 17,
+            "tag_prefix": "abcdefgh", "tag_key": "00112233445566778899aabbccddeeff"}"#;
+        std::fs::write(file.path(), older).unwrap();
+        let state = file.load().unwrap().unwrap();
+        let refusal = Refusal { code: 480, reason: "Moving".into(), retry_after: 7 };
+        assert_eq!(state.policy, Policy { maintenance: true, refusal, ..Policy::default() });
+        assert_eq!((state.policy.percent, state.policy.emergency.len()), (100, 3));
+        assert_eq!(state.last_event, Some(17));
     }
 
     #[test]

@@ -93,10 +93,15 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 #[case::port_too_high(&["run", "--iface", "eth0", "--port", "65536"], "--port")]
 #[case::unknown_mode(&["run", "--iface", "eth0", "--mode", "turbo"], "turbo")]
 #[case::lease(&["run", "--iface", "eth0", "--lease-ms", "5"], "100 to 10000 ms")]
+#[case::transactions(&["run", "--iface", "eth0", "--transactions", "100"], "1024 to 4194304")]
 #[case::log_level(&["run", "--iface", "eth0", "--log-level", "loud=very"], "log level")]
 #[case::code(&["on", "--code", "200"], "400 to 699")]
 #[case::reason(&["on", "--reason", "a\r\nContact: <sip:x@y>"], "reason phrase")]
 #[case::retry_after(&["on", "--retry-after", "86401"], "86400")]
+#[case::percent_zero(&["on", "--percent", "0"], "1 to 100")]
+#[case::percent_too_high(&["on", "--percent", "101"], "1 to 100")]
+#[case::never_refused(&["on", "--methods", "INVITE,BYE"], "BYE is never refused")]
+#[case::unknown_method(&["on", "--methods", "INVITE,FOO"], "REGISTER, SUBSCRIBE, MESSAGE, PUBLISH, OPTIONS")]
 #[case::why(&["off", "--why", "a\nb"], "line breaks")]
 #[case::table(&["migrate", "--table", "a b"], "table name")]
 #[case::database(&["migrate", "--database-url", "oracle://u:s3cret@h/d"], "oracle://u:***@h/d")]
@@ -134,6 +139,7 @@ fn without_a_daemon_what_needs_one_fails(#[case] arguments: &[&str]) {
 fn without_a_daemon_a_switch_is_written_and_said_not_to_be_applied() {
     let host = Host::new();
     let url = host.url("sip-filter.db");
+    exits(&host.command(&["migrate", "--database-url", &url, "--table", "htable"]).output().unwrap(), 0);
     let on = ["on", "--database-url", &url, "--table", "htable", "--code", "480", "--why", "upgrade"];
     // A mistyped URL must not get a database of its own.
     let output = host.command(&on).output().unwrap();
@@ -159,6 +165,37 @@ fn without_a_daemon_a_switch_is_written_and_said_not_to_be_applied() {
 }
 
 #[test]
+fn without_a_database_a_switch_makes_none_and_says_how_to() {
+    let host = Host::new();
+    let output = host.command(&["on", "--database-url", &host.url("mistyped.db")]).output().unwrap();
+    exits(&output, 1);
+    let error = text(&output.stderr);
+    assert!(error.contains("mistyped.db does not exist") && error.contains("sip-filter migrate"), "{error}");
+    assert!(!host.path("mistyped.db").exists());
+}
+
+#[test]
+fn what_a_switch_does_not_name_stays_as_its_row_has_it() {
+    let host = Host::new();
+    let url = host.url("sip-filter.db");
+    exits(&host.command(&["migrate", "--database-url", &url]).output().unwrap(), 0);
+    let switch = |arguments: &[&str]| {
+        let output = host.command(arguments).args(["--database-url", &url]).output().unwrap();
+        exits(&output, 0);
+        text(&output.stdout)
+    };
+    let rows = || sqlite3(host.path("sip-filter.db"), "SELECT key_name, key_value FROM htable_config ORDER BY id");
+    let told = switch(&["on", "--percent", "30", "--methods", "OPTIONS, INVITE"]);
+    assert!(told.contains("maint_percent = 30") && told.contains("maint_methods = INVITE,OPTIONS"), "{told}");
+    assert_eq!(rows(), "maint|1\nmaint_percent|30\nmaint_methods|INVITE,OPTIONS");
+    switch(&["off"]);
+    switch(&["on"]);
+    assert_eq!(rows(), "maint|1\nmaint_percent|30\nmaint_methods|INVITE,OPTIONS");
+    switch(&["on", "--percent", "100", "--methods", "INVITE"]);
+    assert_eq!(rows(), "maint|1\nmaint_percent|100\nmaint_methods|INVITE");
+}
+
+#[test]
 fn a_database_that_cannot_be_used_is_told_with_its_reason() {
     let host = Host::new();
     host.file("text.db", "this is a text of some length, and no database at all, as one can see");
@@ -177,7 +214,7 @@ fn migrate_says_what_it_did_and_does_nothing_twice() {
         exits(&output, 0);
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["steps"].as_array().unwrap().len()
     };
-    assert_eq!(steps(migrate()), 3);
+    assert_eq!(steps(migrate()), 4);
     assert_eq!(steps(migrate()), 0);
 }
 
@@ -187,7 +224,7 @@ fn each_key_of_the_example_configuration_is_one() {
     let host = Host::new();
     let example = include_str!("../../packaging/config.toml");
     let keys = example.lines().filter(|line| line.starts_with('#') && line.contains(" = ")).count();
-    assert_eq!(keys, 10, "every option is in it");
+    assert_eq!(keys, 11, "every option is in it");
     let uncommented: Vec<&str> =
         example.lines().map(|line| if line.contains(" = ") { line.trim_start_matches('#') } else { line }).collect();
     for text in [example.to_owned(), uncommented.join("\n")] {

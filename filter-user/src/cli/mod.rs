@@ -1,5 +1,6 @@
 //! The command line.
 
+mod database;
 mod migrate;
 mod output;
 mod reload;
@@ -28,6 +29,7 @@ Examples:
   sip-filter run --iface eth0                     filter what arrives on eth0 for UDP port 5060
   sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; calls that are up go on
   sip-filter on --code 480 --reason 'Moving' --retry-after 120
+  sip-filter on --percent 30 --methods INVITE,OPTIONS
   sip-filter status                               what is in force, and is all well?
   sip-filter off                                  new calls go to the proxy again
 
@@ -66,8 +68,11 @@ enum Command {
 
     /// Begin maintenance: new calls are refused
     ///
-    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. What is not
-    /// given stays as its row has it. Without a daemon it writes the database and says that nobody has applied it.
+    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a daemon
+    /// it writes the database and says that nobody has applied it.
+    ///
+    /// What is not given stays as its row has it: after `on --percent 10`, `off` and `on`, it is 10 % again. `--percent
+    /// 100` and `--methods INVITE` are the way back; a row that is deleted in the database is the default again.
     On(switch::OnOptions),
 
     /// End maintenance: new calls go to the proxy

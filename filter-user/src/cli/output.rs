@@ -55,6 +55,10 @@ impl InForce {
     /// The lines for a person.
     pub(super) fn lines(&self) -> Vec<(String, String)> {
         let mut lines = vec![("in force".to_owned(), self.policy.to_string())];
+        // Rows that an earlier `on` has left: who switches on next would not expect them.
+        if let Some(scope) = self.policy.scope().filter(|_| !self.policy.maintenance) {
+            lines.push(("when on".into(), format!("{scope} (rows maint_percent and maint_methods)")));
+        }
         if let Some(Since { at, who, why }) = &self.since {
             let who = who.as_deref().map_or("through the database".into(), |who| format!("by {who}"));
             let why = why.as_deref().map_or(String::new(), |why| format!(", why: {why}"));
@@ -106,7 +110,22 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{pairs, table};
+    use serde_json::json;
+
+    use super::{InForce, pairs, table};
+
+    #[test]
+    fn a_share_that_is_left_over_is_told_while_maintenance_is_off() {
+        let lines = |percent: u8| {
+            let refusal = json!({"code": 503, "reason": "Maintenance", "retry_after": 30});
+            let policy = json!({"maintenance": false, "refusal": refusal, "percent": percent});
+            let answer = json!({"policy": policy, "since": null, "alarms": []});
+            pairs(&serde_json::from_value::<InForce>(answer).unwrap().lines())
+        };
+        assert_eq!(lines(100), "in force  maintenance off\n");
+        let left = lines(30);
+        assert!(left.ends_with("when on   30 % of new calls (rows maint_percent and maint_methods)\n"), "{left}");
+    }
 
     #[test]
     fn columns_are_aligned_and_numbers_to_the_right() {

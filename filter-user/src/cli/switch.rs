@@ -2,16 +2,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
 use clap::Args;
 use filter_user::config::Settings;
 use filter_user::control::{Client, ClientError, OffParams, OnParams};
-use filter_user::node;
-use filter_user::policy::Refusal;
-use filter_user::store::{Action, Missing, Store, Switch, Via};
-use nix::unistd::{User, getuid};
+use filter_user::policy::{Methods, Policy, Refusal};
+use filter_user::store::{Action, Origin, Switch};
 use serde_json::{Map, Value, json};
 
+use super::database;
 use super::output::{InForce, Output, pairs};
 
 /// Options of `on`.
@@ -29,8 +27,23 @@ pub(super) struct OnOptions {
     #[arg(long, value_name = "S", value_parser = Refusal::parse_retry_after)]
     retry_after: Option<u32>,
 
+    /// Share of new calls that is refused, in percent, 1 to 100 [row maint_percent, 100 without it]
+    ///
+    /// The others go to the proxy. A call that is sent again meets the same fate as the first time. It counts for
+    /// INVITE only: of the other methods that --methods names all are refused.
+    #[arg(long, value_name = "P", value_parser = Policy::parse_percent)]
+    percent: Option<u8>,
+
+    /// Which requests are refused, separated by commas [row maint_methods, INVITE without it]
+    ///
+    /// INVITE (new calls), and REGISTER, SUBSCRIBE, MESSAGE, PUBLISH and OPTIONS (so that the probes of upstreams mark
+    /// the host down); a list without INVITE lets new calls pass. What belongs to calls that are up is never refused:
+    /// CANCEL, ACK, BYE, PRACK, UPDATE, INFO, NOTIFY, REFER.
+    #[arg(long, value_name = "M,M…")]
+    methods: Option<Methods>,
+
     /// Why, for those who ask later; at most 1000 bytes
-    #[arg(long, value_name = "TEXT", value_parser = Switch::parse_why)]
+    #[arg(long, value_name = "TEXT", value_parser = Origin::parse_why)]
     why: Option<String>,
 }
 
@@ -38,13 +51,13 @@ pub(super) struct OnOptions {
 #[derive(Args)]
 pub(super) struct OffOptions {
     /// Why, for those who ask later; at most 1000 bytes
-    #[arg(long, value_name = "TEXT", value_parser = Switch::parse_why)]
+    #[arg(long, value_name = "TEXT", value_parser = Origin::parse_why)]
     why: Option<String>,
 }
 
 pub(super) fn on(settings: &Settings, options: OnOptions, output: Output) -> anyhow::Result<ExitCode> {
-    let OnOptions { code, reason, retry_after, why } = options;
-    let params = OnParams { code, reason, retry_after, why };
+    let OnOptions { code, reason, retry_after, percent, methods, why } = options;
+    let params = OnParams { code, reason, retry_after, percent, methods, why };
     let wire = serde_json::to_value(&params)?;
     switch(settings, Action::On, params, wire, output)
 }
@@ -78,35 +91,16 @@ fn switch(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A database that is not there is not made: a mistyped URL would get an empty one, and the switch would be nobody's.
 fn write(settings: &Settings, action: Action, params: OnParams) -> anyhow::Result<Value> {
-    let uid = getuid();
-    let user = User::from_uid(uid).ok().flatten();
-    let switch = Switch {
-        action,
-        code: params.code,
-        reason: params.reason,
-        retry_after: params.retry_after,
-        why: params.why,
-        actor: user.map_or_else(|| format!("uid {uid}"), |user| user.name),
-        via: Via::Database,
-        node: node::name(),
-    };
+    let OnParams { code, reason, retry_after, percent, methods, why } = params;
+    let origin = database::origin(why);
+    let switch = Switch { action, code, reason, retry_after, percent, methods, origin };
     let rows: Map<String, Value> =
         switch.rows().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let database = settings.database.display();
-    let steps = runtime
-        .block_on(async {
-            let (mut store, steps) = Store::open(&settings.database, &settings.table, Missing::Refuse).await?;
-            store.switch(&switch).await?;
-            store.close().await;
-            Ok::<_, filter_user::store::Error>(steps)
-        })
-        .map_err(|error| anyhow!("database {database}: {error}"))?;
+    let ((), steps) = database::work(settings, async |store| store.switch(&switch).await)?;
     Ok(json!({
         "applied": false,
-        "database": database.to_string(),
+        "database": settings.database.display().to_string(),
         "table": settings.table.as_str(),
         "written": rows,
         "schema": steps,
@@ -114,17 +108,11 @@ fn write(settings: &Settings, action: Action, params: OnParams) -> anyhow::Resul
 }
 
 fn not_applied(settings: &Settings, answer: &Value) -> String {
-    let mut lines: Vec<(String, String)> =
-        answer["schema"].as_array().into_iter().flatten().map(|step| ("database".to_owned(), text(step))).collect();
+    let mut lines = database::schema_lines(answer);
     let rows = answer["written"].as_object().into_iter().flatten();
-    let rows: Vec<String> = rows.map(|(key, value)| format!("{key} = {}", text(value))).collect();
+    let rows: Vec<String> = rows.map(|(key, value)| format!("{key} = {}", database::text(value))).collect();
     let place = format!("{}, table {}", settings.database.display(), settings.table);
     lines.push(("written".into(), format!("{} ({place})", rows.join(", "))));
-    let socket = settings.socket.display();
-    lines.push(("NOT APPLIED".into(), format!("no daemon here has applied it: none listens on {socket}")));
+    lines.push(database::not_applied(settings));
     pairs(&lines)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

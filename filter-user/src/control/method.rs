@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rpc::{Code, RpcError};
-use crate::policy::Refusal;
-use crate::store::{InvalidWhy, Switch};
+use crate::policy::{Methods, Policy, Refusal};
+use crate::store::{InvalidWhy, Origin};
 
 /// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,12 @@ pub struct OnParams {
     /// `Retry-After` in seconds, 0 (none) to 86400.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// Share of new calls that is refused, in percent, 1 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    /// Methods that are refused, in one string, separated by commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Methods>,
     /// Why, for the others; at most 1000 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -86,13 +92,14 @@ impl OnParams {
             retry_after: self.retry_after.unwrap_or(default.retry_after),
         };
         refusal.check().map_err(|error| error.to_string())?;
+        self.percent.map_or(Ok(0), Policy::check_percent).map_err(|error| error.to_string())?;
         OffParams { why: self.why.clone() }.check().map_err(|error| error.to_string())
     }
 }
 
 impl OffParams {
     fn check(&self) -> Result<(), InvalidWhy> {
-        self.why.as_deref().map_or(Ok(()), |why| Switch::parse_why(why).map(drop))
+        self.why.as_deref().map_or(Ok(()), |why| Origin::parse_why(why).map(drop))
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::plane::Plane;
 use crate::config::{RunSettings, Settings};
 use crate::control::{Code, Method, OffParams, OnParams, RpcError, Service};
-use crate::store::{Action, Switch, Via};
+use crate::store::{Action, Origin, Switch, Via};
 use crate::sync::{self, Command, Snapshot};
 use crate::{dataplane, node};
 
@@ -39,11 +39,14 @@ impl Control {
             code: params.code,
             reason: params.reason,
             retry_after: params.retry_after,
-            why: params.why,
-            actor: caller.into(),
-            via: Via::Daemon,
-            node: self.node.clone(),
+            percent: params.percent,
+            methods: params.methods,
+            origin: self.origin(params.why, caller),
         }
+    }
+
+    fn origin(&self, why: Option<String>, caller: &str) -> Origin {
+        Origin { actor: caller.into(), why, via: Via::Daemon, node: self.node.clone() }
     }
 
     async fn ask(
@@ -123,7 +126,8 @@ fn object(counters: Vec<(&'static str, u64)>) -> Value {
 
 fn sync_error(error: sync::Error) -> RpcError {
     let code = match error {
-        sync::Error::NotWritten(_) | sync::Error::NotRead(_) => Code::Database,
+        sync::Error::Refused(_) => Code::InvalidParams,
+        sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::Database,
         sync::Error::NotInForce(_) => Code::DataPlane,
     };
     RpcError::new(code, error)

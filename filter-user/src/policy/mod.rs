@@ -25,13 +25,22 @@ pub struct Policy {
     /// How they are refused.
     pub refusal: Refusal,
     /// Row `maint_percent`: the share of new calls that is refused, 1 to 100.
+    #[serde(default = "whole")]
     pub percent: u8,
     /// Row `maint_methods`: which requests are refused.
+    #[serde(default)]
     pub methods: Methods,
     /// Table `sip_filter_bypass`: where calls come from that are never refused.
+    #[serde(default)]
     pub bypass: BTreeSet<Prefix>,
     /// Table `sip_filter_emergency`: whom to call is an emergency, and never refused.
+    #[serde(default = "EmergencyUser::defaults")]
     pub emergency: BTreeSet<EmergencyUser>,
+}
+
+/// All new calls, in percent.
+const fn whole() -> u8 {
+    100
 }
 
 impl Default for Policy {
@@ -39,7 +48,7 @@ impl Default for Policy {
         Self {
             maintenance: false,
             refusal: Refusal::default(),
-            percent: 100,
+            percent: whole(),
             methods: Methods::default(),
             bypass: BTreeSet::new(),
             emergency: EmergencyUser::defaults(),
@@ -57,22 +66,47 @@ impl fmt::Display for Policy {
         if *retry_after != 0 {
             write!(f, ", Retry-After {retry_after} s")?;
         }
-        if self.percent != 100 {
-            write!(f, ", {} % of new calls", self.percent)?;
-        }
-        if self.methods != Methods::default() {
-            write!(f, ", methods {}", self.methods)?;
-        }
-        Ok(())
+        self.scope().map_or(Ok(()), |scope| write!(f, ", {scope}"))
     }
 }
 
 impl Policy {
+    /// Which requests are refused while maintenance is on, if it is not just every new call.
+    pub fn scope(&self) -> Option<String> {
+        let percent = (self.percent != whole()).then(|| format!("{} % of new calls", self.percent));
+        let methods = (self.methods != Methods::default()).then(|| format!("methods {}", self.methods));
+        let parts: Vec<String> = percent.into_iter().chain(methods).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// Checks a policy that did not come through the `parse_` functions: one from a file.
+    pub fn check(&self) -> Result<(), InvalidPolicy> {
+        self.refusal.check()?;
+        Self::check_percent(self.percent)?;
+        Ok(())
+    }
+
+    /// Checks a share, in percent.
+    pub fn check_percent(percent: u8) -> Result<u8, InvalidPercent> {
+        if (1..=whole()).contains(&percent) { Ok(percent) } else { Err(InvalidPercent) }
+    }
+
     /// Reads a share, in percent.
     pub fn parse_percent(text: &str) -> Result<u8, InvalidPercent> {
         let percent = decimal(text).and_then(|percent| u8::try_from(percent).ok());
-        percent.filter(|percent| (1..=100).contains(percent)).ok_or(InvalidPercent)
+        percent.ok_or(InvalidPercent).and_then(Self::check_percent)
     }
+}
+
+/// Why a policy cannot be put in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// The response.
+    #[error(transparent)]
+    Refusal(#[from] InvalidValue),
+    /// The share.
+    #[error(transparent)]
+    Percent(#[from] InvalidPercent),
 }
 
 /// Why a text is no share.
@@ -89,7 +123,19 @@ fn decimal(text: &str) -> Option<u32> {
 mod tests {
     use rstest::rstest;
 
-    use super::Policy;
+    use super::{Policy, Refusal};
+
+    #[rstest]
+    #[case::all_new_calls(100, "INVITE", "maintenance on: 503 Maintenance")]
+    #[case::some(30, "INVITE", "maintenance on: 503 Maintenance, 30 % of new calls")]
+    #[case::others_too(100, "INVITE,OPTIONS", "maintenance on: 503 Maintenance, methods INVITE,OPTIONS")]
+    #[case::both(1, "OPTIONS", "maintenance on: 503 Maintenance, 1 % of new calls, methods OPTIONS")]
+    fn what_is_refused_is_told_if_it_is_not_the_usual(#[case] percent: u8, #[case] methods: &str, #[case] text: &str) {
+        let refusal = Refusal { retry_after: 0, ..Refusal::default() };
+        let methods = methods.parse().unwrap();
+        let policy = Policy { maintenance: true, refusal, percent, methods, ..Policy::default() };
+        assert_eq!(policy.to_string(), text);
+    }
 
     #[rstest]
     #[case("1", Some(1))]

@@ -3,6 +3,7 @@
 //! One file for each kind of database; [`Store`] is whichever the URL names.
 
 mod event;
+mod exemption;
 pub mod rows;
 mod sqlite;
 mod table;
@@ -13,12 +14,15 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use self::event::{Action, Event, InvalidWhy, Switch, Via};
+pub use self::event::{Action, Event, InvalidWhy, Origin, Switch, Via};
+pub use self::exemption::{Change, Changed, Edit, Entry, Exemption, InvalidEntry};
 pub use self::rows::Row;
 use self::sqlite::Sqlite;
 pub use self::table::{TableName, TableNameError};
 use self::url::Target;
 pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl, GivenUrl};
+use crate::alarm::Alarm;
+use crate::policy::Policy;
 use crate::responder::TagSecret;
 
 /// An open database whose schema is ours.
@@ -41,8 +45,22 @@ pub enum Missing {
 pub struct Reading {
     /// The rows of the policy table that may concern us (and some that do not).
     pub rows: Vec<Row>,
-    /// The last event.
+    /// The entries of `sip_filter_bypass`, as they stand.
+    pub bypass: Vec<String>,
+    /// The entries of `sip_filter_emergency`, as they stand.
+    pub emergency: Vec<String>,
+    /// The last switch.
     pub event: Option<Event>,
+}
+
+impl Reading {
+    /// The policy that it states. Where something cannot be used what `last`, the policy in force, has of it stays, and
+    /// an alarm says so.
+    pub fn policy(&self, last: &Policy) -> (Policy, Vec<Alarm>) {
+        let (mut policy, mut alarms) = rows::interpret(&self.rows, last);
+        exemption::interpret(&self.bypass, &self.emergency, &mut policy, &mut alarms);
+        (policy, alarms)
+    }
 }
 
 /// Why the database could not be used.
@@ -103,6 +121,17 @@ pub enum Error {
     /// A migration failed.
     #[error("cannot bring the schema up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// An entry that is to be removed, is not there, and never could be.
+    #[error(transparent)]
+    Entry(#[from] InvalidEntry),
+    /// No more entries can be in force.
+    #[error("{table} can have {most} entries (of each address family), and no more; nothing was added")]
+    Full {
+        /// The table.
+        table: &'static str,
+        /// How many fit.
+        most: usize,
+    },
     /// The cluster's row.
     #[error("sip_filter_cluster holds no usable To tag; delete its row, and restart all daemons")]
     Tag,
@@ -112,6 +141,11 @@ impl Error {
     /// Whether only a person can mend it, by another version: such a database is left alone.
     pub fn is_foreign_schema(&self) -> bool {
         matches!(self, Self::NewerSchema { .. } | Self::UnknownSchema { .. })
+    }
+
+    /// Whether what was asked for is wrong, and the database is well.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Entry(_) | Self::Full { .. })
     }
 }
 
@@ -133,7 +167,7 @@ impl Store {
         }
     }
 
-    /// Reads the policy rows and the last event.
+    /// Reads the policy rows, the exemptions and the last switch, as they were at one moment.
     pub async fn read(&mut self) -> Result<Reading, Error> {
         match self {
             Self::Sqlite(store) => store.read().await,
@@ -153,6 +187,20 @@ impl Store {
     pub async fn switch(&mut self, switch: &Switch) -> Result<(), Error> {
         match self {
             Self::Sqlite(store) => store.switch(switch).await,
+        }
+    }
+
+    /// Adds or removes exemptions and writes the event, in one transaction; all of it or nothing.
+    pub async fn change(&mut self, change: &Change) -> Result<Changed, Error> {
+        match self {
+            Self::Sqlite(store) => store.change(change).await,
+        }
+    }
+
+    /// The entries of a table of exemptions.
+    pub async fn list(&mut self, exemption: Exemption) -> Result<Vec<Entry>, Error> {
+        match self {
+            Self::Sqlite(store) => store.list(exemption).await,
         }
     }
 

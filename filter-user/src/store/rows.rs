@@ -11,7 +11,6 @@ pub const MAINT_CODE: &str = "maint_code";
 pub const MAINT_REASON: &str = "maint_reason";
 /// Row `maint_retry_after`: seconds.
 pub const MAINT_RETRY_AFTER: &str = "maint_retry_after";
-
 /// Row `maint_percent`: the share of new calls that is refused.
 pub const MAINT_PERCENT: &str = "maint_percent";
 /// Row `maint_methods`: which requests are refused.
@@ -34,6 +33,7 @@ pub struct Row {
 }
 
 /// What `rows` say. Where a row cannot be used the value in `last`, the policy in force, stays, and an alarm says so.
+/// The exemptions are those of `last`.
 pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
     let mut reader = Reader { rows, alarms: Vec::new() };
     let default = Policy::default();
@@ -54,8 +54,7 @@ pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
     };
     let percent = reader.key(MAINT_PERCENT, default.percent, last.percent, |_, value| Policy::parse_percent(value));
     let methods = reader.key(MAINT_METHODS, default.methods, last.methods, |_, value| value.parse::<Methods>());
-    let exemptions = last.clone();
-    (Policy { maintenance, refusal, percent, methods, ..exemptions }, reader.alarms)
+    (Policy { maintenance, refusal, percent, methods, ..last.clone() }, reader.alarms)
 }
 
 struct Reader<'a> {
@@ -135,7 +134,8 @@ mod tests {
 
     fn maintenance() -> Policy {
         let refusal = Refusal { code: 480, reason: "Moving".into(), retry_after: 7 };
-        Policy { maintenance: true, refusal, ..Policy::default() }
+        let methods = "INVITE,OPTIONS".parse().unwrap();
+        Policy { maintenance: true, refusal, percent: 30, methods, ..Policy::default() }
     }
 
     /// The table in KAMAILIO.md, line by line: `value_type`, `key_value`, and whether Kamailio 5.6.3 is on.
@@ -186,6 +186,8 @@ mod tests {
             row("maint", 0, "1"),
             row("maint_reason", 0, "Moving"),
             row("maint_code", 1, "480"),
+            row("maint_percent", 1, "30"),
+            row("maint_methods", 0, " OPTIONS, INVITE"),
         ];
         assert_eq!(interpret(&rows, &Policy::default()), (maintenance(), vec![]));
     }
@@ -194,25 +196,43 @@ mod tests {
     #[case::code("maint_code", "200")]
     #[case::reason("maint_reason", "Moving\r\nContact: <sip:x@y>")]
     #[case::retry_after("maint_retry_after", "soon")]
+    #[case::share("maint_percent", "0")]
+    #[case::share_with_unit("maint_percent", "50%")]
+    #[case::unknown_method("maint_methods", "INVITE,FOO")]
+    #[case::no_method("maint_methods", "")]
+    #[case::method_that_is_never_refused("maint_methods", "INVITE,BYE")]
     fn a_bad_value_keeps_the_last_good_one_of_its_key_only(#[case] key: &str, #[case] value: &str) {
         let mut rows = vec![
             row("maint", 0, "0"),
             row("maint_code", 0, "486"),
             row("maint_reason", 0, "Busy"),
             row("maint_retry_after", 0, "60"),
+            row("maint_percent", 0, "60"),
+            row("maint_methods", 0, "INVITE,REGISTER"),
         ];
         rows.iter_mut().filter(|row| row.key == key).for_each(|row| row.value = Some(value.into()));
         let (policy, alarms) = interpret(&rows, &maintenance());
 
         let refusal = Refusal { code: 486, reason: "Busy".into(), retry_after: 60 };
-        let mut expected = Policy { maintenance: false, refusal, ..Policy::default() };
+        let methods = "INVITE,REGISTER".parse().unwrap();
+        let mut expected = Policy { maintenance: false, refusal, percent: 60, methods, ..Policy::default() };
         match key {
             "maint_code" => expected.refusal.code = 480,
             "maint_reason" => expected.refusal.reason = "Moving".into(),
-            _ => expected.refusal.retry_after = 7,
+            "maint_retry_after" => expected.refusal.retry_after = 7,
+            "maint_percent" => expected.percent = 30,
+            _ => expected.methods = "INVITE,OPTIONS".parse().unwrap(),
         }
         assert_eq!(policy, expected);
         assert!(matches!(&alarms[..], [Alarm::BadValue { key: k, value: Some(v), .. }] if k == key && v == value));
+    }
+
+    #[test]
+    fn the_alarm_says_why_a_method_is_none_to_refuse() {
+        let (policy, alarms) = interpret(&[row("maint_methods", 0, "INVITE,BYE")], &maintenance());
+        assert_eq!(policy.methods, maintenance().methods);
+        let text = alarms[0].to_string();
+        assert!(text.contains("maint_methods") && text.contains("BYE is never refused"), "{text}");
     }
 
     #[test]

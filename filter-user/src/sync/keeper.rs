@@ -8,14 +8,14 @@ use tokio::time::sleep;
 use tracing::info;
 
 use super::backoff::Backoff;
-use super::{Command, Enforcer, Error, Snapshot, Source};
+use super::{Command, Enforcer, Snapshot, Source, report};
 use crate::alarm::{Alarm, Alarms, Subject};
 use crate::config::Settings;
 use crate::dataplane;
 use crate::policy::Policy;
 use crate::responder::TagSecret;
 use crate::state_file::{Since, State, StateFile};
-use crate::store::{self, Action, Event, Missing, Reading, Store, Switch, rows};
+use crate::store::{self, Action, Event, Missing, Reading, Store};
 
 /// Keeps the database's word in force.
 ///
@@ -72,7 +72,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(command) => self.command(command, &mut enforcer, &publish).await?,
+                    Some(command) => self.obey(command, &mut enforcer, &publish).await?,
                     None => break,
                 },
                 changed = change(&mut self.store, pause) => {
@@ -93,61 +93,10 @@ impl Keeper {
         Ok(())
     }
 
-    async fn command(
-        &mut self,
-        command: Command,
-        enforcer: &mut impl Enforcer,
-        publish: &watch::Sender<Snapshot>,
-    ) -> Result<(), dataplane::Error> {
-        let (reply, written) = match command {
-            Command::Switch(switch, reply) => (reply, self.write(&switch).await.map_err(Error::NotWritten)),
-            Command::Reload(reply) => (reply, Ok(())),
-        };
-        let done = match written {
-            Ok(()) => match self.refresh(enforcer, true).await {
-                Ok(read) => read.map_err(Error::NotRead),
-                Err(error) => {
-                    let _ = reply.send(Err(Error::NotInForce(error.to_string())));
-                    return Err(error);
-                }
-            },
-            Err(error) => {
-                // To be up again, or to know why not, before the next command.
-                let _ = self.refresh(enforcer, false).await?;
-                Err(error)
-            }
-        };
-        // The one who asked for it may have gone; and who asks for the status next has to see it.
-        publish.send_replace(self.snapshot());
-        let _ = reply.send(done.map(|()| self.snapshot()));
-        Ok(())
-    }
-
-    async fn write(&mut self, switch: &Switch) -> Result<(), store::Error> {
-        if let Some(store) = &mut self.store {
-            match store.switch(switch).await {
-                // Another file has taken its place; the switch belongs into that one.
-                Err(store::Error::Replaced { .. } | store::Error::NoFile { .. }) => {}
-                Err(error) => {
-                    // Where the database rolls back by itself (a full disk), sqlx takes the transaction for open still,
-                    // and would not begin another one on this connection.
-                    self.close().await;
-                    return Err(error);
-                }
-                Ok(()) => return Ok(()),
-            }
-        }
-        let done = self.open().await?.switch(switch).await;
-        if done.is_err() {
-            self.close().await;
-        }
-        done
-    }
-
     /// Reads the database and puts in force what it says; with `always` also if that is in force.
     ///
     /// The inner result is the reading's: if it fails, the last known policy holds.
-    async fn refresh(
+    pub(super) async fn refresh(
         &mut self,
         enforcer: &mut impl Enforcer,
         always: bool,
@@ -163,10 +112,7 @@ impl Keeper {
         self.take_over(reading);
         if always || self.state.policy != before {
             enforcer.apply(self.state.policy.clone()).await?;
-            let since = self.state.since.as_ref();
-            let who = since.and_then(|since| since.who.as_deref()).unwrap_or("the database");
-            let why = since.and_then(|since| since.why.as_deref()).map(|why| format!(", why: {why}"));
-            info!("in force: {} (by {who}{})", self.state.policy, why.unwrap_or_default());
+            report::in_force(&before, &self.state);
         }
         self.save().await;
         Ok(Ok(()))
@@ -183,7 +129,7 @@ impl Keeper {
     }
 
     /// Opens the database anew.
-    async fn open(&mut self) -> Result<&mut Store, store::Error> {
+    pub(super) async fn open(&mut self) -> Result<&mut Store, store::Error> {
         self.close().await;
         let (mut store, steps) = Store::open(&self.settings.database, &self.settings.table, self.missing).await?;
         steps.iter().for_each(|step| info!("database: {step}"));
@@ -193,7 +139,7 @@ impl Keeper {
         Ok(self.store.insert(store))
     }
 
-    async fn close(&mut self) {
+    pub(super) async fn close(&mut self) {
         if let Some(store) = self.store.take() {
             store.close().await;
         }
@@ -207,7 +153,7 @@ impl Keeper {
 
     /// Makes a reading the state.
     pub(super) fn take_over(&mut self, reading: Reading) {
-        let (policy, alarms) = rows::interpret(&reading.rows, &self.state.policy);
+        let (policy, alarms) = reading.policy(&self.state.policy);
         self.alarms.set(Subject::Rows, alarms);
         self.alarms.set(Subject::Database, []);
         self.backoff.succeeded();
@@ -258,7 +204,7 @@ fn since(before: &State, policy: &Policy, event: Option<&Event>) -> Option<Since
         return before.since.clone();
     }
     let action = if policy.maintenance { Action::On } else { Action::Off };
-    let event = event.filter(|event| Some(event.id) > before.last_event && event.action == Some(action));
+    let event = event.filter(|event| Some(event.id) > before.last_event && event.action == action);
     match event {
         Some(event) => Some(Since { at: event.at, who: Some(event.actor.clone()), why: event.why.clone() }),
         None => changed.then(|| Since { at: Timestamp::now(), who: None, why: None }),

@@ -1,7 +1,9 @@
 //! Sync: what the database says is kept in force, and the last known state where it says nothing.
 
 mod backoff;
+mod command;
 mod keeper;
+mod report;
 mod start;
 
 use std::future::Future;
@@ -17,7 +19,7 @@ use crate::alarm::Alarms;
 use crate::dataplane;
 use crate::policy::Policy;
 use crate::state_file::Since;
-use crate::store::{self, Switch};
+use crate::store::{self, Change, Changed, Entry, Exemption, Switch};
 
 /// What puts a policy in force: the data plane.
 pub trait Enforcer: Send {
@@ -54,24 +56,39 @@ pub struct Snapshot {
     pub alarms: Alarms,
 }
 
-/// Something that the keeper is asked to do; the answer is what is in force then.
+/// Where the answer to a command goes.
+pub type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// Something that the keeper is asked to do; the answer has what is in force then.
 #[derive(Debug)]
 pub enum Command {
     /// Write a switch and put it in force.
-    Switch(Switch, oneshot::Sender<Result<Snapshot, Error>>),
+    Switch(Switch, Reply<Snapshot>),
+    /// Add or remove exemptions and put that in force.
+    Change(Change, Reply<(Changed, Snapshot)>),
     /// Read the database now and apply it, changed or not.
-    Reload(oneshot::Sender<Result<Snapshot, Error>>),
+    Reload(Reply<Snapshot>),
+    /// Read the entries of a table of exemptions, with who added them and why.
+    List(Exemption, Reply<Vec<Entry>>),
 }
 
 /// Why the keeper could not do what it was asked.
 #[derive(Debug, Error)]
 pub enum Error {
+    /// What was asked for is wrong: nothing has changed.
+    #[error("{0}")]
+    Refused(#[source] store::Error),
     /// Not written: nothing has changed.
     #[error("the database could not be written, nothing has changed: {0}")]
     NotWritten(#[source] store::Error),
     /// Not read.
     #[error("the database could not be read, the last known policy holds: {0}")]
     NotRead(#[source] store::Error),
+    /// Written, and then not read.
+    #[error(
+        "it is written, but the database could not be read back, so the last known policy holds until it can be: {0}"
+    )]
+    NotReadBack(#[source] store::Error),
     /// Written, but not in force: the daemon ends.
     #[error("the policy could not be put in force, the daemon ends: {0}")]
     NotInForce(String),

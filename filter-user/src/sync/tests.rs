@@ -15,7 +15,7 @@ use crate::alarm::Alarm;
 use crate::config::Settings;
 use crate::dataplane;
 use crate::policy::Policy;
-use crate::store::{Action, Switch, Via};
+use crate::store::{Action, Change, Changed, Edit, Exemption, Origin, Switch, Via};
 
 /// Far more than any of it takes: what is tested is that it comes, not when.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,10 +87,7 @@ impl Running {
         panic!("never came, instead: {:?}", self.snapshot.borrow())
     }
 
-    async fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<Snapshot, Error>>) -> Command,
-    ) -> Result<Snapshot, Error> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command) -> Result<T, Error> {
         let (sender, receiver) = oneshot::channel();
         self.commands.send(command(sender)).await.unwrap();
         receiver.await.unwrap()
@@ -102,13 +99,21 @@ impl Running {
             code: None,
             reason: None,
             retry_after: None,
-            why: Some("upgrade".into()),
-            actor: "alice".into(),
-            via: Via::Daemon,
-            node: "sbc1".into(),
+            percent: None,
+            methods: None,
+            origin: origin("upgrade"),
         };
         self.ask(|reply| Command::Switch(switch, reply)).await
     }
+
+    async fn change(&self, edit: Edit, prefix: &str) -> Result<(Changed, Snapshot), Error> {
+        let change = Change::new(Exemption::Bypass, edit, &[prefix.to_owned()], origin("test callers")).unwrap();
+        self.ask(|reply| Command::Change(change, reply)).await
+    }
+}
+
+fn origin(why: &str) -> Origin {
+    Origin { actor: "alice".into(), why: Some(why.into()), via: Via::Daemon, node: "sbc1".into() }
 }
 
 fn alarms(snapshot: &Snapshot) -> Vec<Alarm> {
@@ -233,6 +238,42 @@ async fn while_the_database_is_down_the_last_known_state_holds(#[case] down: fn(
     assert!(database_alarm(&back).is_none() && back.reachable);
 }
 
+#[rstest]
+#[case::gone(
+    "ALTER TABLE sip_filter_bypass RENAME TO elsewhere",
+    "ALTER TABLE elsewhere RENAME TO sip_filter_bypass",
+    "sip_filter_bypass"
+)]
+#[case::of_another_shape(
+    "ALTER TABLE sip_filter_emergency RENAME COLUMN user_part TO other",
+    "ALTER TABLE sip_filter_emergency RENAME COLUMN other TO user_part",
+    "sip_filter_emergency"
+)]
+#[tokio::test]
+async fn a_table_of_exemptions_that_cannot_be_read_is_an_outage(
+    #[case] down: &str,
+    #[case] up: &str,
+    #[case] table: &str,
+) {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('10.0.0.0/8')");
+    running.until(|now| now.policy.bypass.len() == 1).await;
+    let before = running.switch(Action::On).await.unwrap().policy;
+
+    host.sql(down);
+    let lost = running.until(|now| database_alarm(now).is_some()).await;
+    assert!(database_alarm(&lost).unwrap().contains(table));
+    assert_eq!(lost.policy, before);
+    let error = running.switch(Action::Off).await.unwrap_err();
+    assert!(matches!(error, Error::NotReadBack(_)) && error.to_string().contains("is written"), "{error}");
+    assert_eq!(running.snapshot.borrow().policy, before);
+
+    host.sql(up);
+    let back = running.until(|now| !now.policy.maintenance).await;
+    assert_eq!((database_alarm(&back), back.policy.bypass.len()), (None, 1));
+}
+
 /// SQLite ends the transaction by itself when the disk is full, or when a trigger says so.
 #[tokio::test]
 async fn a_write_that_the_database_rolls_back_by_itself_is_no_obstacle_to_the_next() {
@@ -287,6 +328,94 @@ async fn a_bad_row_is_an_alarm_until_it_is_mended() {
 }
 
 #[tokio::test]
+async fn an_exemption_that_is_changed_from_outside_is_in_force_like_a_row() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql(
+        "INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.0.0/15'), ('2001:DB8::1');
+         DELETE FROM sip_filter_emergency WHERE user_part = '999'",
+    );
+    let now = running.until(|now| now.policy.emergency.len() == 2 && now.policy.bypass.len() == 2).await;
+    assert_eq!(Exemption::Bypass.of(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
+    assert_eq!(Exemption::Emergency.of(&now.policy), ["112", "911"]);
+    assert_eq!(running.record.0.lock().unwrap().last(), Some(&now.policy), "it was put in force, not only read");
+    assert_eq!(now.since, None, "that is no switch");
+
+    host.sql("DELETE FROM sip_filter_bypass");
+    running.until(|now| now.policy.bypass.is_empty()).await;
+}
+
+#[tokio::test]
+async fn an_exemption_is_written_and_in_force_when_it_is_answered() {
+    let host = Host::new();
+    let running = host.run().await;
+    for (edit, there) in [(Edit::Add, vec!["198.18.0.0/15".to_owned()]), (Edit::Remove, vec![])] {
+        let (changed, now) = running.change(edit, "198.18.0.0/15").await.unwrap();
+        assert_eq!((changed.changed.len(), changed.left), (1, there.len()));
+        assert_eq!(Exemption::Bypass.of(&now.policy), there);
+        assert_eq!(running.record.0.lock().unwrap().last(), Some(&now.policy));
+        assert_eq!(now.since, None, "that is no switch");
+    }
+    let events = host.sql("SELECT action, actor, why FROM sip_filter_event ORDER BY id");
+    assert_eq!(events, "bypass.add|alice|test callers\nbypass.remove|alice|test callers");
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_is_refused_and_the_database_is_well() {
+    let host = Host::new();
+    let running = host.run().await;
+    let error = running.change(Edit::Remove, "198.18.1.7/15").await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)) && error.to_string().contains("198.18.0.0/15"), "{error}");
+    let list = running.ask(|reply| Command::List(Exemption::Emergency, reply)).await.unwrap();
+    assert_eq!(list.len(), 3);
+    assert_eq!(alarms(&running.snapshot.borrow()), []);
+}
+
+#[tokio::test]
+async fn a_list_of_a_table_that_cannot_be_read_raises_the_alarm() {
+    let host = Host::new();
+    let running = host.run().await;
+    host.sql("DROP TABLE sip_filter_bypass");
+    let listed = running.ask(|reply| Command::List(Exemption::Bypass, reply)).await;
+    assert!(matches!(listed, Err(Error::NotRead(_))));
+    assert!(database_alarm(&running.snapshot.borrow()).is_some(), "whoever asks why next has to see it");
+    assert!(matches!(running.change(Edit::Add, "10.0.0.0/8").await, Err(Error::NotWritten(_))));
+}
+
+#[tokio::test]
+async fn a_bad_exemption_is_an_alarm_and_the_others_count() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.1.7/15'), ('10.0.0.0/8')");
+    let now = running.until(|now| !now.policy.bypass.is_empty()).await;
+    assert_eq!(Exemption::Bypass.of(&now.policy), ["10.0.0.0/8"]);
+    let found = alarms(&now);
+    assert!(
+        matches!(&found[..], [Alarm::BadEntries { entries: 1, first, .. }] if first == "198.18.1.7/15"),
+        "{found:?}"
+    );
+
+    host.sql("UPDATE sip_filter_bypass SET prefix = '198.18.0.0/15' WHERE prefix = '198.18.1.7/15'");
+    let mended = running.until(|now| alarms(now).is_empty()).await;
+    assert_eq!(mended.policy.bypass.len(), 2);
+}
+
+#[tokio::test]
+async fn a_start_with_the_database_down_has_the_exemptions_of_the_state_file() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('10.0.0.0/8'); DELETE FROM sip_filter_emergency");
+    running.until(|now| now.policy.bypass.len() == 1 && now.policy.emergency.is_empty()).await;
+    drop(running);
+    host.sql("DROP TABLE sip_filter_emergency");
+    let snapshot = Keeper::prepare(&host.settings()).await.unwrap().snapshot();
+    assert_eq!(snapshot.source, Source::StateFile);
+    assert_eq!(Exemption::Bypass.of(&snapshot.policy), ["10.0.0.0/8"]);
+    assert!(snapshot.policy.emergency.is_empty(), "the default would be one that nobody has chosen");
+    assert!(database_alarm(&snapshot).unwrap().contains("sip_filter_emergency"));
+}
+
+#[tokio::test]
 async fn a_start_with_the_database_down_comes_up_in_the_last_state() {
     let host = Host::new();
     let running = host.run().await;
@@ -333,7 +462,7 @@ async fn a_restart_knows_who_switched_it_on() {
 async fn a_database_of_a_later_version_is_refused() {
     let host = Host::new();
     Keeper::prepare(&host.settings()).await.unwrap();
-    host.sql("UPDATE sip_filter_migration SET version = 99");
+    host.sql("UPDATE sip_filter_migration SET version = 99 WHERE version = 2");
     let Err(error) = Keeper::prepare(&host.settings()).await else { panic!("started") };
     assert!(error.to_string().contains("migration 99"), "{error}");
 }

@@ -4,6 +4,7 @@
 //! poll would hold a SHARED lock for some microseconds every 20 ms, and a `sqlite3` that commits just then fails with
 //! "database is locked", for it has no busy timeout unless told. One that we find keeps the mode it has.
 
+mod exemption;
 mod file;
 mod schema;
 mod write;
@@ -17,7 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tokio::time::{Instant, sleep};
 
 use self::file::Stamp;
-use super::{Action, Error, Event, Missing, Reading, Row, Switch, TableName, sql};
+use super::{Action, Change, Changed, Entry, Error, Event, Exemption, Missing, Reading, Row, Switch, TableName, sql};
 use crate::responder::TagSecret;
 
 /// How often the database is asked whether another connection has changed it: half of the 50 ms in which a row is
@@ -28,6 +29,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait for somebody else's lock. It may pass twice before an outage is told (once more after opening the
 /// file anew), and that has to be within 5 s.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// The last event that has switched maintenance; there are others, also those of later versions.
+const LAST_SWITCH: &str = "SELECT id, at_ms, actor, action, why FROM sip_filter_event
+    WHERE action IN ('on', 'off') ORDER BY id DESC LIMIT 1";
 
 /// An open SQLite database.
 pub struct Sqlite {
@@ -81,14 +86,16 @@ impl Sqlite {
             .fetch_all(&mut *transaction)
             .await
             .map_err(sql("read the policy rows"))?;
-        let event = sqlx::query("SELECT id, at_ms, actor, action, why FROM sip_filter_event ORDER BY id DESC LIMIT 1")
+        let event = sqlx::query(LAST_SWITCH)
             .try_map(event)
             .fetch_optional(&mut *transaction)
             .await
-            .map_err(sql("read the last event"))?;
+            .map_err(sql("read the last switch"))?;
+        let bypass = exemption::texts(&mut transaction, Exemption::Bypass).await?;
+        let emergency = exemption::texts(&mut transaction, Exemption::Emergency).await?;
         transaction.commit().await.map_err(sql("end reading"))?;
         self.version = Some(version);
-        Ok(Reading { rows, event })
+        Ok(Reading { rows, bypass, emergency, event })
     }
 
     pub(super) async fn changed(&mut self) -> Result<(), Error> {
@@ -121,6 +128,15 @@ impl Sqlite {
         write::switch(&mut self.connection, &self.table, switch).await
     }
 
+    pub(super) async fn change(&mut self, change: &Change) -> Result<Changed, Error> {
+        file::same(&self.path, &self.stamp)?;
+        exemption::change(&mut self.connection, change).await
+    }
+
+    pub(super) async fn list(&mut self, exemption: Exemption) -> Result<Vec<Entry>, Error> {
+        exemption::list(&mut self.connection, exemption).await
+    }
+
     pub(super) async fn tag(&mut self, proposed: &TagSecret) -> Result<TagSecret, Error> {
         write::tag(&mut self.connection, proposed).await
     }
@@ -146,16 +162,12 @@ fn row(row: SqliteRow) -> sqlx::Result<Row> {
 }
 
 fn event(row: SqliteRow) -> sqlx::Result<Event> {
-    let action = match row.try_get::<String, _>("action")?.as_str() {
-        "on" => Some(Action::On),
-        "off" => Some(Action::Off),
-        _ => None,
-    };
+    let on = row.try_get::<&str, _>("action")? == Action::On.name();
     Ok(Event {
         id: row.try_get("id")?,
         at: Timestamp::from_millisecond(row.try_get("at_ms")?).unwrap_or(Timestamp::UNIX_EPOCH),
         actor: row.try_get("actor")?,
-        action,
+        action: if on { Action::On } else { Action::Off },
         why: row.try_get("why")?,
     })
 }

@@ -16,11 +16,10 @@ fn migrator() -> Migrator {
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "events and cluster",
-        include_str!("../../../../migrations/sqlite/0001_events_and_cluster.sql"),
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "events and cluster", include_str!("../../../../migrations/sqlite/0001_events_and_cluster.sql")),
+        migration(2, "exemptions", include_str!("../../../../migrations/sqlite/0002_exemptions.sql")),
+    ]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     migrator
 }

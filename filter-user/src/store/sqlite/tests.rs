@@ -9,7 +9,9 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::super::{Action, DatabaseUrl, Error, Missing, Row, Store, Switch, Via};
+use super::super::{
+    Action, Change, Changed, DatabaseUrl, Edit, Error, Exemption, Missing, Origin, Row, Store, Switch, Via,
+};
 use crate::tag;
 
 /// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
@@ -39,10 +41,9 @@ fn switch(action: Action) -> Switch {
         code: None,
         reason: None,
         retry_after: None,
-        why: None,
-        actor: "alice".into(),
-        via: Via::Daemon,
-        node: "sbc1".into(),
+        percent: None,
+        methods: None,
+        origin: Origin { actor: "alice".into(), why: None, via: Via::Daemon, node: "sbc1".into() },
     }
 }
 
@@ -55,7 +56,7 @@ async fn the_first_run_makes_file_and_schema_and_the_second_nothing() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("state/sip-filter.db");
     let (store, steps) = open(&path, Missing::Create).await.unwrap();
-    assert_eq!(steps.len(), 3, "{steps:?}");
+    assert_eq!(steps.len(), 4, "{steps:?}");
     store.close().await;
 
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640, "it holds a secret key");
@@ -161,7 +162,9 @@ async fn a_switch_writes_its_rows_in_place_and_its_event() {
         code: Some(480),
         reason: Some("Moving".into()),
         retry_after: Some(7),
-        why: Some("it's \"time\"".into()),
+        percent: Some(30),
+        methods: Some("INVITE,OPTIONS".parse().unwrap()),
+        origin: Origin { why: Some("it's \"time\"".into()), ..switch(Action::On).origin },
         ..switch(Action::On)
     };
     store.switch(&on).await.unwrap();
@@ -169,15 +172,18 @@ async fn a_switch_writes_its_rows_in_place_and_its_event() {
     assert_eq!(
         sqlite3(&path, "SELECT id, key_name, key_type, value_type, key_value FROM htable_config ORDER BY id"),
         "5|Maint|0|0|no\n6|maint|0|0|1\n7|maint |0|0|no\n8|maint_code|0|0|480\n9|maint_reason|0|0|Moving\n\
-         10|maint_retry_after|0|0|7",
+         10|maint_retry_after|0|0|7\n11|maint_percent|0|0|30\n12|maint_methods|0|0|INVITE,OPTIONS",
         "the two rows of `maint` become one, the others' stay"
     );
     assert_eq!(
         sqlite3(&path, "SELECT node, actor, via, action, why, written FROM sip_filter_event"),
-        r#"sbc1|alice|daemon|on|it's "time"|{"maint":"1","maint_code":"480","maint_reason":"Moving","maint_retry_after":"7"}"#
+        concat!(
+            r#"sbc1|alice|daemon|on|it's "time"|{"maint":"1","maint_code":"480","maint_methods":"INVITE,OPTIONS","#,
+            r#""maint_percent":"30","maint_reason":"Moving","maint_retry_after":"7"}"#
+        )
     );
     let event = store.read().await.unwrap().event.unwrap();
-    assert_eq!((event.actor.as_str(), event.action), ("alice", Some(Action::On)));
+    assert_eq!((event.actor.as_str(), event.action), ("alice", Action::On));
     assert!(event.at.duration_until(jiff::Timestamp::now()).abs().as_secs() < 60);
 }
 
@@ -278,4 +284,161 @@ async fn values_that_are_not_text_are_read_all_the_same() {
         store.read().await.unwrap().rows,
         [row("maint", 0, Some("1")), row("maint_reason", 0, Some("L\u{fffd}")), row("maint_code", 1, None)]
     );
+}
+
+/// A database as sip-filter 0.1 with migration 1 made it: a dump. Its checksum also holds the migration to its text.
+const VERSION_1: &str = include_str!("version_1.sql");
+
+#[rstest]
+#[case::at_the_first_start(Missing::Create)]
+#[case::while_maintenance_is_on(Missing::Refuse)]
+#[tokio::test]
+async fn a_database_of_version_1_is_brought_up_to_date(#[case] missing: Missing) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    sqlite3(&path, VERSION_1);
+    let (mut store, steps) = open(&path, missing).await.unwrap();
+    assert_eq!(steps, ["made migration 2, exemptions"]);
+    let reading = store.read().await.unwrap();
+    assert_eq!((reading.rows.len(), reading.event.unwrap().actor.as_str()), (2, "root"));
+    assert_eq!(reading.bypass, [""; 0]);
+    assert_eq!(reading.emergency, ["112", "911", "999"]);
+    store.close().await;
+
+    // What was taken out stays out.
+    sqlite3(&path, "DELETE FROM sip_filter_emergency WHERE user_part = '999'");
+    let (mut store, steps) = open(&path, missing).await.unwrap();
+    assert_eq!(steps, [""; 0]);
+    assert_eq!(store.read().await.unwrap().emergency, ["112", "911"]);
+}
+
+fn change(exemption: Exemption, edit: Edit, entries: &[&str]) -> Change {
+    let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
+    let origin = Origin { why: Some("test callers".into()), ..switch(Action::On).origin };
+    Change::new(exemption, edit, &entries, origin).unwrap()
+}
+
+fn changed(changed: &[&str], unchanged: &[&str], left: usize) -> Changed {
+    let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Changed { changed: strings(changed), unchanged: strings(unchanged), left }
+}
+
+#[tokio::test]
+async fn exemptions_are_added_and_removed_once_and_each_change_is_an_event() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (bypass, emergency) = (Exemption::Bypass, Exemption::Emergency);
+
+    let add = change(bypass, Edit::Add, &["198.18.0.0/15", "2001:DB8::/32"]);
+    assert_eq!(store.change(&add).await.unwrap(), changed(&["198.18.0.0/15", "2001:db8::/32"], &[], 2));
+    let mut again = change(bypass, Edit::Add, &["198.18.0.0/15", "192.0.2.7"]);
+    again.origin = Origin { why: None, actor: "bob".into(), ..again.origin };
+    assert_eq!(store.change(&again).await.unwrap(), changed(&["192.0.2.7/32"], &["198.18.0.0/15"], 3));
+    let nothing = change(bypass, Edit::Add, &["192.0.2.7"]);
+    assert_eq!(store.change(&nothing).await.unwrap(), changed(&[], &["192.0.2.7/32"], 3));
+    let remove = change(bypass, Edit::Remove, &["2001:db8::/32", "10.0.0.0/8"]);
+    assert_eq!(store.change(&remove).await.unwrap(), changed(&["2001:db8::/32"], &["10.0.0.0/8"], 2));
+    let remove = change(emergency, Edit::Remove, &["911", "112", "999"]);
+    assert_eq!(store.change(&remove).await.unwrap(), changed(&["911", "112", "999"], &[], 0));
+
+    assert_eq!(
+        sqlite3(&path, "SELECT prefix, why, actor, at_ms > 1.7e12 FROM sip_filter_bypass ORDER BY 1"),
+        "192.0.2.7/32||bob|1\n198.18.0.0/15|test callers|alice|1",
+        "who added it first, and why, stays"
+    );
+    assert_eq!(
+        sqlite3(&path, "SELECT action, actor, via, node, why, written FROM sip_filter_event ORDER BY id"),
+        [
+            r#"bypass.add|alice|daemon|sbc1|test callers|{"prefix":["198.18.0.0/15","2001:db8::/32"]}"#,
+            r#"bypass.add|bob|daemon|sbc1||{"prefix":["192.0.2.7/32"]}"#,
+            r#"bypass.remove|alice|daemon|sbc1|test callers|{"prefix":["2001:db8::/32"]}"#,
+            r#"emergency.remove|alice|daemon|sbc1|test callers|{"user_part":["911","112","999"]}"#,
+        ]
+        .join("\n")
+    );
+    assert_eq!(store.read().await.unwrap().event, None, "none of them has switched maintenance");
+}
+
+#[tokio::test]
+async fn a_later_change_of_exemptions_does_not_hide_who_switched() {
+    let directory = TempDir::new().unwrap();
+    let (mut store, _) = open(&directory.path().join("sip-filter.db"), Missing::Create).await.unwrap();
+    store.switch(&switch(Action::On)).await.unwrap();
+    store.change(&change(Exemption::Bypass, Edit::Add, &["198.18.0.0/15"])).await.unwrap();
+    assert_eq!(store.read().await.unwrap().event.unwrap().action, Action::On);
+}
+
+#[tokio::test]
+async fn entries_of_others_are_found_however_they_are_spelt() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    sqlite3(
+        &path,
+        "INSERT INTO sip_filter_bypass (prefix) VALUES ('2001:DB8::'), ('2001:db8::/128'), ('198.18.1.7/15')",
+    );
+    let add = change(Exemption::Bypass, Edit::Add, &["2001:db8::"]);
+    assert_eq!(store.change(&add).await.unwrap(), changed(&[], &["2001:db8::/128"], 1));
+    let remove = change(Exemption::Bypass, Edit::Remove, &["2001:db8::", "198.18.1.7/15"]);
+    assert_eq!(store.change(&remove).await.unwrap(), changed(&["2001:db8::/128", "198.18.1.7/15"], &[], 0));
+    assert_eq!(sqlite3(&path, "SELECT count(*) FROM sip_filter_bypass"), "0");
+}
+
+#[tokio::test]
+async fn a_change_is_done_whole_or_not_at_all() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let remove = change(Exemption::Emergency, Edit::Remove, &["911", "9 1 1"]);
+    assert!(matches!(store.change(&remove).await, Err(Error::Entry(_))), "it could never have been there");
+
+    let most = Exemption::Emergency.most();
+    let digits = "WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n)";
+    sqlite3(
+        &path,
+        &format!("{digits} INSERT INTO sip_filter_emergency (user_part) SELECT i FROM n LIMIT {}", most - 4),
+    );
+    let add = change(Exemption::Emergency, Edit::Add, &["110", "120"]);
+    let Err(error) = store.change(&add).await else { panic!("added") };
+    assert!(error.is_refusal() && error.to_string().contains("can have 1024 entries"), "{error}");
+
+    sqlite3(&path, "CREATE TRIGGER no BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ABORT, 'no'); END");
+    let add = change(Exemption::Emergency, Edit::Add, &["110"]);
+    assert!(matches!(store.change(&add).await, Err(Error::Sql { .. })));
+    assert_eq!(sqlite3(&path, "SELECT count(*) FROM sip_filter_emergency"), (most - 1).to_string());
+    // The connection is out of its transaction.
+    sqlite3(&path, "DROP TRIGGER no");
+    assert_eq!(store.change(&add).await.unwrap(), changed(&["110"], &[], most));
+}
+
+#[tokio::test]
+async fn the_list_has_what_is_there_with_who_and_why() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    store.change(&change(Exemption::Emergency, Edit::Add, &["110"])).await.unwrap();
+    sqlite3(&path, "INSERT INTO sip_filter_emergency (user_part, why, at_ms) VALUES (x'39ff', x'61ff', 'yesterday')");
+    let list = store.list(Exemption::Emergency).await.unwrap();
+    let texts: Vec<&str> = list.iter().map(|entry| entry.text.as_str()).collect();
+    assert_eq!(texts, ["110", "112", "911", "999", "9\u{fffd}"]);
+    assert_eq!((list[0].actor.as_deref(), list[0].why.as_deref()), (Some("alice"), Some("test callers")));
+    assert!(list[0].at.unwrap().duration_until(jiff::Timestamp::now()).abs().as_secs() < 60);
+    assert_eq!((&list[1].actor, list[1].why.as_deref(), list[1].at), (&None, Some("default: Europe and GSM"), None));
+    assert_eq!((&list[4].actor, list[4].why.as_deref()), (&None, Some("a\u{fffd}")));
+}
+
+#[rstest]
+#[case::bypass("sip_filter_bypass", "prefix")]
+#[case::emergency("sip_filter_emergency", "user_part")]
+#[tokio::test]
+async fn a_table_of_exemptions_that_is_not_there_is_an_error_of_its_name(#[case] table: &str, #[case] column: &str) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sip-filter.db");
+    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    for statement in [format!("ALTER TABLE {table} RENAME COLUMN {column} TO other"), format!("DROP TABLE {table}")] {
+        sqlite3(&path, &statement);
+        let error = store.read().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("cannot read the table {table}")), "{error}");
+    }
 }

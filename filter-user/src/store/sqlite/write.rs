@@ -1,11 +1,11 @@
-//! What we write into SQLite: a switch with its event, and the cluster's To tag.
+//! What we write into SQLite: a switch, events, and the cluster's To tag.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::super::{Error, Switch, TableName, sql};
+use super::super::{Error, Origin, Switch, TableName, sql};
 use crate::responder::TagSecret;
 use crate::tag;
 
@@ -18,7 +18,10 @@ pub(super) async fn switch(connection: &mut SqliteConnection, table: &TableName,
     for (key, value) in switch.rows() {
         put(&mut transaction, table, &optional, key, &value).await.map_err(sql(doing))?;
     }
-    insert_event(&mut transaction, switch).await.map_err(sql("write the event"))?;
+    let written: Map<String, Value> =
+        switch.rows().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    let action = switch.action.name();
+    insert_event(&mut transaction, action, &switch.origin, &written.into()).await.map_err(sql("write the event"))?;
     transaction.commit().await.map_err(sql(doing))
 }
 
@@ -69,19 +72,23 @@ async fn put(
     Ok(())
 }
 
-async fn insert_event(connection: &mut SqliteConnection, switch: &Switch) -> sqlx::Result<()> {
-    let written: Map<String, Value> =
-        switch.rows().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+/// Remembers what was done: `written` is a JSON object of it.
+pub(super) async fn insert_event(
+    connection: &mut SqliteConnection,
+    action: &str,
+    origin: &Origin,
+    written: &Value,
+) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO sip_filter_event (at_ms, node, actor, via, action, why, written) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(Timestamp::now().as_millisecond())
-    .bind(&switch.node)
-    .bind(&switch.actor)
-    .bind(switch.via.name())
-    .bind(switch.action.name())
-    .bind(&switch.why)
-    .bind(Value::Object(written).to_string())
+    .bind(&origin.node)
+    .bind(&origin.actor)
+    .bind(origin.via.name())
+    .bind(action)
+    .bind(&origin.why)
+    .bind(written.to_string())
     .execute(connection)
     .await?;
     Ok(())

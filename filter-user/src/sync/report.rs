@@ -1,0 +1,67 @@
+//! What the log says when a policy is put in force.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use tracing::{info, warn};
+
+use crate::policy::Policy;
+use crate::state_file::State;
+use crate::store::{Change, Changed};
+
+/// How many entries of a change are named; a table may be replaced whole.
+const NAMED: usize = 10;
+
+/// Tells what is in force now, and of the exemptions what is not as it was `before`.
+pub(super) fn in_force(before: &Policy, now: &State) {
+    let policy = &now.policy;
+    difference("bypass prefixes", &before.bypass, &policy.bypass);
+    difference("emergency numbers", &before.emergency, &policy.emergency);
+    if policy.emergency.is_empty() && !before.emergency.is_empty() {
+        warn!(
+            "no emergency number is left: calls to 911, 112 or 999 are refused like any other while maintenance is on"
+        );
+    }
+    let since = now.since.as_ref();
+    let who = since.and_then(|since| since.who.as_deref()).unwrap_or("the database");
+    let why = since.and_then(|since| since.why.as_deref()).map(|why| format!(", why: {why}"));
+    info!("in force: {policy} (switched by {who}{})", why.unwrap_or_default());
+}
+
+/// Tells who has changed exemptions.
+pub(super) fn changed(change: &Change, done: &Changed) {
+    if !done.changed.is_empty() {
+        let why = change.origin.why.as_deref().map(|why| format!(", why: {why}"));
+        info!("{} by {}: {}{}", change.action(), change.origin.actor, names(&done.changed), why.unwrap_or_default());
+    }
+}
+
+fn difference<T: Ord + Display>(what: &str, before: &BTreeSet<T>, now: &BTreeSet<T>) {
+    for (verb, entries) in [("added", now.difference(before)), ("removed", before.difference(now))] {
+        let entries: Vec<String> = entries.map(T::to_string).collect();
+        if !entries.is_empty() {
+            info!("{what} {verb}: {}", names(&entries));
+        }
+    }
+}
+
+fn names(entries: &[String]) -> String {
+    let named = &entries[..entries.len().min(NAMED)];
+    match entries.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let entries: Vec<String> = (0..12).map(|index| index.to_string()).collect();
+        assert_eq!(names(&entries[..3]), "0, 1, 2");
+        assert_eq!(names(&entries[..10]), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9");
+        assert_eq!(names(&entries), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+    }
+}
