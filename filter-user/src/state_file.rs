@@ -170,6 +170,7 @@ mod tests {
                 refusal: Refusal { code: 480, reason: "Wartung läuft".into(), retry_after: 0 },
                 percent: 30,
                 methods: "INVITE,OPTIONS".parse().unwrap(),
+                until: Some(Timestamp::from_second(4_000_000_000).unwrap()),
                 bypass: ["198.18.0.0/15".parse().unwrap()].into(),
                 emergency: ["110".parse().unwrap()].into(),
             },

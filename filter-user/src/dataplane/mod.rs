@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps::{self, MAX_QUEUES};
+use jiff::Timestamp;
 use serde::Serialize;
 
 pub use error::Error;
@@ -74,6 +75,8 @@ pub struct DataPlane {
     /// Until when what was refused is refused again although maintenance is off, in nanoseconds of `CLOCK_MONOTONIC`.
     answering_until_ns: u64,
     maintenance: bool,
+    /// The policy in force, if it has a planned end: what callers are told then grows shorter.
+    ending: Option<Policy>,
     stop: Arc<AtomicBool>,
     log: Option<Writer>,
     kernel_log: Option<KernelLog>,
@@ -116,9 +119,10 @@ impl DataPlane {
             })?,
             answering_until_ns: tail(monotonic_ns()),
             interfaces: Vec::with_capacity(interfaces.len()),
-            template: Arc::new(ArcSwap::from_pointee(ReplyTemplate::new(&policy.refusal, &options.tag)?)),
+            template: Arc::new(ArcSwap::from_pointee(template(policy, &options.tag)?)),
             tag: options.tag,
             maintenance: false,
+            ending: None,
             stop: Arc::new(AtomicBool::new(false)),
             log: None,
             kernel_log: None,
@@ -164,7 +168,7 @@ impl DataPlane {
 
     /// Puts `policy` in force. When it returns, the next packet is decided by it.
     pub fn apply(&mut self, policy: &Policy) -> Result<(), Error> {
-        let template = ReplyTemplate::new(&policy.refusal, &self.tag)?;
+        let template = template(policy, &self.tag)?;
         if self.maintenance && !policy.maintenance {
             self.answering_until_ns = tail(monotonic_ns());
         }
@@ -181,6 +185,7 @@ impl DataPlane {
             self.program.set_policy(flag)?;
         }
         self.maintenance = policy.maintenance;
+        self.ending = policy.until.is_some().then(|| policy.clone());
         Ok(())
     }
 
@@ -227,8 +232,12 @@ impl DataPlane {
         queue::total(self.interfaces.iter().flat_map(|attached| &attached.queues))
     }
 
-    /// Whether something has failed for good since the start: to be asked about once a second.
+    /// Whether something has failed for good since the start: to be asked about once a second, for what changes with time
+    /// is kept up to date then.
     pub fn failure(&mut self) -> Option<Error> {
+        if let Some(template) = self.ending.as_ref().and_then(|policy| template(policy, &self.tag).ok()) {
+            self.template.store(Arc::new(template));
+        }
         let (program, _) = self.program.info().ok()?;
         for attached in &mut self.interfaces {
             if let Some(error) = attached.queues.iter_mut().find_map(Queue::failure) {
@@ -273,6 +282,19 @@ impl Drop for DataPlane {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What responses are made with, as of now.
+fn template(policy: &Policy, tag: &TagSecret) -> Result<ReplyTemplate, Error> {
+    let template = ReplyTemplate::new(&policy.refusal, tag)?;
+    Ok(match policy.until {
+        // Two seconds are taken off, for that is how old the template may become.
+        Some(until) => {
+            let seconds = until.duration_since(Timestamp::now()).as_secs() - 2;
+            template.ending_in(seconds.clamp(0, u32::MAX.into()) as u32)
+        }
+        None => template,
+    })
 }
 
 /// The end of the 32 s after a switch that was made at `now`. Without a clock there are none.

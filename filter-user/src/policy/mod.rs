@@ -7,6 +7,7 @@ mod refusal;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use emergency::{EmergencyUser, InvalidUser};
@@ -30,6 +31,9 @@ pub struct Policy {
     /// Row `maint_methods`: which requests are refused.
     #[serde(default)]
     pub methods: Methods,
+    /// Row `maint_until`: when maintenance ends by itself.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
     /// Table `sip_filter_bypass`: where calls come from that are never refused.
     #[serde(default)]
     pub bypass: BTreeSet<Prefix>,
@@ -50,6 +54,7 @@ impl Default for Policy {
             refusal: Refusal::default(),
             percent: whole(),
             methods: Methods::default(),
+            until: None,
             bypass: BTreeSet::new(),
             emergency: EmergencyUser::defaults(),
         }
@@ -71,12 +76,29 @@ impl fmt::Display for Policy {
 }
 
 impl Policy {
-    /// Which requests are refused while maintenance is on, if it is not just every new call.
+    /// Which requests are refused while maintenance is on, if it is not just every new call, and how long, if that is known.
     pub fn scope(&self) -> Option<String> {
         let percent = (self.percent != whole()).then(|| format!("{} % of new calls", self.percent));
         let methods = (self.methods != Methods::default()).then(|| format!("methods {}", self.methods));
-        let parts: Vec<String> = percent.into_iter().chain(methods).collect();
+        let until = self.until.map(|until| format!("until {}", until.strftime("%Y-%m-%d %H:%M:%S UTC")));
+        let parts: Vec<String> = percent.into_iter().chain(methods).chain(until).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// Reads a planned end: Unix time in seconds; `0` is none, for who cannot delete a row.
+    pub fn parse_until(text: &str) -> Result<Option<Timestamp>, InvalidUntil> {
+        match decimal(text) {
+            None => Err(InvalidUntil),
+            Some(0) => Ok(None),
+            Some(seconds) => Timestamp::from_second(seconds.into()).map(Some).map_err(|_| InvalidUntil),
+        }
+    }
+
+    /// Ends maintenance if its planned end is over at `now`. Whether it did.
+    pub fn end_as_planned(&mut self, now: Timestamp) -> bool {
+        let over = self.maintenance && self.until.is_some_and(|until| until <= now);
+        self.maintenance &= !over;
+        over
     }
 
     /// Checks a policy that did not come through the `parse_` functions: one from a file.
@@ -97,6 +119,11 @@ impl Policy {
         percent.ok_or(InvalidPercent).and_then(Self::check_percent)
     }
 }
+
+/// Why a text is no planned end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a planned end is a Unix time in seconds, or 0 for none")]
+pub struct InvalidUntil;
 
 /// Why a policy cannot be put in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,8 @@ use crate::policy::Refusal;
 pub struct ReplyTemplate {
     status_line: Box<[u8]>,
     retry_after: u32,
+    /// The most that `Retry-After` may say, in seconds.
+    longest: u32,
     secret: TagSecret,
 }
 
@@ -43,7 +45,18 @@ impl ReplyTemplate {
             return Err(TemplateError::Prefix);
         }
         let status_line = format!("SIP/2.0 {} {}\r\n", refusal.code, refusal.reason);
-        Ok(Self { status_line: status_line.into_bytes().into(), retry_after: refusal.retry_after, secret: *secret })
+        Ok(Self {
+            status_line: status_line.into_bytes().into(),
+            retry_after: refusal.retry_after,
+            longest: u32::MAX,
+            secret: *secret,
+        })
+    }
+
+    /// The same for a maintenance that is to end in `seconds`: no caller is told to come back later than that.
+    #[must_use]
+    pub fn ending_in(self, seconds: u32) -> Self {
+        Self { longest: seconds, ..self }
     }
 
     /// The status line with its CRLF.
@@ -60,6 +73,7 @@ impl ReplyTemplate {
     pub(super) fn retry_after(&self, transaction: TransactionHash) -> Option<u32> {
         let jitter = transaction.0 % (u64::from(self.retry_after / 5) + 1);
         // `jitter` is at most a fifth of u32::MAX.
-        (self.retry_after > 0).then(|| self.retry_after.saturating_add(jitter as u32))
+        let seconds = self.retry_after.saturating_add(jitter as u32).min(self.longest);
+        (self.retry_after > 0 && seconds > 0).then_some(seconds)
     }
 }

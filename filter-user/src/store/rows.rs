@@ -16,6 +16,9 @@ pub const MAINT_PERCENT: &str = "maint_percent";
 /// Row `maint_methods`: which requests are refused.
 pub const MAINT_METHODS: &str = "maint_methods";
 
+/// Row `maint_until`: when maintenance ends by itself.
+pub const MAINT_UNTIL: &str = "maint_until";
+
 /// A row of the htable.
 ///
 /// The texts are as the database has them, for they are compared here and not in SQL: MySQL's
@@ -54,7 +57,8 @@ pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
     };
     let percent = reader.key(MAINT_PERCENT, default.percent, last.percent, |_, value| Policy::parse_percent(value));
     let methods = reader.key(MAINT_METHODS, default.methods, last.methods, |_, value| value.parse::<Methods>());
-    (Policy { maintenance, refusal, percent, methods, ..last.clone() }, reader.alarms)
+    let until = reader.key(MAINT_UNTIL, default.until, last.until, |_, value| Policy::parse_until(value));
+    (Policy { maintenance, refusal, percent, methods, until, ..last.clone() }, reader.alarms)
 }
 
 struct Reader<'a> {

@@ -70,6 +70,7 @@ impl Keeper {
     ) -> Result<(), dataplane::Error> {
         let mut pause = Duration::ZERO;
         loop {
+            let planned = self.state.policy.until.filter(|_| self.state.policy.maintenance);
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command, &mut enforcer, &publish).await?,
@@ -83,6 +84,7 @@ impl Keeper {
                     // Why it could not be read stands in the alarm.
                     let _ = self.refresh(&mut enforcer, false).await?;
                 }
+                () = planned_end(planned) => self.end_as_planned(&mut enforcer).await?,
             }
             if self.store.is_none() {
                 pause = self.backoff.failed();
@@ -116,6 +118,19 @@ impl Keeper {
         }
         self.save().await;
         Ok(Ok(()))
+    }
+
+    /// Ends maintenance at its planned end, whether the database can be read or not.
+    async fn end_as_planned(&mut self, enforcer: &mut impl Enforcer) -> Result<(), dataplane::Error> {
+        let before = self.state.policy.clone();
+        let now = Timestamp::now();
+        if self.state.policy.end_as_planned(now) {
+            self.state.since = Some(Since { at: now, who: None, why: Some("planned end".into()) });
+            enforcer.apply(self.state.policy.clone()).await?;
+            report::in_force(&before, &self.state);
+            self.save().await;
+        }
+        Ok(())
     }
 
     /// A reading of the open database; of one that is opened anew if that fails, since it may be another file by now.
@@ -153,7 +168,8 @@ impl Keeper {
 
     /// Makes a reading the state.
     pub(super) fn take_over(&mut self, reading: Reading) {
-        let (policy, alarms) = reading.policy(&self.state.policy);
+        let (mut policy, alarms) = reading.policy(&self.state.policy);
+        policy.end_as_planned(Timestamp::now());
         self.alarms.set(Subject::Rows, alarms);
         self.alarms.set(Subject::Database, []);
         self.backoff.succeeded();
@@ -193,6 +209,18 @@ async fn change(store: &mut Option<Store>, pause: Duration) -> Result<(), store:
             sleep(pause).await;
             Ok(())
         }
+    }
+}
+
+/// Returns at the planned end of maintenance. The clock is looked at twice a second, since it may be set meanwhile.
+async fn planned_end(until: Option<Timestamp>) {
+    let Some(until) = until else {
+        return std::future::pending().await;
+    };
+    while let Ok(left) = Duration::try_from(until.duration_since(Timestamp::now()))
+        && !left.is_zero()
+    {
+        sleep(left.min(Duration::from_millis(500))).await;
     }
 }
 

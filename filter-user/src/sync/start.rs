@@ -1,5 +1,6 @@
 //! The state in which a daemon comes up.
 
+use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::keeper::Keeper;
@@ -26,7 +27,10 @@ impl Keeper {
         let missing = if on { Missing::Refuse } else { Missing::Create };
         let source = if saved.is_some() { Source::StateFile } else { Source::Default };
         let state = match saved.clone() {
-            Some(state) => state,
+            Some(mut state) => {
+                state.policy.end_as_planned(Timestamp::now());
+                state
+            }
             None => State { policy: Policy::default(), since: None, last_event: None, tag: tag::generate()? },
         };
         let mut keeper = Self {
