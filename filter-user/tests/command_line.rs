@@ -1,6 +1,7 @@
 //! The binary as a person or a script calls it: options, exit status, and what works without a daemon.
 #![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it is wrong")]
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -102,6 +103,11 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 #[case::percent_too_high(&["on", "--percent", "101"], "1 to 100")]
 #[case::never_refused(&["on", "--methods", "INVITE,BYE"], "BYE is never refused")]
 #[case::unknown_method(&["on", "--methods", "INVITE,FOO"], "REGISTER, SUBSCRIBE, MESSAGE, PUBLISH, OPTIONS")]
+#[case::host_bits(&["bypass", "add", "10.0.0.0/8", "198.18.1.7/15"], "198.18.0.0/15 would be the whole range")]
+#[case::no_prefix(&["bypass", "add", "proxy.example.com"], "not an IPv4 or IPv6 address")]
+#[case::prefix_missing(&["bypass", "add"], "PREFIX")]
+#[case::user(&["emergency", "add", "sip:911@example.com"], "no user part")]
+#[case::exemption_why(&["emergency", "remove", "911", "--why", "a\nb"], "line breaks")]
 #[case::why(&["off", "--why", "a\nb"], "line breaks")]
 #[case::table(&["migrate", "--table", "a b"], "table name")]
 #[case::database(&["migrate", "--database-url", "oracle://u:s3cret@h/d"], "oracle://u:***@h/d")]
@@ -193,6 +199,113 @@ fn what_a_switch_does_not_name_stays_as_its_row_has_it() {
     assert_eq!(rows(), "maint|1\nmaint_percent|30\nmaint_methods|INVITE,OPTIONS");
     switch(&["on", "--percent", "100", "--methods", "INVITE"]);
     assert_eq!(rows(), "maint|1\nmaint_percent|100\nmaint_methods|INVITE");
+}
+
+impl Host {
+    /// `sip-filter` on this host's database, which there is.
+    fn on_database(&self, arguments: &[&str]) -> Output {
+        let url = self.url("sip-filter.db");
+        exits(&self.command(&["migrate", "--database-url", &url]).output().unwrap(), 0);
+        self.command(arguments).args(["--database-url", &url]).output().unwrap()
+    }
+}
+
+/// The fields of each line of a table or of named values.
+fn words(output: &Output) -> Vec<Vec<String>> {
+    text(&output.stdout).lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn without_a_daemon_exemptions_are_written_and_said_not_to_be_applied() {
+    let host = Host::new();
+    let add = ["bypass", "add", "198.18.0.0/15", "2001:DB8::1", "--why", "test callers"];
+    let output = host.on_database(&add);
+    exits(&output, 0);
+    let told = text(&output.stdout);
+    assert!(told.contains("added        2001:db8::1/128\n") && told.contains("NOT APPLIED"), "{told}");
+    assert!(told.contains("2 bypass prefixes"), "{told}");
+
+    let output = host.on_database(&["bypass", "add", "198.18.0.0/15"]);
+    exits(&output, 0);
+    assert!(text(&output.stdout).contains("198.18.0.0/15 (was there already"), "{}", text(&output.stdout));
+
+    let lines = words(&host.on_database(&["bypass", "list"]));
+    assert_eq!(lines[0], ["PREFIX", "IN", "FORCE", "SINCE", "BY", "WHY"]);
+    assert_eq!(lines[1][..2], ["198.18.0.0/15", "NO"]);
+    assert_eq!(lines[1][lines[1].len() - 2..], ["test", "callers"]);
+
+    let output = host.on_database(&["bypass", "remove", "2001:db8::1/128", "10.0.0.0/8", "--json"]);
+    exits(&output, 0);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["applied"], false);
+    assert_eq!(told["removed"], serde_json::json!(["2001:db8::1/128"]));
+    assert_eq!(told["absent"], serde_json::json!(["10.0.0.0/8"]));
+    let events = sqlite3(host.path("sip-filter.db"), "SELECT action, via, why FROM sip_filter_event ORDER BY id");
+    assert_eq!(events, "bypass.add|database|test callers\nbypass.remove|database|");
+}
+
+#[test]
+fn an_entry_that_cannot_be_used_is_shown_and_can_be_removed() {
+    let host = Host::new();
+    exits(&host.on_database(&["bypass", "list"]), 0);
+    sqlite3(
+        host.path("sip-filter.db"),
+        "INSERT INTO sip_filter_bypass (prefix, why) VALUES ('198.18.1.7/15', x'1b5b324a')",
+    );
+    let output = host.on_database(&["bypass", "list"]);
+    assert_eq!(words(&output)[1][..2], ["198.18.1.7/15", "UNUSABLE"]);
+    assert!(!output.stdout.contains(&0x1b), "what others have written does nothing to the terminal");
+    exits(&host.on_database(&["bypass", "remove", "198.18.1.7/15"]), 0);
+    // Now that it is not there it is a mistake, and the range is shown.
+    let output = host.on_database(&["bypass", "remove", "198.18.1.7/15"]);
+    exits(&output, 2);
+    assert!(text(&output.stderr).contains("198.18.0.0/15 would be the whole range"), "{}", text(&output.stderr));
+    assert_eq!(text(&host.on_database(&["bypass", "list"]).stdout).lines().next(), Some("no bypass prefixes"));
+}
+
+#[test]
+fn removing_the_last_emergency_number_warns() {
+    let host = Host::new();
+    let output = host.on_database(&["emergency", "remove", "911", "999"]);
+    exits(&output, 0);
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    let output = host.on_database(&["emergency", "remove", "112", "--json"]);
+    exits(&output, 0);
+    assert!(text(&output.stderr).contains("no emergency number is left"), "{}", text(&output.stderr));
+    let output = host.on_database(&["emergency", "list", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["users"], &told["applied"]), (&serde_json::json!([]), &serde_json::json!(false)));
+}
+
+/// A daemon that answers one request with this result, and hands back the request.
+fn daemon(host: &Host, result: serde_json::Value) -> std::thread::JoinHandle<serde_json::Value> {
+    let listener = std::os::unix::net::UnixListener::bind(host.path("control.sock")).unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        let request: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let answer = serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
+        writeln!(&stream, "{answer}").unwrap();
+        request
+    })
+}
+
+#[test]
+fn with_a_daemon_an_exemption_goes_through_it_and_nowhere_else() {
+    let host = Host::new();
+    let refusal = serde_json::json!({"code": 503, "reason": "Maintenance", "retry_after": 30});
+    let policy = serde_json::json!({"maintenance": false, "refusal": refusal, "emergency": []});
+    let answer =
+        serde_json::json!({"removed": ["911"], "absent": ["110"], "policy": policy, "since": null, "alarms": []});
+    let daemon = daemon(&host, answer);
+    let output = host.command(&["emergency", "remove", "911", "110", "--why", "test"]).output().unwrap();
+    exits(&output, 0);
+    assert_eq!(text(&output.stdout), "removed   911\nabsent    110 (was not there)\nin force  no emergency numbers\n");
+    assert!(text(&output.stderr).contains("no emergency number is left"), "{}", text(&output.stderr));
+    let request = daemon.join().unwrap();
+    assert_eq!(request["method"], "emergency.remove");
+    assert_eq!(request["params"], serde_json::json!({"users": ["911", "110"], "why": "test"}));
 }
 
 #[test]

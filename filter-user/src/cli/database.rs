@@ -30,7 +30,11 @@ pub(super) fn work<T>(
         store.close().await;
         Ok((done?, steps))
     });
-    done.map_err(|error: Error| anyhow!("database {}: {error}", settings.database.display()))
+    done.map_err(|error: Error| match error {
+        // The database is well: it is the person who has to ask for something else.
+        error if error.is_refusal() => error.into(),
+        error => anyhow!("database {}: {error}", settings.database.display()),
+    })
 }
 
 /// The lines on what opening the database has done to its schema.

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod database;
+mod exempt;
 mod migrate;
 mod output;
 mod reload;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use filter_user::config::{self, Common, RunOptions, Settings};
+use filter_user::control::{ClientError, Code};
+use filter_user::store::{self, InvalidEntry};
 
 use self::output::Output;
 
@@ -30,6 +33,7 @@ Examples:
   sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; calls that are up go on
   sip-filter on --code 480 --reason 'Moving' --retry-after 120
   sip-filter on --percent 30 --methods INVITE,OPTIONS
+  sip-filter bypass add 198.18.0.0/15 --why 'test callers'
   sip-filter status                               what is in force, and is all well?
   sip-filter off                                  new calls go to the proxy again
 
@@ -81,6 +85,21 @@ enum Command {
     /// daemon it writes the database and says that nobody has applied it.
     Off(switch::OffOptions),
 
+    /// Calls from these prefixes are never refused: test callers, B-legs from inside
+    ///
+    /// The list is in the database, for all hosts that share it. With a daemon on the socket a change is in force when
+    /// the command returns; without one it is written, and the command says that nobody here has applied it.
+    #[command(subcommand)]
+    Bypass(exempt::Bypass),
+
+    /// Calls to these numbers are never refused: 911, 112 and 999, unless the list says otherwise
+    ///
+    /// The list is in the database, for all hosts that share it. Whatever is in it, urn:service:sos, Priority: emergency
+    /// and the like are never refused either. With a daemon on the socket a change is in force when the command returns;
+    /// without one it is written, and the command says that nobody here has applied it.
+    #[command(subcommand)]
+    Emergency(exempt::Emergency),
+
     /// Show what is in force, since when, by whom and why, and whether all is well
     ///
     /// Exit status 0 if all is well, 3 if there is an alarm or a queue without a responder, 1 without a daemon.
@@ -108,12 +127,21 @@ pub(crate) fn main() -> ExitCode {
             // `sip-filter stats | head`: who read it has seen enough.
             Some(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             _ => {
-                let usage = error.is::<config::Error>() || error.is::<run::LogLevelError>();
                 eprintln!("sip-filter: {error}");
-                ExitCode::from(if usage { USAGE } else { FAILED })
+                ExitCode::from(if is_usage(&error) { USAGE } else { FAILED })
             }
         },
     }
+}
+
+/// Whether the same call can never work.
+fn is_usage(error: &anyhow::Error) -> bool {
+    let refused = |error: &ClientError| matches!(error, ClientError::Refused(error) if error.is(Code::InvalidParams));
+    error.is::<config::Error>()
+        || error.is::<run::LogLevelError>()
+        || error.is::<InvalidEntry>()
+        || error.downcast_ref().is_some_and(store::Error::is_refusal)
+        || error.downcast_ref().is_some_and(refused)
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -124,6 +152,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(options) => run::run(settings, options.resolve(&cli.common, &file)?),
         Command::On(options) => switch::on(&settings, options, output),
         Command::Off(options) => switch::off(&settings, options, output),
+        Command::Bypass(command) => exempt::bypass(&settings, command, output),
+        Command::Emergency(command) => exempt::emergency(&settings, command, output),
         Command::Status => status::status(&settings, output),
         Command::Reload => reload::reload(&settings, output),
         Command::Stats(options) => stats::stats(&settings, &options, output),

@@ -51,6 +51,13 @@ pub(super) struct AlarmText {
     text: String,
 }
 
+impl AlarmText {
+    /// The line for a person.
+    pub(super) fn line(&self) -> (String, String) {
+        ("ALARM".into(), format!("since {}: {}", time(self.since), self.text))
+    }
+}
+
 impl InForce {
     /// The lines for a person.
     pub(super) fn lines(&self) -> Vec<(String, String)> {
@@ -64,11 +71,7 @@ impl InForce {
             let why = why.as_deref().map_or(String::new(), |why| format!(", why: {why}"));
             lines.push(("since".into(), format!("{} {who}{why}", time(*at))));
         }
-        lines.extend(
-            self.alarms
-                .iter()
-                .map(|alarm| ("ALARM".to_owned(), format!("since {}: {}", time(alarm.since), alarm.text))),
-        );
+        lines.extend(self.alarms.iter().map(AlarmText::line));
         lines
     }
 }
@@ -76,6 +79,20 @@ impl InForce {
 /// A time as the commands show it.
 pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// `no things`, `1 thing`, `2 things`.
+pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
+    match count {
+        0 => format!("no {several}"),
+        1 => format!("1 {one}"),
+        _ => format!("{count} {several}"),
+    }
+}
+
+/// A text that others have written, for a terminal: control characters do nothing there.
+pub(super) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// `name  value`, the values under each other.
@@ -90,7 +107,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let widths: Vec<usize> =
         (0..columns).map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
-    let number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit()) || cell == "-";
+    let number = |cell: &str| cell.bytes().all(|byte| byte.is_ascii_digit()) || cell == "-";
     let right: Vec<bool> = (0..columns).map(|column| cells(column).skip(1).all(|cell| number(cell))).collect();
     let mut text = String::new();
     for row in rows {

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use filter_user::config::Settings;
 use filter_user::control::Client;
+use filter_user::policy::Policy;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::output::{InForce, Output, pairs, table, time};
+use super::output::{InForce, Output, counted, pairs, table, time};
 use super::{DEGRADED, stats};
 
 /// The answer to `status`, as far as it is shown to people.
@@ -54,6 +55,7 @@ fn text(answer: &Value) -> anyhow::Result<String> {
     let read = status.database.read.map_or("never".into(), time);
     lines.push(("database".into(), format!("{}, table {}", status.database.url, status.database.table)));
     lines.push(("".into(), format!("{reach}, last change read {read}{source}")));
+    lines.push(("exempt".into(), exempt(&status.in_force.policy)));
     let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
     lines.push(("ports".into(), format!("UDP {}", ports.join(", "))));
     let Status { version, node, pid, started, .. } = &status;
@@ -65,6 +67,13 @@ fn text(answer: &Value) -> anyhow::Result<String> {
         table(&queues(&status.interfaces)),
         stats::text(answer, None, stats::Show::Counted),
     ))
+}
+
+/// How many exemptions are in force.
+fn exempt(policy: &Policy) -> String {
+    let bypass = counted(policy.bypass.len(), "bypass prefix", "bypass prefixes");
+    let emergency = counted(policy.emergency.len(), "emergency number", "emergency numbers");
+    format!("{bypass}, {emergency}")
 }
 
 /// A line for each queue. The first columns are always the same, the others are the queue's counters.
@@ -112,7 +121,8 @@ mod tests {
     #[test]
     fn a_status_is_readable() {
         let answer = json!({
-            "policy": {"maintenance": true, "refusal": {"code": 503, "reason": "Maintenance", "retry_after": 30}},
+            "policy": {"maintenance": true, "refusal": {"code": 503, "reason": "Maintenance", "retry_after": 30},
+                "percent": 30, "methods": "INVITE,OPTIONS", "bypass": ["198.18.0.0/15"], "emergency": []},
             "since": {"at": "2026-11-24T14:00:00Z", "who": "alice", "why": "upgrade"},
             "alarms": [{"kind": "duplicate", "key": "maint", "rows": 2, "since": "2026-11-24T14:01:00Z", "text": "2 rows"}],
             "degraded": true, "version": "0.1.0", "node": "sbc1", "pid": 42, "started": "2026-11-24T13:00:00Z",
@@ -124,11 +134,12 @@ mod tests {
             "verdicts": {"off": 3, "redirected": 1240, "not_udp": 0}, "responder": {"answered": 1239},
         });
         let expected = "\
-in force  maintenance on: 503 Maintenance, Retry-After 30 s
+in force  maintenance on: 503 Maintenance, Retry-After 30 s, 30 % of new calls, methods INVITE,OPTIONS
 since     2026-11-24 14:00:00 UTC by alice, why: upgrade
 ALARM     since 2026-11-24 14:01:00 UTC: 2 rows
 database  sqlite:///a.db, table htable_config
           is read, last change read 2026-11-24 14:00:00 UTC
+exempt    1 bypass prefix, no emergency numbers
 ports     UDP 5060, 5080
 daemon    sip-filter 0.1.0 on sbc1, process 42, since 2026-11-24 13:00:00 UTC
 health    DEGRADED

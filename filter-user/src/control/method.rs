@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::rpc::{Code, RpcError};
 use crate::policy::{Methods, Policy, Refusal};
-use crate::store::{InvalidWhy, Origin};
+use crate::store::{Edit, Exemption, InvalidWhy, Origin};
 
 /// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub enum Method {
     Reload,
     /// Counters.
     Stats,
+    /// The entries of a table of exemptions.
+    List(Exemption),
+    /// Entries are added to it, or removed.
+    Edit(Exemption, Edit, EditParams),
 }
 
 /// Parameters of `on`. What is not given stays as its row has it.
@@ -55,6 +59,31 @@ pub struct OffParams {
     pub why: Option<String>,
 }
 
+/// Parameters of `bypass.add`, `emergency.add` and the like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditParams {
+    /// The entries, at least one.
+    pub entries: Vec<String>,
+    /// Why, for the others; at most 1000 bytes.
+    pub why: Option<String>,
+}
+
+/// Parameters of `bypass.add` and `bypass.remove`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrefixParams {
+    prefixes: Vec<String>,
+    why: Option<String>,
+}
+
+/// Parameters of `emergency.add` and `emergency.remove`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserParams {
+    users: Vec<String>,
+    why: Option<String>,
+}
+
 /// Parameters of the methods that have none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +106,12 @@ impl Method {
             "status" => read::<NoParams>(params).map(|_| Self::Status),
             "reload" => read::<NoParams>(params).map(|_| Self::Reload),
             "stats" => read::<NoParams>(params).map(|_| Self::Stats),
+            "bypass.list" => read::<NoParams>(params).map(|_| Self::List(Exemption::Bypass)),
+            "bypass.add" => edit(Exemption::Bypass, Edit::Add, params),
+            "bypass.remove" => edit(Exemption::Bypass, Edit::Remove, params),
+            "emergency.list" => read::<NoParams>(params).map(|_| Self::List(Exemption::Emergency)),
+            "emergency.add" => edit(Exemption::Emergency, Edit::Add, params),
+            "emergency.remove" => edit(Exemption::Emergency, Edit::Remove, params),
             _ => Err(RpcError::new(Code::MethodNotFound, format!("there is no method {name:?}"))),
         }
     }
@@ -101,6 +136,27 @@ impl OffParams {
     fn check(&self) -> Result<(), InvalidWhy> {
         self.why.as_deref().map_or(Ok(()), |why| Origin::parse_why(why).map(drop))
     }
+}
+
+/// What is wrong with an entry is found out where the change is made.
+fn edit(exemption: Exemption, edit: Edit, params: Value) -> Result<Method, RpcError> {
+    let params = match exemption {
+        Exemption::Bypass => {
+            let PrefixParams { prefixes, why } = read(params)?;
+            EditParams { entries: prefixes, why }
+        }
+        Exemption::Emergency => {
+            let UserParams { users, why } = read(params)?;
+            EditParams { entries: users, why }
+        }
+    };
+    if params.entries.is_empty() {
+        let message = format!("{} is empty: name at least one", exemption.plural());
+        return Err(RpcError::new(Code::InvalidParams, message));
+    }
+    let why = OffParams { why: params.why.clone() };
+    why.check().map_err(|error| RpcError::new(Code::InvalidParams, error))?;
+    Ok(Method::Edit(exemption, edit, params))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(params: Value) -> Result<T, RpcError> {

@@ -1,13 +1,14 @@
 //! The control socket: JSON-RPC 2.0, one object a line, over a unix stream socket (docs/control-protocol.md).
 
 mod client;
+pub mod exemption;
 mod method;
 mod rpc;
 mod server;
 mod socket;
 
 pub use self::client::{Client, ClientError};
-pub use self::method::{Method, OffParams, OnParams};
+pub use self::method::{EditParams, Method, OffParams, OnParams};
 pub use self::rpc::{Code, RpcError};
 pub use self::server::{Service, serve};
 pub use self::socket::{ControlSocket, SocketError};

@@ -56,6 +56,11 @@ impl RpcError {
     pub fn new(code: Code, message: impl ToString) -> Self {
         Self { code: code.number(), message: message.to_string() }
     }
+
+    /// Whether it is of this code.
+    pub fn is(&self, code: Code) -> bool {
+        self.code == code.number()
+    }
 }
 
 /// A request.

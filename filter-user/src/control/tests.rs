@@ -83,6 +83,12 @@ async fn exchange(path: &Path, bytes: Vec<u8>) -> String {
 #[case::never_refused(r#"{"jsonrpc": "2.0", "id": 7, "method": "on", "params": {"methods": "INVITE,BYE"}}"#, -32602, json!(7))]
 #[case::methods_as_list(r#"{"jsonrpc": "2.0", "id": 7, "method": "on", "params": {"methods": ["INVITE"]}}"#, -32602, json!(7))]
 #[case::why_with_escape(r#"{"jsonrpc": "2.0", "id": 7, "method": "off", "params": {"why": "\u001b[2J"}}"#, -32602, json!(7))]
+#[case::no_prefixes(r#"{"jsonrpc": "2.0", "id": 7, "method": "bypass.add", "params": {"prefixes": []}}"#, -32602, json!(7))]
+#[case::prefixes_missing(r#"{"jsonrpc": "2.0", "id": 7, "method": "bypass.remove"}"#, -32602, json!(7))]
+#[case::prefix_of_another_type(r#"{"jsonrpc": "2.0", "id": 7, "method": "bypass.add", "params": {"prefixes": "10.0.0.0/8"}}"#, -32602, json!(7))]
+#[case::users_of_the_other_table(r#"{"jsonrpc": "2.0", "id": 7, "method": "emergency.add", "params": {"prefixes": ["911"]}}"#, -32602, json!(7))]
+#[case::exemption_why(r#"{"jsonrpc": "2.0", "id": 7, "method": "emergency.add", "params": {"users": ["911"], "why": "\u0007"}}"#, -32602, json!(7))]
+#[case::list_has_no_params(r#"{"jsonrpc": "2.0", "id": 7, "method": "bypass.list", "params": {"prefixes": ["::/0"]}}"#, -32602, json!(7))]
 #[case::it_fails(r#"{"jsonrpc": "2.0", "id": 7, "method": "reload"}"#, -32000, json!(7))]
 #[tokio::test]
 async fn errors_have_their_codes(#[case] line: &str, #[case] code: i64, #[case] id: Value) {

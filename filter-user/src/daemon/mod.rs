@@ -2,6 +2,8 @@
 
 mod plane;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -19,6 +19,12 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Plane(Arc<Mutex<Option<DataPlane>>>);
 
 impl Plane {
+    /// None: a daemon without a data plane, for tests of all that is about it.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self(Arc::default())
+    }
+
     /// Starts it: when this returns, it is attached and `policy` in force.
     pub(super) async fn start(options: Options, policy: Policy) -> Result<Self, Error> {
         let plane = blocking(move || DataPlane::start(&options, &policy)).await?;

@@ -6,9 +6,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
 use crate::config::{RunSettings, Settings};
-use crate::control::{Code, Method, OffParams, OnParams, RpcError, Service};
-use crate::store::{Action, Origin, Switch, Via};
-use crate::sync::{self, Command, Snapshot};
+use crate::control::{self, Code, EditParams, Method, OffParams, OnParams, RpcError, Service};
+use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Switch, Via};
+use crate::sync::{self, Command, Reply, Snapshot};
 use crate::{dataplane, node};
 
 /// Answers the methods, from the keeper and the data plane.
@@ -49,15 +49,48 @@ impl Control {
         Origin { actor: caller.into(), why, via: Via::Daemon, node: self.node.clone() }
     }
 
-    async fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<Snapshot, sync::Error>>) -> Command,
-    ) -> Result<Value, RpcError> {
+    /// Has the keeper do something.
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<Result<T, sync::Error>, RpcError> {
         let ending = || RpcError::new(Code::Internal, "the daemon is ending");
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| ending())?;
-        let snapshot = answer.await.map_err(|_| ending())?.map_err(sync_error)?;
+        answer.await.map_err(|_| ending())
+    }
+
+    /// The same, and answers with what is in force then.
+    async fn ask_and_show(&self, command: impl FnOnce(Reply<Snapshot>) -> Command) -> Result<Value, RpcError> {
+        let snapshot = self.ask(command).await?.map_err(sync_error)?;
         Ok(in_force(&snapshot))
+    }
+
+    async fn edit(
+        &self,
+        exemption: Exemption,
+        edit: Edit,
+        params: EditParams,
+        caller: &str,
+    ) -> Result<Value, RpcError> {
+        let change = Change::new(exemption, edit, &params.entries, self.origin(params.why, caller))
+            .map_err(|error| RpcError::new(Code::InvalidParams, error))?;
+        let done = self.ask(|reply| Command::Change(change, reply)).await?;
+        let (done, snapshot) = done.map_err(sync_error)?;
+        let mut answer = in_force(&snapshot);
+        for (member, entries) in control::exemption::changed(edit, &done) {
+            answer[member] = entries;
+        }
+        Ok(answer)
+    }
+
+    /// With the database down, what is in force stands in for what it would say; the alarm is in the answer too.
+    async fn list(&self, exemption: Exemption) -> Result<Value, RpcError> {
+        let listed = self.ask(|reply| Command::List(exemption, reply)).await?;
+        let snapshot = self.snapshot.borrow().clone();
+        let entries = listed.unwrap_or_else(|_| {
+            let entry = |text| Entry { text, why: None, actor: None, at: None };
+            exemption.of(&snapshot.policy).into_iter().map(entry).collect()
+        });
+        let entries = control::exemption::list(exemption, &entries, Some(&snapshot.policy));
+        Ok(json!({exemption.plural(): entries, "alarms": snapshot.alarms.raised()}))
     }
 
     async fn status(&self) -> Result<Value, RpcError> {
@@ -100,15 +133,17 @@ impl Service for Control {
         match method {
             Method::On(params) => {
                 let switch = self.switch(Action::On, params, caller);
-                self.ask(|reply| Command::Switch(switch, reply)).await
+                self.ask_and_show(|reply| Command::Switch(switch, reply)).await
             }
             Method::Off(OffParams { why }) => {
                 let switch = self.switch(Action::Off, OnParams { why, ..OnParams::default() }, caller);
-                self.ask(|reply| Command::Switch(switch, reply)).await
+                self.ask_and_show(|reply| Command::Switch(switch, reply)).await
             }
-            Method::Reload => self.ask(Command::Reload).await,
+            Method::Reload => self.ask_and_show(Command::Reload).await,
             Method::Status => self.status().await,
             Method::Stats => self.stats().await,
+            Method::List(exemption) => self.list(exemption).await,
+            Method::Edit(exemption, edit, params) => self.edit(exemption, edit, params, caller).await,
         }
     }
 }

@@ -79,6 +79,13 @@ pub struct Entry {
     pub at: Option<Timestamp>,
 }
 
+impl Entry {
+    /// What is wrong with it, if it cannot be used.
+    pub fn problem(&self, exemption: Exemption) -> Option<String> {
+        exemption.canonical(&self.text).err().map(|error| error.to_string())
+    }
+}
+
 /// How many entries of a table can be used.
 pub(super) struct Tally {
     /// All.
@@ -101,6 +108,30 @@ impl Exemption {
         match self {
             Self::Bypass => "prefix",
             Self::Emergency => "user_part",
+        }
+    }
+
+    /// What commands and methods call the table: `bypass.add` is a method.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Emergency => "emergency",
+        }
+    }
+
+    /// The member of JSON that is an entry.
+    pub const fn singular(self) -> &'static str {
+        match self {
+            Self::Bypass => "prefix",
+            Self::Emergency => "user",
+        }
+    }
+
+    /// The member of JSON that is several entries.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Bypass => "prefixes",
+            Self::Emergency => "users",
         }
     }
 
@@ -158,6 +189,14 @@ impl Edit {
         match self {
             Self::Add => "add",
             Self::Remove => "remove",
+        }
+    }
+
+    /// The members of JSON for the entries that were changed, and those that there was nothing to change about.
+    pub const fn outcomes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Add => ("added", "present"),
+            Self::Remove => ("removed", "absent"),
         }
     }
 }

@@ -1,0 +1,169 @@
+//! Tests of the daemon's answers: real keeper, SQLite file and control socket, and no data plane.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+
+use super::plane::Plane;
+use super::service::Control;
+use crate::config::{RunSettings, Settings};
+use crate::control::{Client, ClientError, ControlSocket, serve};
+use crate::dataplane::Mode;
+use crate::sync::Keeper;
+
+struct Daemon {
+    _directory: TempDir,
+    _socket: ControlSocket,
+    path: PathBuf,
+    database: PathBuf,
+}
+
+impl Daemon {
+    async fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let (path, database) = (directory.path().join("control.sock"), directory.path().join("sip-filter.db"));
+        let settings = Settings {
+            socket: path.clone(),
+            database: format!("sqlite://{}", database.display()).parse().unwrap(),
+            table: "htable_config".parse().unwrap(),
+            state_file: directory.path().join("state.json"),
+        };
+        let options = RunSettings {
+            interfaces: vec!["eth0".into()],
+            ports: vec![5060],
+            mode: Mode::Auto,
+            zero_copy: false,
+            transactions: 1024,
+            lease: Duration::from_secs(1),
+            log_level: "info".into(),
+        };
+        let keeper = Keeper::prepare(&settings).await.unwrap();
+        let (commands, receiver) = mpsc::channel(4);
+        let (publish, snapshot) = watch::channel(keeper.snapshot());
+        let plane = Plane::none();
+        let control = Control::new(settings, options, commands, snapshot, plane.clone());
+        tokio::spawn(keeper.run(plane, receiver, publish));
+        let socket = ControlSocket::claim(&path).unwrap();
+        let listener = UnixListener::from_std(socket.listen().unwrap()).unwrap();
+        tokio::spawn(serve(listener, Arc::new(control)));
+        Self { _directory: directory, _socket: socket, path, database }
+    }
+
+    async fn call(&self, method: &'static str, params: Value) -> Result<Value, ClientError> {
+        let path = self.path.clone();
+        spawn_blocking(move || Client::connect(&path)?.call(method, params)).await.unwrap()
+    }
+
+    async fn refused(&self, method: &'static str, params: Value) -> (i64, String) {
+        match self.call(method, params).await {
+            Err(ClientError::Refused(error)) => (error.code, error.message),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn sqlite3(path: &Path, statement: &str) -> String {
+    let output = Process::new("sqlite3").args(["-cmd", ".timeout 10000"]).arg(path).arg(statement).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn me() -> String {
+    nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name
+}
+
+#[tokio::test]
+async fn share_and_methods_are_written_shown_and_kept() {
+    let daemon = Daemon::start().await;
+    let on = daemon.call("on", json!({"percent": 30, "methods": "OPTIONS, INVITE"})).await.unwrap();
+    assert_eq!((&on["policy"]["percent"], &on["policy"]["methods"]), (&json!(30), &json!("INVITE,OPTIONS")));
+    let off = daemon.call("off", json!({})).await.unwrap();
+    assert_eq!(off["policy"]["percent"], 30, "as with the other rows, the next `on` is like the last");
+    let status = daemon.call("status", json!({})).await.unwrap();
+    assert_eq!(status["policy"], off["policy"]);
+    let rows = sqlite3(&daemon.database, "SELECT key_name, key_value FROM htable_config ORDER BY id");
+    assert_eq!(rows, "maint|0\nmaint_percent|30\nmaint_methods|INVITE,OPTIONS");
+}
+
+#[tokio::test]
+async fn bypass_is_in_force_when_it_is_answered_and_says_who_asked() {
+    let daemon = Daemon::start().await;
+    let add = json!({"prefixes": ["198.18.0.0/15", "2001:DB8::1"], "why": "test callers"});
+    let added = daemon.call("bypass.add", add).await.unwrap();
+    assert_eq!(added["added"], json!(["198.18.0.0/15", "2001:db8::1/128"]));
+    assert_eq!(added["present"], json!([]));
+    assert_eq!(added["policy"]["bypass"], json!(["198.18.0.0/15", "2001:db8::1/128"]));
+    let again = daemon.call("bypass.add", json!({"prefixes": ["198.18.0.0/15"]})).await.unwrap();
+    assert_eq!((&again["added"], &again["present"]), (&json!([]), &json!(["198.18.0.0/15"])));
+
+    sqlite3(&daemon.database, "INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.1.7/15')");
+    daemon.call("reload", json!({})).await.unwrap();
+    let list = daemon.call("bypass.list", json!({})).await.unwrap();
+    assert_eq!(list["alarms"][0]["kind"], "bad_entries");
+    let mut entries = list["prefixes"].clone();
+    assert!(entries[0]["at"].take().as_str().unwrap().ends_with('Z'));
+    assert_eq!(
+        entries[0],
+        json!({"prefix": "198.18.0.0/15", "in_force": true, "problem": null, "why": "test callers", "who": me(), "at": null})
+    );
+    assert_eq!((&entries[1]["prefix"], &entries[1]["in_force"]), (&json!("198.18.1.7/15"), &json!(false)));
+    assert!(entries[1]["problem"].as_str().unwrap().contains("198.18.0.0/15 would be the whole range"));
+
+    let remove = json!({"prefixes": ["198.18.1.7/15", "198.18.0.0/15", "10.0.0.0/8"]});
+    let removed = daemon.call("bypass.remove", remove).await.unwrap();
+    assert_eq!(removed["removed"], json!(["198.18.1.7/15", "198.18.0.0/15"]));
+    assert_eq!(removed["absent"], json!(["10.0.0.0/8"]));
+    assert_eq!((&removed["policy"]["bypass"], &removed["alarms"]), (&json!(["2001:db8::1/128"]), &json!([])));
+    let events = sqlite3(&daemon.database, "SELECT action, actor, via, why FROM sip_filter_event ORDER BY id");
+    assert_eq!(events, format!("bypass.add|{0}|daemon|test callers\nbypass.remove|{0}|daemon|", me()));
+}
+
+#[tokio::test]
+async fn emergency_numbers_can_be_changed_to_the_last() {
+    let daemon = Daemon::start().await;
+    let list = daemon.call("emergency.list", json!({})).await.unwrap();
+    let users: Vec<&Value> = list["users"].as_array().unwrap().iter().map(|entry| &entry["user"]).collect();
+    assert_eq!(users, ["112", "911", "999"]);
+    let removed = daemon.call("emergency.remove", json!({"users": ["112", "911", "999"]})).await.unwrap();
+    assert_eq!(removed["policy"]["emergency"], json!([]));
+    let added = daemon.call("emergency.add", json!({"users": ["110"]})).await.unwrap();
+    assert_eq!(added["policy"]["emergency"], json!(["110"]));
+}
+
+#[tokio::test]
+async fn what_is_no_entry_is_wrong_and_nothing_is_done() {
+    let daemon = Daemon::start().await;
+    let add = json!({"prefixes": ["10.0.0.0/8", "198.18.1.7/15"]});
+    let (code, message) = daemon.refused("bypass.add", add).await;
+    assert!(code == -32602 && message.contains("198.18.0.0/15 would be the whole range"), "{code} {message}");
+    let (code, message) = daemon.refused("emergency.add", json!({"users": ["sip:911@a"]})).await;
+    assert!(code == -32602 && message.contains("no user part"), "{code} {message}");
+    let (code, message) = daemon.refused("emergency.remove", json!({"users": ["911", "9 1 1"]})).await;
+    assert!(code == -32602 && message.contains("no user part"), "{code} {message}");
+    assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_bypass"), "0");
+    assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_emergency"), "3");
+}
+
+#[tokio::test]
+async fn with_the_database_down_the_list_is_what_is_in_force() {
+    let daemon = Daemon::start().await;
+    daemon.call("bypass.add", json!({"prefixes": ["10.0.0.0/8"], "why": "test callers"})).await.unwrap();
+    std::fs::remove_file(&daemon.database).unwrap();
+    sqlite3(&daemon.database, "CREATE TABLE other (x)");
+    let (code, message) = daemon.refused("bypass.add", json!({"prefixes": ["10.0.0.0/8"]})).await;
+    assert!(code == -32000 && message.contains("nothing has changed"), "{code} {message}");
+    let list = daemon.call("bypass.list", json!({})).await.unwrap();
+    assert_eq!(
+        (&list["prefixes"][0]["prefix"], &list["prefixes"][0]["in_force"]),
+        (&json!("10.0.0.0/8"), &json!(true))
+    );
+    assert_eq!(list["prefixes"][0]["who"], Value::Null);
+    assert_eq!(list["alarms"][0]["kind"], "database");
+}
