@@ -486,3 +486,32 @@ async fn another_tag_in_the_database_is_told() {
         .unwrap();
     running.until(|now| alarms(now) == [Alarm::TagChanged]).await;
 }
+
+#[tokio::test]
+async fn maintenance_ends_as_planned_although_the_database_is_gone() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    running.switch(Action::On).await.unwrap();
+    let end = jiff::Timestamp::now().as_second() + 2;
+    host.sql(&format!("INSERT INTO htable_config (key_name, key_value) VALUES ('maint_until', '{end}')"));
+    let planned = running.until(|now| now.policy.until.is_some()).await;
+    assert!(planned.policy.maintenance, "not before its time");
+    std::fs::remove_file(host.database()).unwrap();
+
+    let over = running.until(|now| !now.policy.maintenance).await;
+    let since = over.since.unwrap();
+    assert_eq!((since.at.as_second(), since.who), (end, None), "to the second");
+    assert!(!running.record.0.lock().unwrap().last().unwrap().maintenance, "and so it is in force");
+}
+
+#[tokio::test]
+async fn a_planned_end_that_is_over_does_not_undo_a_new_switch() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    running.switch(Action::On).await.unwrap();
+    host.sql("INSERT INTO htable_config (key_name, key_value) VALUES ('maint_until', '1000')");
+    running.until(|now| !now.policy.maintenance).await;
+    let again = running.switch(Action::On).await.unwrap();
+    assert!(again.policy.maintenance, "{:?}", again.policy);
+    assert_eq!(host.sql("SELECT count(*) FROM htable_config WHERE key_name = 'maint_until'"), "0");
+}

@@ -80,6 +80,21 @@ fn the_status_line_is_the_policys() {
 }
 
 #[test]
+fn retry_after_never_outlasts_the_planned_end() {
+    let message = invite_to("To: <sip:b@b>");
+    let retry_after = |seconds| {
+        let reply =
+            answer_frame(&Sender::default().frame(&message), &template().ending_in(seconds)).expect("a response");
+        let response = Response::read(&Capture::read(&reply).message);
+        let lines = response.lines("retry-after");
+        lines.first().map(|line| String::from_utf8_lossy(line).trim_end().replace("Retry-After: ", ""))
+    };
+    assert_eq!(retry_after(7).as_deref(), Some("7"));
+    assert_eq!(retry_after(0), None);
+    assert_eq!(retry_after(1000), retry_after(u32::MAX), "it has an end, but not too soon");
+}
+
+#[test]
 fn retry_after_is_spread_over_a_fifth_and_never_short() {
     for (base, most) in [(1, 1), (4, 4), (5, 6), (30, 36), (600, 720), (u32::MAX, u32::MAX)] {
         let template = template_of(&Refusal { code: 503, reason: String::new(), retry_after: base });

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
+use super::super::rows::MAINT_UNTIL;
 use super::super::{Error, Origin, Switch, TableName, sql};
 use crate::responder::TagSecret;
 use crate::tag;
@@ -15,6 +16,8 @@ pub(super) async fn switch(connection: &mut SqliteConnection, table: &TableName,
     let doing = "write the policy rows";
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(sql(doing))?;
     let optional = optional_columns(&mut transaction, table).await.map_err(sql(doing))?;
+    // A planned end belongs to the maintenance that it was planned for: one that is over would undo a new switch.
+    remove(&mut transaction, table, MAINT_UNTIL).await.map_err(sql(doing))?;
     for (key, value) in switch.rows() {
         put(&mut transaction, table, &optional, key, &value).await.map_err(sql(doing))?;
     }
@@ -48,9 +51,7 @@ async fn put(
     key: &str,
     value: &str,
 ) -> sqlx::Result<()> {
-    let select = format!(r#"SELECT rowid, CAST(key_name AS BLOB) FROM "{table}" WHERE key_name LIKE 'maint%'"#);
-    let all: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(select)).fetch_all(&mut *connection).await?;
-    let mut present = all.iter().filter(|(_, name)| name == key.as_bytes()).map(|(rowid, _)| *rowid);
+    let mut present = rows_of(connection, table, key).await?.into_iter();
     match present.next() {
         Some(rowid) => {
             let update = format!(r#"UPDATE "{table}" SET key_type = 0, value_type = 0, key_value = ? WHERE rowid = ?"#);
@@ -66,10 +67,30 @@ async fn put(
         }
     }
     for rowid in present {
-        let delete = format!(r#"DELETE FROM "{table}" WHERE rowid = ?"#);
-        sqlx::query(AssertSqlSafe(delete)).bind(rowid).execute(&mut *connection).await?;
+        delete(connection, table, rowid).await?;
     }
     Ok(())
+}
+
+/// Takes the rows of `key` away.
+async fn remove(connection: &mut SqliteConnection, table: &TableName, key: &str) -> sqlx::Result<()> {
+    for rowid in rows_of(connection, table, key).await? {
+        delete(connection, table, rowid).await?;
+    }
+    Ok(())
+}
+
+async fn delete(connection: &mut SqliteConnection, table: &TableName, rowid: i64) -> sqlx::Result<()> {
+    let delete = format!(r#"DELETE FROM "{table}" WHERE rowid = ?"#);
+    sqlx::query(AssertSqlSafe(delete)).bind(rowid).execute(connection).await?;
+    Ok(())
+}
+
+/// The rows of `key`, which is compared here, octet by octet.
+async fn rows_of(connection: &mut SqliteConnection, table: &TableName, key: &str) -> sqlx::Result<Vec<i64>> {
+    let select = format!(r#"SELECT rowid, CAST(key_name AS BLOB) FROM "{table}" WHERE key_name LIKE 'maint%'"#);
+    let all: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(select)).fetch_all(connection).await?;
+    Ok(all.into_iter().filter(|(_, name)| name == key.as_bytes()).map(|(rowid, _)| rowid).collect())
 }
 
 /// Remembers what was done: `written` is a JSON object of it.
