@@ -135,12 +135,15 @@ impl Exemption {
         }
     }
 
-    /// How many entries can be in force, of each address family where there are two.
+    /// How many entries can be in force, of each address family where there are two: half of what the kernel's map holds.
+    ///
+    /// The data plane puts in what is new before it takes out what is old, so that what stays is never missing; a table
+    /// that is replaced whole needs room for both. A map that is full would end the daemon.
     pub const fn most(self) -> usize {
         // Both are far below what a usize holds.
         match self {
-            Self::Bypass => MAX_BYPASS as usize,
-            Self::Emergency => MAX_EMERGENCY as usize,
+            Self::Bypass => MAX_BYPASS as usize / 2,
+            Self::Emergency => MAX_EMERGENCY as usize / 2,
         }
     }
 
@@ -276,7 +279,7 @@ mod tests {
     use rstest::rstest;
 
     use super::super::Via;
-    use super::{Change, Edit, Exemption, InvalidEntry, Origin, interpret};
+    use super::{Change, Edit, Exemption, InvalidEntry, MAX_BYPASS, MAX_EMERGENCY, Origin, interpret};
     use crate::alarm::Alarm;
     use crate::policy::Policy;
 
@@ -337,6 +340,12 @@ mod tests {
         alarms.clear();
         interpret(&entries, &[], &mut policy, &mut alarms);
         assert_eq!((policy.bypass.len(), alarms), (most, vec![]));
+    }
+
+    #[test]
+    fn the_kernels_maps_hold_an_old_and_a_new_set_at_a_time() {
+        assert!(2 * Exemption::Bypass.most() <= MAX_BYPASS as usize);
+        assert!(2 * Exemption::Emergency.most() <= MAX_EMERGENCY as usize);
     }
 
     #[test]
