@@ -30,9 +30,9 @@ pub const SCRATCH: &str = "SCRATCH";
 pub const MAX_QUEUES: u32 = 256;
 /// How many transactions [`PASSED`] and [`REFUSED`] each remember, unless the daemon says otherwise when it loads them.
 pub const DEFAULT_TRANSACTIONS: u32 = 65_536;
-/// The most emergency numbers.
+/// The room for emergency numbers: twice as many as there can be, for a new set goes in before the old one goes out.
 pub const MAX_EMERGENCY: u32 = 1024;
-/// The most bypass prefixes of each family.
+/// The room for bypass prefixes of each family: twice as many as there can be, likewise.
 pub const MAX_BYPASS: u32 = 16_384;
 
 /// The longest frame, from its Ethernet header to its last byte, that is redirected.

@@ -9,16 +9,15 @@ use filter_common::sip::User;
 
 use crate::packet::Packet;
 
-// Each table has room for two full sets, for a new one goes in before the old one goes out.
 #[map]
-static EMERGENCY: HashMap<User, u32> = HashMap::with_max_entries(2 * MAX_EMERGENCY, 0);
+static EMERGENCY: HashMap<User, u32> = HashMap::with_max_entries(MAX_EMERGENCY, 0);
 
 // A trie cannot be preallocated (`trie_alloc()` in `kernel/bpf/lpm_trie.c`).
 #[map]
-static BYPASS_IPV4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(2 * MAX_BYPASS, BPF_F_NO_PREALLOC);
+static BYPASS_IPV4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(MAX_BYPASS, BPF_F_NO_PREALLOC);
 
 #[map]
-static BYPASS_IPV6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(2 * MAX_BYPASS, BPF_F_NO_PREALLOC);
+static BYPASS_IPV6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MAX_BYPASS, BPF_F_NO_PREALLOC);
 
 /// Where the key for a trie is put together. Its address is four octets in, and on the stack the verifier accepts no
 /// word that is not aligned.

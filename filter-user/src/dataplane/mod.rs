@@ -8,7 +8,7 @@ mod kernel_log;
 mod program;
 mod queue;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub use program::{Attachment, Program, ProgramSettings};
 pub use queue::QueueStatus;
 
 use crate::policy::{EmergencyUser, Policy};
+use crate::prefix::Prefix;
 use crate::refusal_log::{RefusalLog, Writer};
 use crate::responder::{ReplyTemplate, TagSecret, monotonic_ns};
 use interface::{Interface, Link};
@@ -75,6 +76,9 @@ pub struct DataPlane {
     /// Until when what was refused is refused again although maintenance is off, in nanoseconds of `CLOCK_MONOTONIC`.
     answering_until_ns: u64,
     maintenance: bool,
+    /// What the kernel's tables of exemptions hold.
+    emergency: BTreeSet<EmergencyUser>,
+    bypass: BTreeSet<Prefix>,
     /// The policy in force, if it has a planned end: what callers are told then grows shorter.
     ending: Option<Policy>,
     stop: Arc<AtomicBool>,
@@ -122,6 +126,8 @@ impl DataPlane {
             template: Arc::new(ArcSwap::from_pointee(template(policy, &options.tag)?)),
             tag: options.tag,
             maintenance: false,
+            emergency: BTreeSet::new(),
+            bypass: BTreeSet::new(),
             ending: None,
             stop: Arc::new(AtomicBool::new(false)),
             log: None,
@@ -179,13 +185,26 @@ impl DataPlane {
             self.program.set_policy(flag)?;
         }
         self.template.store(Arc::new(template));
-        self.program.set_emergency(&policy.emergency.iter().filter_map(EmergencyUser::key).collect())?;
-        self.program.set_bypass(&policy.bypass.iter().copied().collect())?;
+        self.exempt(policy)?;
         if policy.maintenance {
             self.program.set_policy(flag)?;
         }
         self.maintenance = policy.maintenance;
         self.ending = policy.until.is_some().then(|| policy.clone());
+        Ok(())
+    }
+
+    /// Puts the exemptions of `policy` into the kernel's tables, if they are others than those that are there: there may be
+    /// thousands, and a switch must not wait for them.
+    fn exempt(&mut self, policy: &Policy) -> Result<(), Error> {
+        if self.emergency != policy.emergency {
+            self.program.set_emergency(&policy.emergency.iter().filter_map(EmergencyUser::key).collect())?;
+            self.emergency.clone_from(&policy.emergency);
+        }
+        if self.bypass != policy.bypass {
+            self.program.set_bypass(&policy.bypass.iter().copied().collect())?;
+            self.bypass.clone_from(&policy.bypass);
+        }
         Ok(())
     }
 
