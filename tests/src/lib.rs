@@ -19,6 +19,7 @@ pub mod packet_socket;
 pub mod process;
 pub mod request;
 pub mod server;
+pub mod sipp;
 pub mod stats;
 pub mod wait;
 pub mod wire;
