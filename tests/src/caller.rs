@@ -160,15 +160,20 @@ impl Caller {
         self.send(&self.in_dialog(call, "ACK").to_bytes())
     }
 
-    /// The ACK to a refusal of `invite` (RFC 3261 17.1.1.3): same branch, the To of the response.
+    /// Acknowledges a refusal of `invite`.
     pub fn acknowledge_refusal(&self, invite: &Request, response: &Message) -> Result<()> {
+        self.send(&self.refusal_ack(invite, response)?.to_bytes())
+    }
+
+    /// The ACK to a refusal of `invite` (RFC 3261 17.1.1.3), not sent yet: same branch, the To of the response.
+    pub fn refusal_ack(&self, invite: &Request, response: &Message) -> Result<Request> {
         let mut ack = self.request("ACK");
         for name in ["Via", "From", "Call-ID"] {
             ack.set(name, invite.header(name));
         }
         ack.set("To", response.require("To")?);
         ack.set("CSeq", &invite.header("CSeq").replace("INVITE", "ACK"));
-        self.send(&ack.to_bytes())
+        Ok(ack)
     }
 
     /// The same request as a transaction of its own: a fresh branch, all else unchanged.

@@ -22,6 +22,7 @@ pub const BINARY: &str = "SIP_FILTER_BIN";
 pub struct Installation {
     namespace: Namespace,
     binary: PathBuf,
+    database: PathBuf,
     dir: TempDir,
 }
 
@@ -41,10 +42,16 @@ impl Installation {
     pub fn new(namespace: &Namespace, binary: &Path) -> Result<Self> {
         ensure!(binary.is_file(), "no sip-filter binary at {}: `cargo xtask build` makes it", binary.display());
         let dir = tempfile::Builder::new().prefix("sip-filter-lab-").tempdir().context("make a temporary directory")?;
-        let installation = Self { namespace: namespace.clone(), binary: binary.to_owned(), dir };
+        let database = dir.path().join("sip-filter.db");
+        let installation = Self { namespace: namespace.clone(), binary: binary.to_owned(), database, dir };
         // The default configuration file is the host's: it must not leak into a test.
         fs::write(installation.config(), "").context("write an empty configuration file")?;
         Ok(installation)
+    }
+
+    /// The same on another host, with the database of `other`: two hosts of one cluster. `other` has to live longer.
+    pub fn sharing(namespace: &Namespace, other: &Self) -> Result<Self> {
+        Ok(Self { database: other.database.clone(), ..Self::new(namespace, &other.binary)? })
     }
 
     /// The binary that `SIP_FILTER_BIN` names.
@@ -61,7 +68,7 @@ impl Installation {
 
     /// The SQLite file.
     pub fn database(&self) -> PathBuf {
-        self.dir.path().join("sip-filter.db")
+        self.database.clone()
     }
 
     /// The file with the last applied policy.
@@ -134,6 +141,16 @@ impl Installation {
         // The timeout is what an administrator sets too: the daemon may be writing.
         let mut command = Command::new("sqlite3");
         process::output(command.arg("-cmd").arg(".timeout 2000").arg(self.database()).arg(sql))
+    }
+
+    /// Writes a row of `htable_config` as an administrator does, and returns when the daemon has applied it.
+    pub fn apply_row(&self, key: &str, value: &str) -> Result<()> {
+        self.sqlite(&format!(
+            "BEGIN IMMEDIATE; DELETE FROM htable_config WHERE key_name = '{key}'; \
+             INSERT INTO htable_config (key_name, key_value) VALUES ('{key}', '{value}'); COMMIT;"
+        ))?;
+        self.done(&["reload"])?;
+        Ok(())
     }
 
     /// What all daemons of this installation have logged.

@@ -36,9 +36,18 @@ impl Lab {
 
     /// A laboratory with this wire.
     pub fn with(options: WireOptions) -> Result<Self> {
+        Self::behind(options, PORT)
+    }
+
+    /// A laboratory whose server has left the proxy's port to the test, and listens where no packet comes.
+    pub fn without_server() -> Result<Self> {
+        Self::behind(WireOptions::default(), 0)
+    }
+
+    fn behind(options: WireOptions, port: u16) -> Result<Self> {
         let (outside, inside) = (Namespace::new()?, Namespace::new()?);
         wire::lay(&outside, &inside, options)?;
-        let server = Server::start(&inside, PORT)?;
+        let server = Server::start(&inside, port)?;
         let filter = Installation::new(&inside, &Installation::binary_from_env()?)?;
         Ok(Self { outside, inside, server, filter })
     }

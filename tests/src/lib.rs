@@ -4,6 +4,7 @@
 //! the proxy's end of the wire and looks at what a caller sees and at what reaches the proxy. Everything hangs on
 //! open descriptors and on `PR_SET_PDEATHSIG`, so nothing outlives the process, however it ends.
 
+pub mod baresip;
 pub mod caller;
 pub mod checksum;
 pub mod daemon;
@@ -19,6 +20,7 @@ pub mod packet_socket;
 pub mod process;
 pub mod request;
 pub mod server;
+pub mod sipp;
 pub mod stats;
 pub mod wait;
 pub mod wire;

@@ -12,6 +12,7 @@ use crate::message::Message;
 use crate::namespace::Namespace;
 use crate::request::fresh;
 use crate::wait;
+use crate::wire::{End, Family};
 
 /// The port of SIP.
 pub const PORT: u16 = 5060;
@@ -82,7 +83,7 @@ fn serve(socket: &UdpSocket, log: &Mutex<Vec<Message>>, stop: &AtomicBool) {
         let Ok((length, source)) = socket.recv_from(&mut buffer) else { continue };
         let Ok(request) = Message::parse(&buffer[..length]) else { continue };
         let Some(method) = request.method() else { continue };
-        let reply = (method != "ACK").then(|| accept(&request));
+        let reply = (method != "ACK").then(|| accept(&request, source));
         // First the log, then the answer: who has the answer may look into the log.
         log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         if let Some(reply) = reply {
@@ -92,7 +93,9 @@ fn serve(socket: &UdpSocket, log: &Mutex<Vec<Message>>, stop: &AtomicBool) {
 }
 
 /// The 200 to a request (RFC 3261 8.2.6): its Via, From, To, Call-ID and CSeq, and a To tag if it had none.
-fn accept(request: &Message) -> String {
+///
+/// Its Contact is what the request was sent to, and an INVITE gets an SDP answer: real user agents need both to go on.
+fn accept(request: &Message, source: SocketAddr) -> String {
     let mut reply = String::from("SIP/2.0 200 OK\r\n");
     for (name, value) in &request.headers {
         match name.to_ascii_lowercase().as_str() {
@@ -102,5 +105,21 @@ fn accept(request: &Message) -> String {
             _ => {}
         }
     }
-    reply + "Contact: <sip:bob@server.invalid>\r\nServer: laboratory\r\nContent-Length: 0\r\n\r\n"
+    let uri = request.start_line.split(' ').nth(1).unwrap_or_default();
+    let answer = if request.method() == Some("INVITE") { answer(source) } else { String::new() };
+    if !answer.is_empty() {
+        reply += "Content-Type: application/sdp\r\n";
+    }
+    reply + &format!("Contact: <{uri}>\r\nServer: laboratory\r\nContent-Length: {}\r\n\r\n{answer}", answer.len())
+}
+
+/// An SDP answer that takes PCMA and PCMU (RFC 3264) at a port where nobody listens.
+fn answer(source: SocketAddr) -> String {
+    // The socket is of IPv6, so an IPv4 source is a mapped address.
+    let (name, family) = if source.ip().to_canonical().is_ipv4() { ("IP4", Family::V4) } else { ("IP6", Family::V6) };
+    let address = End::Proxy.address(family);
+    format!(
+        "v=0\r\no=- 1 1 IN {name} {address}\r\ns=-\r\nc=IN {name} {address}\r\nt=0 0\r\n\
+         m=audio 30000 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n"
+    )
 }

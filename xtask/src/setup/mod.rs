@@ -18,6 +18,12 @@ fn requirements() -> Vec<Requirement> {
         Requirement::program("ip", &["iproute2"], "makes the tests' network namespaces and veth pairs"),
         Requirement::program("ethtool", &["ethtool"], "turns off offloads that veth pairs answer for"),
         Requirement::program("sqlite3", &["sqlite3"], "changes a row from outside in the tests"),
+        Requirement::program("sipp", &["sip-tester"], "calls through the filter in the tests, many calls at a time"),
+        Requirement::program(
+            "baresip",
+            &["baresip-core"],
+            "calls through the filter in the tests, as a real telephone",
+        ),
         rustup::host_component("rustfmt", "cargo-fmt"),
         rustup::host_component("clippy", "cargo-clippy"),
         bpf_rust::compiler(),
