@@ -1,10 +1,11 @@
-//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`.
+//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`.
 
 mod build;
 mod command;
 mod demo;
 #[expect(dead_code, reason = "the build script of filter-user shares these files: it builds, xtask lints and probes")]
 mod ebpf;
+mod fuzz;
 mod setup;
 mod test;
 mod workspace;
@@ -47,6 +48,20 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Try the SIP grammar and the responder on inputs that a fuzzer makes up from the corpus
+    ///
+    /// Needs no root and no nightly. What it learns is kept in target/fuzz; an input that fails is kept there too.
+    Fuzz {
+        /// How long each target runs
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// Only this target
+        #[arg(value_enum)]
+        target: Option<fuzz::Target>,
+        /// Run the target on this file alone, to see a failure again
+        #[arg(requires = "target")]
+        input: Option<std::path::PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -54,6 +69,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Setup => setup::run()?,
         Task::Build { release } => drop(build::run(release)?),
         Task::Demo => demo::run()?,
+        Task::Fuzz { target: Some(target), input: Some(input), .. } => fuzz::reproduce(target, &input)?,
+        Task::Fuzz { seconds, target, .. } => fuzz::run(seconds, target)?,
         Task::Test { arguments } => return test::run(&arguments),
     }
     Ok(ExitCode::SUCCESS)

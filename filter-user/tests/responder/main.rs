@@ -9,6 +9,7 @@ mod refusals;
 mod repeated;
 mod response;
 mod top_via;
+mod well_formed;
 mod wire;
 
 use filter_user::policy::Refusal;

@@ -20,12 +20,16 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The same for a request, whose lines without a colon are left out.
+    /// The same for a request, whose lines without a colon are left out, with those that continue them.
     pub(crate) fn read_leniently(message: &[u8]) -> Self {
         let mut lines = vec![];
+        let mut is_kept = true;
         for line in message.split_inclusive(|octet| *octet == b'\n') {
             let is_end = line == b"\r\n" || line == b"\n";
-            if is_end || lines.is_empty() || line.contains(&b':') || line.starts_with(b" ") || line.starts_with(b"\t") {
+            if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+                is_kept = is_end || lines.is_empty() || line.contains(&b':');
+            }
+            if is_kept {
                 lines.push(line);
             }
             if is_end {

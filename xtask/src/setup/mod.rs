@@ -15,6 +15,7 @@ use requirement::{Outcome, Requirement};
 fn requirements() -> Vec<Requirement> {
     vec![
         Requirement::program("cc", &["gcc", "libc6-dev"], "links Rust programs and compiles SQLite"),
+        Requirement::program("c++", &["g++"], "compiles the fuzzer's engine, libFuzzer"),
         Requirement::program("ip", &["iproute2"], "makes the tests' network namespaces and veth pairs"),
         Requirement::program("ethtool", &["ethtool"], "turns off offloads that veth pairs answer for"),
         Requirement::program("sqlite3", &["sqlite3"], "changes a row from outside in the tests"),

@@ -11,12 +11,15 @@ use anyhow::{Context as _, Error, Result, bail};
 use nix::unistd::Uid;
 
 use crate::ebpf::{self, Program, Toolchain};
-use crate::{build, command, setup, workspace};
+use crate::{build, command, fuzz, setup, workspace};
 use report::Report;
 use results::Results;
 
 /// Where the end-to-end tests find the binary.
 const BINARY_VARIABLE: &str = "SIP_FILTER_BIN";
+
+/// How long each fuzz target runs: time for some ten thousand inputs on a slow machine. `cargo xtask fuzz` runs longer.
+const FUZZ_SECONDS: u32 = 20;
 
 /// Runs all checks and tests, whichever fail. All is said when it returns, so that the sum is the last line.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -34,6 +37,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     // With the tests' targets, so that all of it is built once, for one set of features.
     report.check("build", || command::run(workspace::cargo().args(["build", "--all-targets"])));
     let binary = build::binary("debug")?;
+    if arguments.is_empty() {
+        report.check("fuzz targets", || fuzz::run(FUZZ_SECONDS, None));
+    }
     for (name, selection) in selections(arguments) {
         report.tests(name, || cargo_test(&selection, &binary));
     }
@@ -42,7 +48,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 
 fn clippy() -> Command {
     let mut cargo = workspace::cargo();
-    cargo.args(["clippy", "--all-targets", "--", "-D", "warnings"]);
+    // All but the XDP program, which only compiles for the kernel.
+    cargo.args(["clippy", "--workspace", "--exclude", "filter-ebpf", "--all-targets", "--", "-D", "warnings"]);
     cargo
 }
 
