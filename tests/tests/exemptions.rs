@@ -60,3 +60,49 @@ fn what_only_looks_like_it_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_bypass_prefix_is_in_force_when_the_command_returns() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    lab.filter.done(&["on"])?;
+    for (family, prefix) in [(Family::V4, "198.18.0.0/24"), (Family::V6, "2001:db8::/32")] {
+        let caller = lab.caller(family)?;
+        lab.is_refused(&caller)?;
+        lab.filter.done(&["bypass", "add", prefix, "--why", "test callers"])?;
+        lab.goes_through(&caller)?;
+        lab.filter.done(&["bypass", "remove", prefix])?;
+        lab.is_refused(&caller)?;
+    }
+    assert_eq!(lab.filter.stats()?.verdict("bypass")?, 2);
+    Ok(())
+}
+
+#[test]
+fn an_emergency_number_is_in_force_when_the_command_returns() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on"])?;
+    for (command, status) in [("add", 200), ("remove", 503)] {
+        lab.filter.done(&["emergency", command, "110"])?;
+        let mut invite = caller.invite();
+        dial(&mut invite, "110");
+        caller.expect(&invite, status)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_refused_can_be_said_with_the_switch() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on", "--methods", "OPTIONS"])?;
+    lab.goes_through(&caller)?;
+    caller.expect(&caller.request("OPTIONS"), 503)?;
+    lab.filter.done(&["on", "--methods", "INVITE", "--percent", "100"])?;
+    lab.is_refused(&caller)?;
+    caller.expect(&caller.request("OPTIONS"), 200)?;
+    Ok(())
+}
