@@ -59,8 +59,9 @@ mod phase {
 /// A scan under way: how far it has read, and what it knows by then.
 ///
 /// Its fields are plain numbers, and the XDP program keeps it in a per-CPU map, because the verifier tracks nothing
-/// there: on the stack, it would follow every value that each field can have (`FACTS`: since Linux 6.7 the
-/// callback of `bpf_loop` is explored until its state converges).
+/// there: on the stack, it would follow every value that each field can have (the callback of `bpf_loop` is
+/// explored until its state converges, since Linux 6.7, "bpf: verify callbacks as if they are called unknown number of
+/// times").
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Scan {

@@ -1,4 +1,4 @@
-//! The spellings of KAMAILIO.md and of RFC 3261, one by one.
+//! The spellings that Kamailio was tried with (`tests/corpus`) and those of RFC 3261, one by one.
 
 use super::Decision::{Emergency, InDialog, New, Replaces, Undecided};
 use super::{Decision, Method, User};

@@ -26,7 +26,7 @@ impl Interface {
         let ifindex = if_nametoindex(name).map_err(|_| Error::NoInterface { interface: name.to_owned() })?;
         let channels = Channels::of(name).map_err(|source| Error::Channels { interface: name.to_owned(), source })?;
         if channels.tx < channels.rx {
-            // Copy-mode TX on a queue that is not there is silently lost (FACTS.md).
+            // Copy-mode TX on a queue that is not there is silently lost (seen on veth with `numtxqueues 1`).
             return Err(Error::TooFewTxQueues { interface: name.to_owned(), rx: channels.rx, tx: channels.tx });
         }
         Ok(Self { name: name.to_owned(), ifindex, rx_queues: channels.rx })

@@ -24,7 +24,7 @@ pub enum InvalidMethods {
     Unknown(String),
 }
 
-/// Methods whose refusal would harm calls that are up (DESIGN: "never are").
+/// Methods whose refusal would harm calls that are up or being set up.
 const NEVER: [&str; 8] = ["CANCEL", "ACK", "BYE", "PRACK", "UPDATE", "INFO", "NOTIFY", "REFER"];
 
 fn refusable() -> String {

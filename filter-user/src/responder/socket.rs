@@ -97,7 +97,7 @@ impl QueueSocket {
         let rings =
             RingConfigBuilder { rx_count: RING, tx_count: RING, fill_count: RING, completion_count: RING }.build()?;
         let (mut rings, mut flags) = builder.build_wakable_rings(&umem, rings)?;
-        // The fill ring is filled before bind: igb on Linux 6.18 receives nothing otherwise (FACTS.md).
+        // The fill ring is filled before bind: igb on Linux 6.18 receives nothing otherwise (seen in QEMU).
         // SAFETY: the UMEM is a field of the same struct as the socket, and is dropped after it.
         let receiving =
             unsafe { rings.fill_ring.enqueue(&mut umem, RING as usize, false) }.map_err(OpenError::Memory)?;

@@ -142,7 +142,7 @@ mod tests {
         Policy { maintenance: true, refusal, percent: 30, methods, ..Policy::default() }
     }
 
-    /// The table in KAMAILIO.md, line by line: `value_type`, `key_value`, and whether Kamailio 5.6.3 is on.
+    /// What Kamailio 5.6.3 made of each, tried one by one: `value_type`, `key_value`, and whether Kamailio 5.6.3 is on.
     #[rstest]
     #[case::string_1(0, "1", true)]
     #[case::integer_1(1, "1", true)]
