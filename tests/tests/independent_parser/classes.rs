@@ -2,7 +2,6 @@
 
 use ezk_sip_types::parse::Parse as _;
 use ezk_sip_types::uri::SipUri;
-use filter_common::sip::Decision;
 
 use crate::features::Features;
 use crate::theirs::Theirs;
