@@ -18,6 +18,7 @@ pub mod namespace;
 pub mod packet;
 pub mod packet_socket;
 pub mod process;
+pub mod random;
 pub mod request;
 pub mod server;
 pub mod sipp;

@@ -14,7 +14,8 @@ use filter_common::sip::{Decision, Method, classify};
 
 use classes::{IT_SAYS_NEW, WE_SAY_NEW};
 use features::Features;
-use messages::{EACH, Random};
+use filter_tests::random::Random;
+use messages::EACH;
 use theirs::Theirs;
 
 /// What the host grammar says of `message`; `None`: no INVITE.

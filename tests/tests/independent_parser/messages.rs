@@ -3,28 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use filter_tests::random::Random;
+
 /// How many To headers, and how many mutated messages.
 pub(crate) const EACH: usize = 100_000;
-
-/// A generator of pseudo-random numbers (xorshift64*), seeded so that a failure can be had again.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-
-    fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len())]
-    }
-}
 
 /// The messages of the corpus.
 pub(crate) fn corpus() -> Vec<Vec<u8>> {

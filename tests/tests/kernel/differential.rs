@@ -4,27 +4,12 @@ use std::collections::BTreeMap;
 
 use filter_common::sip::{Decision, Method, classify};
 use filter_common::verdict::Verdict;
+use filter_tests::random::Random;
 
 use crate::rig::{Rig, TAG_PREFIX, expected, invite, ipv4, octets};
 
 /// How many mutated messages are tried, by each of two threads.
 const MESSAGES: usize = 500_000;
-
-/// A small generator of pseudo-random numbers (xorshift64*), seeded so that a failure can be had again.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-}
 
 /// Octets and pieces that mean something to the grammar.
 const PIECES: &[&[u8]] = &[
@@ -93,7 +78,7 @@ fn mutate(message: &mut Vec<u8>, random: &mut Random) {
             }
             _ => {
                 if let Some(octet) = message.get_mut(at) {
-                    *octet = random.next() as u8;
+                    *octet = random.number() as u8;
                 }
             }
         }
