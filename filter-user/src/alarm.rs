@@ -67,6 +67,11 @@ pub enum Alarm {
     },
     /// The cluster's To tag is not the one that this daemon was started with.
     TagChanged,
+    /// The database takes nothing from us: the other hosts do not know what this one has in force.
+    Unwritable {
+        /// What went wrong.
+        error: String,
+    },
 }
 
 impl fmt::Display for Alarm {
@@ -102,6 +107,10 @@ impl fmt::Display for Alarm {
             Self::TagChanged => {
                 f.write_str("the cluster's To tag in the database is not the one in use; restart the daemon to use it")
             }
+            Self::Unwritable { error } => write!(
+                f,
+                "the database is read, but takes nothing from this host, so that history, nodes and --wait miss it: {error}"
+            ),
         }
     }
 }
@@ -117,6 +126,8 @@ pub enum Subject {
     StateFile,
     /// The cluster's To tag.
     Tag,
+    /// What the daemon tells the other hosts.
+    Telling,
 }
 
 /// An alarm that is raised.

@@ -16,7 +16,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::dataplane::Mode;
-use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl, TableName};
+use crate::node;
+use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl, NodeName, TableName};
 
 const CONFIG: &str = "/etc/sip-filter/config.toml";
 const SOCKET: &str = "/run/sip-filter/control.sock";
@@ -50,7 +51,9 @@ pub struct Common {
 
     /// Database with the policy rows [default: sqlite:///var/lib/sip-filter/sip-filter.db]
     ///
-    /// sqlite:///PATH. A URL with a password belongs into the file or the environment, for others can see the
+    /// sqlite:///PATH, mysql://USER:PASSWORD@HOST/DATABASE (MariaDB too) or postgres://USER:PASSWORD@HOST/DATABASE. Behind
+    /// them, for example: ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE (mysql), ?sslmode=verify-full&sslrootcert=FILE (postgres),
+    /// ?socket=PATH (mysql), ?host=DIRECTORY (postgres). A URL with a password belongs into the file or the environment, for others can see the
     /// arguments of a process. It is never shown or logged with its password.
     #[arg(long, global = true, env = "SIP_FILTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<GivenUrl>,
@@ -84,6 +87,12 @@ pub struct RunOptions {
     /// UDP port of the proxy, 1 to 65535; repeat it, or separate several by commas [default: 5060]
     #[arg(long, env = "SIP_FILTER_PORT", value_name = "N", value_delimiter = ',')]
     pub port: Option<Vec<NonZeroU16>>,
+
+    /// Name of this host among those that share the database, 1 to 58 characters [default: the host name]
+    ///
+    /// The row maint@NAME is this host's own, and wins over maint.
+    #[arg(long, env = "SIP_FILTER_NODE", value_name = "NAME")]
+    pub node: Option<NodeName>,
 
     /// Where the XDP program runs [default: auto]
     ///
@@ -137,6 +146,8 @@ pub struct Settings {
     pub table: TableName,
     /// State file.
     pub state_file: PathBuf,
+    /// Name of this host.
+    pub node: NodeName,
 }
 
 /// The options of `run`, resolved.
@@ -236,6 +247,7 @@ impl Common {
                 .clone()
                 .or_else(|| file.state_file.clone())
                 .unwrap_or_else(|| STATE_FILE.into()),
+            node: self.run.node.clone().or_else(|| file.run.node.clone()).unwrap_or_else(node::name),
         })
     }
 }

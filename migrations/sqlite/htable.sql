@@ -1,6 +1,6 @@
 -- Kamailio's htable, as its own utils/kamctl/db_sqlite/htable-create.sql has it (version 2), under the name that
 -- --table gives it. Not a numbered migration: those have fixed text and a checksum, this has a name that varies.
-CREATE TABLE IF NOT EXISTS "{table}" (
+CREATE TABLE IF NOT EXISTS {table} (
     id         INTEGER PRIMARY KEY NOT NULL,
     key_name   VARCHAR(256) DEFAULT '' NOT NULL,
     key_type   INTEGER DEFAULT 0 NOT NULL,

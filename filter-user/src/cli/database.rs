@@ -2,17 +2,16 @@
 
 use anyhow::{Context, anyhow};
 use filter_user::config::Settings;
-use filter_user::node;
 use filter_user::store::{Error, Missing, Origin, Store, Via};
 use nix::unistd::{User, getuid};
 use serde_json::Value;
 
 /// The person who runs the command.
-pub(super) fn origin(why: Option<String>) -> Origin {
+pub(super) fn origin(settings: &Settings, why: Option<String>) -> Origin {
     let uid = getuid();
     let user = User::from_uid(uid).ok().flatten();
     let actor = user.map_or_else(|| format!("uid {uid}"), |user| user.name);
-    Origin { actor, why, via: Via::Database, node: node::name() }
+    Origin { actor, why, via: Via::Database, node: settings.node.to_string() }
 }
 
 /// Opens the database, works with it, and closes it. Returns what the work returns, and what opening it has done to
@@ -25,7 +24,8 @@ pub(super) fn work<T>(
 ) -> anyhow::Result<(T, Vec<String>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
-        let (mut store, steps) = Store::open(&settings.database, &settings.table, Missing::Refuse).await?;
+        let (mut store, steps) =
+            Store::open(&settings.database, &settings.table, &settings.node, Missing::Refuse).await?;
         let done = work(&mut store).await;
         store.close().await;
         Ok((done?, steps))

@@ -189,7 +189,8 @@ fn edit(
             warn(exemption, edit, count);
         }
         Err(ClientError::NoDaemon(_)) => {
-            let (done, answer) = write(settings, Change::new(exemption, edit, &entries, database::origin(why))?)?;
+            let (done, answer) =
+                write(settings, Change::new(exemption, edit, &entries, database::origin(settings, why))?)?;
             output.print(&answer, || {
                 let mut lines = database::schema_lines(&answer);
                 lines.extend(outcome(edit, &answer));

@@ -14,7 +14,8 @@ pub(super) fn migrate(settings: &Settings, output: Output) -> anyhow::Result<Exi
     let database = settings.database.display();
     let steps = runtime
         .block_on(async {
-            let (store, steps) = Store::open(&settings.database, &settings.table, Missing::Create).await?;
+            let (store, steps) =
+                Store::open(&settings.database, &settings.table, &settings.node, Missing::Create).await?;
             store.close().await;
             Ok::<_, filter_user::store::Error>(steps)
         })

@@ -2,13 +2,16 @@
 
 mod database;
 mod exempt;
+mod history;
 mod migrate;
+mod nodes;
 mod output;
 mod reload;
 mod run;
 mod stats;
 mod status;
 mod switch;
+mod when;
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
@@ -33,6 +36,8 @@ Examples:
   sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; calls that are up go on
   sip-filter on --code 480 --reason 'Moving' --retry-after 120
   sip-filter on --percent 30 --methods INVITE,OPTIONS
+  sip-filter on --for 30m --wait                  ends by itself; returns when all hosts have it
+  sip-filter on --node sbc2                       this host alone
   sip-filter bypass add 198.18.0.0/15 --why 'test callers'
   sip-filter status                               what is in force, and is all well?
   sip-filter off                                  new calls go to the proxy again
@@ -111,6 +116,17 @@ enum Command {
     /// Show the counters of packets, by what became of them
     Stats(stats::StatsOptions),
 
+    /// Show who switched or changed what, when and why, the newest first
+    ///
+    /// Also what was changed other than by sip-filter (`outside`: SQL, Kamailio), and planned ends (`planned`). From the
+    /// daemon, or without one from the database.
+    History(history::HistoryOptions),
+
+    /// Show the hosts that share the database, and what each has applied
+    ///
+    /// A host is alive if its daemon was heard of in the last 15 s. From the daemon, or without one from the database.
+    Nodes,
+
     /// Make the database, or bring its tables up to date
     ///
     /// Only ever adds tables: the policy table, if there is none, and those whose names begin with sip_filter_.
@@ -149,13 +165,18 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings: Settings = cli.common.resolve(&file)?;
     let output = Output::new(cli.json);
     match cli.command {
-        Command::Run(options) => run::run(settings, options.resolve(&cli.common, &file)?),
+        Command::Run(options) => {
+            let node = options.node.clone().unwrap_or_else(|| settings.node.clone());
+            run::run(Settings { node, ..settings }, options.resolve(&cli.common, &file)?)
+        }
         Command::On(options) => switch::on(&settings, options, output),
         Command::Off(options) => switch::off(&settings, options, output),
         Command::Bypass(command) => exempt::bypass(&settings, command, output),
         Command::Emergency(command) => exempt::emergency(&settings, command, output),
         Command::Status => status::status(&settings, output),
         Command::Reload => reload::reload(&settings, output),
+        Command::History(options) => history::history(&settings, &options, output),
+        Command::Nodes => nodes::nodes(&settings, output),
         Command::Stats(options) => stats::stats(&settings, &options, output),
         Command::Migrate => migrate::migrate(&settings, output),
     }

@@ -21,6 +21,8 @@ struct Status {
     source: String,
     version: String,
     node: String,
+    #[serde(default)]
+    own_flag: bool,
     pid: u32,
     started: Timestamp,
     ports: Vec<u16>,
@@ -46,6 +48,9 @@ pub(super) fn status(settings: &Settings, output: Output) -> anyhow::Result<Exit
 fn text(answer: &Value) -> anyhow::Result<String> {
     let status: Status = serde_json::from_value(answer.clone())?;
     let mut lines = status.in_force.lines();
+    if status.own_flag {
+        lines.push(("host".into(), format!("by its own row maint@{}, whatever maint says", status.node)));
+    }
     let source = match status.source.as_str() {
         "database" => "",
         "state_file" => " (in force is what the state file says)",

@@ -1,16 +1,18 @@
 //! `sip-filter on` and `sip-filter off`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use filter_user::config::Settings;
 use filter_user::control::{Client, ClientError, OffParams, OnParams};
 use filter_user::policy::{Methods, Policy, Refusal};
-use filter_user::store::{Action, Origin, Switch};
+use filter_user::store::{Action, NodeName, Origin, Scope, Switch};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::database;
 use super::output::{InForce, Output, pairs};
+use super::{FAILED, database, nodes, when};
 
 /// Options of `on`.
 #[derive(Args)]
@@ -42,29 +44,64 @@ pub(super) struct OnOptions {
     #[arg(long, value_name = "M,M…")]
     methods: Option<Methods>,
 
-    /// Why, for those who ask later; at most 1000 bytes
-    #[arg(long, value_name = "TEXT", value_parser = Origin::parse_why)]
-    why: Option<String>,
+    /// Maintenance ends by itself after this time, on all hosts: 30m, 90s, 2h, 1h30m [row maint_until]
+    #[arg(long = "for", value_name = "TIME", value_parser = when::parse_for, conflicts_with = "until")]
+    length: Option<Timestamp>,
+
+    /// Maintenance ends by itself at this time, on all hosts: 22:30, '2026-11-25 06:00', 2026-11-25T06:00:00Z [row maint_until]
+    ///
+    /// Without a time zone it is this host's. Without --for and --until there is no planned end, whatever an earlier `on`
+    /// has said; only with --node an end that was planned for all hosts stays.
+    #[arg(long, value_name = "TIME", value_parser = when::parse_until)]
+    until: Option<Timestamp>,
+
+    #[command(flatten)]
+    common: CommonOptions,
 }
 
 /// Options of `off`.
 #[derive(Args)]
 pub(super) struct OffOptions {
+    #[command(flatten)]
+    common: CommonOptions,
+}
+
+/// Options of both.
+#[derive(Args)]
+struct CommonOptions {
+    /// Only this host, whatever is said to all of them [row maint@NAME, which wins over maint]
+    ///
+    /// It stays so until it is switched again with --node, or all hosts are with --all.
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    node: Option<NodeName>,
+
+    /// All hosts, also those that were switched with --node: their rows maint@NAME are taken away
+    #[arg(long)]
+    all: bool,
+
+    /// Wait until each host that is alive has applied it, at most so long; names those that have not, with exit status 1
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
+        value_parser = when::parse_wait)]
+    wait: Option<Duration>,
+
     /// Why, for those who ask later; at most 1000 bytes
     #[arg(long, value_name = "TEXT", value_parser = Origin::parse_why)]
     why: Option<String>,
 }
 
 pub(super) fn on(settings: &Settings, options: OnOptions, output: Output) -> anyhow::Result<ExitCode> {
-    let OnOptions { code, reason, retry_after, percent, methods, why } = options;
-    let params = OnParams { code, reason, retry_after, percent, methods, why };
+    let OnOptions { code, reason, retry_after, percent, methods, length, until, common } = options;
+    let CommonOptions { node, all, wait, why } = common;
+    let until = length.or(until);
+    let params = OnParams { code, reason, retry_after, percent, methods, until, node, all, why };
     let wire = serde_json::to_value(&params)?;
-    switch(settings, Action::On, params, wire, output)
+    switch(settings, Action::On, params, wire, wait, output)
 }
 
 pub(super) fn off(settings: &Settings, options: OffOptions, output: Output) -> anyhow::Result<ExitCode> {
-    let wire = serde_json::to_value(OffParams { why: options.why.clone() })?;
-    switch(settings, Action::Off, OnParams { why: options.why, ..OnParams::default() }, wire, output)
+    let CommonOptions { node, all, wait, why } = options.common;
+    let wire = serde_json::to_value(OffParams { node: node.clone(), all, why: why.clone() })?;
+    switch(settings, Action::Off, OnParams { node, all, why, ..OnParams::default() }, wire, wait, output)
 }
 
 /// Through the daemon if there is one, else into the database.
@@ -73,33 +110,52 @@ fn switch(
     action: Action,
     params: OnParams,
     wire: Value,
+    patience: Option<Duration>,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    match Client::connect(&settings.socket) {
+    let node = params.node.clone();
+    let (mut answer, mut text) = match Client::connect(&settings.socket) {
         Ok(mut client) => {
             let mut answer = client.call(action.name(), wire)?;
             let in_force: InForce = serde_json::from_value(answer.clone())?;
             answer["applied"] = true.into();
-            output.print(&answer, || Ok(pairs(&in_force.lines())))?;
+            (answer, pairs(&in_force.lines()))
         }
         Err(ClientError::NoDaemon(_)) => {
             let answer = write(settings, action, params)?;
-            output.print(&answer, || Ok(not_applied(settings, &answer)))?;
+            let text = not_applied(settings, &answer);
+            (answer, text)
         }
         Err(error) => return Err(error.into()),
+    };
+    let mut code = ExitCode::SUCCESS;
+    if let Some(patience) = patience {
+        let event = answer["event"].as_i64().unwrap_or(0);
+        let late = nodes::wait(settings, event, node.as_ref(), patience)?;
+        text += &nodes::waited(&late);
+        if !late.is_empty() {
+            code = ExitCode::from(FAILED);
+        }
+        answer["late"] = json!(late);
     }
-    Ok(ExitCode::SUCCESS)
+    output.print(&answer, || Ok(text))?;
+    Ok(code)
 }
 
 fn write(settings: &Settings, action: Action, params: OnParams) -> anyhow::Result<Value> {
-    let OnParams { code, reason, retry_after, percent, methods, why } = params;
-    let origin = database::origin(why);
-    let switch = Switch { action, code, reason, retry_after, percent, methods, origin };
-    let rows: Map<String, Value> =
-        switch.rows().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-    let ((), steps) = database::work(settings, async |store| store.switch(&switch).await)?;
+    let OnParams { code, reason, retry_after, percent, methods, until, node, all, why } = params;
+    let scope = match (node, all) {
+        (Some(node), _) => Scope::Node(node),
+        (None, true) => Scope::Everywhere,
+        (None, false) => Scope::Cluster,
+    };
+    let origin = database::origin(settings, why);
+    let switch = Switch { action, scope, until, code, reason, retry_after, percent, methods, origin };
+    let rows: Map<String, Value> = switch.rows().into_iter().map(|(key, value)| (key, value.into())).collect();
+    let (event, steps) = database::work(settings, async |store| store.switch(&switch).await)?;
     Ok(json!({
         "applied": false,
+        "event": event,
         "database": settings.database.display().to_string(),
         "table": settings.table.as_str(),
         "written": rows,

@@ -1,11 +1,12 @@
 //! The methods and their parameters.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rpc::{Code, RpcError};
 use crate::policy::{Methods, Policy, Refusal};
-use crate::store::{Edit, Exemption, InvalidWhy, Origin};
+use crate::store::{Edit, Exemption, InvalidWhy, NodeName, Origin};
 
 /// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub enum Method {
     Reload,
     /// Counters.
     Stats,
+    /// The last events.
+    History(HistoryParams),
+    /// The hosts that share the database.
+    Nodes,
     /// The entries of a table of exemptions.
     List(Exemption),
     /// Entries are added to it, or removed.
@@ -45,15 +50,53 @@ pub struct OnParams {
     /// Methods that are refused, in one string, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<Methods>,
+    /// When maintenance ends by itself, on all hosts; in the future.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// This host alone: row `maint@NODE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+    /// All hosts: rows `maint@NODE` are taken away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
     /// Why, for the others; at most 1000 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// Parameters of `history`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryParams {
+    /// How many events at most, 1 to 1000, the newest first; [`HistoryParams::DEFAULT`] if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+impl HistoryParams {
+    /// How many events without a limit.
+    pub const DEFAULT: u32 = 20;
+    /// How many events at most: an answer is one line.
+    pub const MOST: u32 = 1000;
+
+    fn check(&self) -> Result<(), String> {
+        match self.limit {
+            Some(limit) if !(1..=Self::MOST).contains(&limit) => Err(format!("limit is 1 to {}", Self::MOST)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Parameters of `off`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OffParams {
+    /// This host alone: row `maint@NODE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+    /// All hosts: rows `maint@NODE` are taken away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
     /// Why, for the others; at most 1000 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -106,6 +149,12 @@ impl Method {
             "status" => read::<NoParams>(params).map(|_| Self::Status),
             "reload" => read::<NoParams>(params).map(|_| Self::Reload),
             "stats" => read::<NoParams>(params).map(|_| Self::Stats),
+            "history" => {
+                let params: HistoryParams = read(params)?;
+                params.check().map_err(|error| RpcError::new(Code::InvalidParams, error))?;
+                Ok(Self::History(params))
+            }
+            "nodes" => read::<NoParams>(params).map(|_| Self::Nodes),
             "bypass.list" => read::<NoParams>(params).map(|_| Self::List(Exemption::Bypass)),
             "bypass.add" => edit(Exemption::Bypass, Edit::Add, params),
             "bypass.remove" => edit(Exemption::Bypass, Edit::Remove, params),
@@ -128,14 +177,24 @@ impl OnParams {
         };
         refusal.check().map_err(|error| error.to_string())?;
         self.percent.map_or(Ok(0), Policy::check_percent).map_err(|error| error.to_string())?;
-        OffParams { why: self.why.clone() }.check().map_err(|error| error.to_string())
+        if self.until.is_some_and(|until| until <= Timestamp::now()) {
+            return Err("until is a time in the future".into());
+        }
+        OffParams { node: self.node.clone(), all: self.all, why: self.why.clone() }.check()
     }
 }
 
 impl OffParams {
-    fn check(&self) -> Result<(), InvalidWhy> {
-        self.why.as_deref().map_or(Ok(()), |why| Origin::parse_why(why).map(drop))
+    fn check(&self) -> Result<(), String> {
+        if self.node.is_some() && self.all {
+            return Err("node and all exclude each other: one host, or all".into());
+        }
+        check_why(self.why.as_deref()).map_err(|error| error.to_string())
     }
+}
+
+fn check_why(why: Option<&str>) -> Result<(), InvalidWhy> {
+    why.map_or(Ok(()), |why| Origin::parse_why(why).map(drop))
 }
 
 /// What is wrong with an entry is found out where the change is made.
@@ -154,8 +213,7 @@ fn edit(exemption: Exemption, edit: Edit, params: Value) -> Result<Method, RpcEr
         let message = format!("{} is empty: name at least one", exemption.plural());
         return Err(RpcError::new(Code::InvalidParams, message));
     }
-    let why = OffParams { why: params.why.clone() };
-    why.check().map_err(|error| RpcError::new(Code::InvalidParams, error))?;
+    check_why(params.why.as_deref()).map_err(|error| RpcError::new(Code::InvalidParams, error))?;
     Ok(Method::Edit(exemption, edit, params))
 }
 

@@ -8,7 +8,7 @@ mod server;
 mod socket;
 
 pub use self::client::{Client, ClientError};
-pub use self::method::{EditParams, Method, OffParams, OnParams};
+pub use self::method::{EditParams, HistoryParams, Method, OffParams, OnParams};
 pub use self::rpc::{Code, RpcError};
 pub use self::server::{Service, serve};
 pub use self::socket::{ControlSocket, SocketError};

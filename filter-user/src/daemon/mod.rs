@@ -7,13 +7,15 @@ mod tests;
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use self::plane::Plane;
@@ -25,6 +27,9 @@ use crate::sync::{Command, Keeper, Snapshot, StartError};
 
 /// Commands that wait for the keeper; more clients than that wait for their turn.
 const QUEUE: usize = 16;
+
+/// How long the end may wait for the database: the program is off the interfaces by then.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why a daemon ends, or does not begin.
 #[derive(Debug, Error)]
@@ -73,7 +78,7 @@ impl Signals {
 pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
     let mut signals = Signals::install()?;
     let socket = ControlSocket::claim(&settings.socket)?;
-    let keeper = Keeper::prepare(&settings).await?;
+    let keeper = Keeper::prepare(&settings, &options.interfaces).await?;
     let plane_options = Options {
         interfaces: options.interfaces.clone(),
         ports: options.ports.clone(),
@@ -85,28 +90,36 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
         debug: tracing::enabled!(tracing::Level::DEBUG),
     };
     let plane = Plane::start(plane_options, keeper.policy().clone()).await?;
-    let outcome = work(&mut signals, &socket, keeper, &plane, settings, options).await;
+    let (commands, receiver) = mpsc::channel(QUEUE);
+    let (publish, snapshot) = watch::channel(keeper.snapshot());
+    let mut keeping = tokio::spawn(keeper.run(plane.clone(), receiver, publish));
+    let work = work(&mut signals, &socket, &plane, &commands, snapshot, &mut keeping, settings, options);
+    let outcome = work.await;
 
     notify(&[NotifyState::Stopping]);
     let stopped = plane.stop().await;
+    end(&commands, keeping).await;
     // The first error is the reason; if there was none, one of stopping is worth an exit status too.
     outcome.and(stopped.map_err(Error::from))
 }
 
+/// What the keeper's task ends with.
+type Keeping = JoinHandle<Result<(), dataplane::Error>>;
+
+#[expect(clippy::too_many_arguments, reason = "all parts of the daemon meet here, and only here")]
 async fn work(
     signals: &mut Signals,
     socket: &ControlSocket,
-    keeper: Keeper,
     plane: &Plane,
+    commands: &mpsc::Sender<Command>,
+    mut snapshot: watch::Receiver<Snapshot>,
+    keeping: &mut Keeping,
     settings: Settings,
     options: RunSettings,
 ) -> Result<(), Error> {
-    let (commands, receiver) = mpsc::channel(QUEUE);
-    let (publish, mut snapshot) = watch::channel(keeper.snapshot());
     let listener = UnixListener::from_std(socket.listen()?).map_err(Error::Serve)?;
     let ready = ready_line(plane, &settings, &options, &snapshot.borrow()).await;
     let control = Control::new(settings, options, commands.clone(), snapshot.clone(), plane.clone());
-    let mut keeping = tokio::spawn(keeper.run(plane.clone(), receiver, publish));
     let serving = tokio::spawn(serve(listener, Arc::new(control)));
 
     announce(&ready, &snapshot.borrow());
@@ -114,15 +127,23 @@ async fn work(
         tokio::select! {
             _ = signals.terminate.recv() => break ended_by("SIGTERM"),
             _ = signals.interrupt.recv() => break ended_by("SIGINT"),
-            _ = signals.hang_up.recv() => reload(&commands),
+            _ = signals.hang_up.recv() => reload(commands),
             error = plane.failure() => break Err(error.into()),
-            ended = &mut keeping => break ended.map_err(Error::from).and_then(|result| result.map_err(Error::from)),
+            ended = &mut *keeping => break ended.map_err(Error::from).and_then(|result| result.map_err(Error::from)),
             Ok(()) = snapshot.changed() => notify_status(&snapshot.borrow_and_update()),
         }
     };
     serving.abort();
-    keeping.abort();
     outcome
+}
+
+/// Has the keeper tell the other hosts that this one stops, if it can do so soon.
+async fn end(commands: &mpsc::Sender<Command>, keeping: Keeping) {
+    let (done, told) = oneshot::channel();
+    if commands.try_send(Command::End(done)).is_ok() {
+        let _ = timeout(FAREWELL, told).await;
+    }
+    keeping.abort();
 }
 
 fn ended_by(signal: &str) -> Result<(), Error> {

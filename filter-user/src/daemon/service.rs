@@ -6,17 +6,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
 use crate::config::{RunSettings, Settings};
-use crate::control::{self, Code, EditParams, Method, OffParams, OnParams, RpcError, Service};
-use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Switch, Via};
+use crate::control::{self, Code, EditParams, HistoryParams, Method, OffParams, OnParams, RpcError, Service};
+use crate::dataplane;
+use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Scope, Switch, Via};
 use crate::sync::{self, Command, Reply, Snapshot};
-use crate::{dataplane, node};
 
 /// Answers the methods, from the keeper and the data plane.
 pub(super) struct Control {
     settings: Settings,
     options: RunSettings,
     started: Timestamp,
-    node: String,
     commands: mpsc::Sender<Command>,
     snapshot: watch::Receiver<Snapshot>,
     plane: Plane,
@@ -30,12 +29,19 @@ impl Control {
         snapshot: watch::Receiver<Snapshot>,
         plane: Plane,
     ) -> Self {
-        Self { settings, options, started: Timestamp::now(), node: node::name(), commands, snapshot, plane }
+        Self { settings, options, started: Timestamp::now(), commands, snapshot, plane }
     }
 
     fn switch(&self, action: Action, params: OnParams, caller: &str) -> Switch {
+        let scope = match (params.node, params.all) {
+            (Some(node), _) => Scope::Node(node),
+            (None, true) => Scope::Everywhere,
+            (None, false) => Scope::Cluster,
+        };
         Switch {
             action,
+            scope,
+            until: params.until,
             code: params.code,
             reason: params.reason,
             retry_after: params.retry_after,
@@ -46,7 +52,7 @@ impl Control {
     }
 
     fn origin(&self, why: Option<String>, caller: &str) -> Origin {
-        Origin { actor: caller.into(), why, via: Via::Daemon, node: self.node.clone() }
+        Origin { actor: caller.into(), why, via: Via::Daemon, node: self.settings.node.to_string() }
     }
 
     /// Has the keeper do something.
@@ -61,6 +67,15 @@ impl Control {
     async fn ask_and_show(&self, command: impl FnOnce(Reply<Snapshot>) -> Command) -> Result<Value, RpcError> {
         let snapshot = self.ask(command).await?.map_err(sync_error)?;
         Ok(in_force(&snapshot))
+    }
+
+    /// `event` is the number that a host's row in `nodes` reaches when it has applied the switch.
+    async fn switch_and_show(&self, switch: Switch) -> Result<Value, RpcError> {
+        let done = self.ask(|reply| Command::Switch(switch, reply)).await?;
+        let (event, snapshot) = done.map_err(sync_error)?;
+        let mut answer = in_force(&snapshot);
+        answer["event"] = event.into();
+        Ok(answer)
     }
 
     async fn edit(
@@ -104,7 +119,8 @@ impl Control {
         let mut status = in_force(&snapshot);
         status["degraded"] = degraded.into();
         status["version"] = env!("CARGO_PKG_VERSION").into();
-        status["node"] = self.node.clone().into();
+        status["node"] = json!(self.settings.node);
+        status["own_flag"] = snapshot.own_flag.into();
         status["pid"] = std::process::id().into();
         status["started"] = json!(self.started);
         status["source"] = json!(snapshot.source);
@@ -131,17 +147,23 @@ impl Control {
 impl Service for Control {
     async fn call(&self, caller: &str, method: Method) -> Result<Value, RpcError> {
         match method {
-            Method::On(params) => {
-                let switch = self.switch(Action::On, params, caller);
-                self.ask_and_show(|reply| Command::Switch(switch, reply)).await
-            }
-            Method::Off(OffParams { why }) => {
-                let switch = self.switch(Action::Off, OnParams { why, ..OnParams::default() }, caller);
-                self.ask_and_show(|reply| Command::Switch(switch, reply)).await
+            Method::On(params) => self.switch_and_show(self.switch(Action::On, params, caller)).await,
+            Method::Off(OffParams { node, all, why }) => {
+                let params = OnParams { node, all, why, ..OnParams::default() };
+                self.switch_and_show(self.switch(Action::Off, params, caller)).await
             }
             Method::Reload => self.ask_and_show(Command::Reload).await,
             Method::Status => self.status().await,
             Method::Stats => self.stats().await,
+            Method::History(HistoryParams { limit }) => {
+                let limit = limit.unwrap_or(HistoryParams::DEFAULT);
+                let events = self.ask(|reply| Command::History(limit, reply)).await?.map_err(sync_error)?;
+                Ok(json!({"events": events}))
+            }
+            Method::Nodes => {
+                let nodes = self.ask(Command::Nodes).await?.map_err(sync_error)?;
+                Ok(json!({"nodes": nodes}))
+            }
             Method::List(exemption) => self.list(exemption).await,
             Method::Edit(exemption, edit, params) => self.edit(exemption, edit, params, caller).await,
         }

@@ -34,6 +34,7 @@ impl Daemon {
             database: format!("sqlite://{}", database.display()).parse().unwrap(),
             table: "htable_config".parse().unwrap(),
             state_file: directory.path().join("state.json"),
+            node: "sbc1".parse().unwrap(),
         };
         let options = RunSettings {
             interfaces: vec!["eth0".into()],
@@ -44,7 +45,7 @@ impl Daemon {
             lease: Duration::from_secs(1),
             log_level: "info".into(),
         };
-        let keeper = Keeper::prepare(&settings).await.unwrap();
+        let keeper = Keeper::prepare(&settings, &["eth0".into()]).await.unwrap();
         let (commands, receiver) = mpsc::channel(4);
         let (publish, snapshot) = watch::channel(keeper.snapshot());
         let plane = Plane::none();

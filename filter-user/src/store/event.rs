@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::rows;
+use super::{NodeName, rows};
 use crate::policy::Methods;
 
 /// What a switch does.
@@ -37,6 +37,10 @@ pub enum Via {
     Daemon,
     /// Into the database, by a command that found no daemon.
     Database,
+    /// Into the policy table, by other means (SQL, Kamailio): a daemon has seen it.
+    Outside,
+    /// By itself, at its planned end.
+    Planned,
 }
 
 impl Via {
@@ -45,6 +49,8 @@ impl Via {
         match self {
             Self::Daemon => "daemon",
             Self::Database => "database",
+            Self::Outside => "outside",
+            Self::Planned => "planned",
         }
     }
 }
@@ -84,11 +90,41 @@ impl Origin {
     }
 }
 
+/// Which hosts a switch is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Row `maint`: all hosts but those that have a row of their own.
+    #[default]
+    Cluster,
+    /// Row `maint`, and no host has a row of its own any more.
+    Everywhere,
+    /// Row `maint@NODE`: this host, whatever `maint` says.
+    Node(NodeName),
+}
+
+impl Scope {
+    /// The host, if it is only one.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Cluster | Self::Everywhere => None,
+            Self::Node(node) => Some(node),
+        }
+    }
+
+    fn key(&self) -> String {
+        self.node().map_or_else(|| rows::MAINT.to_owned(), rows::key_of)
+    }
+}
+
 /// A switch that somebody asks for. Only what is given is written; the other rows stay as they are.
 #[derive(Clone, Debug)]
 pub struct Switch {
     /// On or off.
     pub action: Action,
+    /// Of which hosts.
+    pub scope: Scope,
+    /// Row `maint_until`: when maintenance ends by itself, for all hosts.
+    pub until: Option<Timestamp>,
     /// Row `maint_code`, 400 to 699.
     pub code: Option<u16>,
     /// Row `maint_reason`.
@@ -105,32 +141,53 @@ pub struct Switch {
 
 impl Switch {
     /// The rows to write: `key_name` and `key_value`.
-    pub fn rows(&self) -> Vec<(&'static str, String)> {
+    pub fn rows(&self) -> Vec<(String, String)> {
         let flag = match self.action {
             Action::On => "1",
             Action::Off => "0",
         };
-        let mut rows = vec![(rows::MAINT, flag.to_owned())];
-        rows.extend(self.code.map(|code| (rows::MAINT_CODE, code.to_string())));
-        rows.extend(self.reason.clone().map(|reason| (rows::MAINT_REASON, reason)));
-        rows.extend(self.retry_after.map(|seconds| (rows::MAINT_RETRY_AFTER, seconds.to_string())));
-        rows.extend(self.percent.map(|percent| (rows::MAINT_PERCENT, percent.to_string())));
-        rows.extend(self.methods.map(|methods| (rows::MAINT_METHODS, methods.to_string())));
+        let mut rows = vec![(self.scope.key(), flag.to_owned())];
+        let mut row = |key: &str, value: Option<String>| rows.extend(value.map(|value| (key.to_owned(), value)));
+        row(rows::MAINT_CODE, self.code.map(|code| code.to_string()));
+        row(rows::MAINT_REASON, self.reason.clone());
+        row(rows::MAINT_RETRY_AFTER, self.retry_after.map(|seconds| seconds.to_string()));
+        row(rows::MAINT_PERCENT, self.percent.map(|percent| percent.to_string()));
+        row(rows::MAINT_METHODS, self.methods.map(|methods| methods.to_string()));
+        row(rows::MAINT_UNTIL, self.until.map(|until| until.as_second().to_string()));
         rows
     }
 }
 
-/// A switch in `sip_filter_event`, as far as the daemon needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An event of `sip_filter_event`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// Number of the event, rising.
     pub id: i64,
     /// When.
     pub at: Timestamp,
-    /// User who switched it.
+    /// Host on which it was done, or whose daemon has seen it.
+    pub node: String,
+    /// User who did it; `unknown` if it was seen from outside.
     pub actor: String,
-    /// Whether it was switched on or off.
-    pub action: Action,
+    /// By which way it came: a name of [`Via`], or what a later version has put there.
+    pub via: String,
+    /// What was done: `on`, `off`, `bypass.add` and the like.
+    pub action: String,
+    /// Of which host alone; `None`: of all.
+    pub target: Option<String>,
     /// Why.
     pub why: Option<String>,
+    /// What was written, as a JSON object.
+    pub written: serde_json::Value,
+}
+
+/// The actor of an event that was seen from outside, or that nobody has done.
+pub const NOBODY: &str = "unknown";
+
+impl Event {
+    /// The user who did it; `None` if it came from outside, or by itself.
+    pub fn who(&self) -> Option<String> {
+        let known = self.via != Via::Outside.name() && self.via != Via::Planned.name();
+        known.then(|| self.actor.clone())
+    }
 }

@@ -1,23 +1,39 @@
 //! The database: the policy rows that it shares with Kamailio, and our own tables beside them.
 //!
-//! One file for each kind of database; [`Store`] is whichever the URL names.
+//! What is read and written is the same in SQLite, MySQL and PostgreSQL, and stands in a file for each table. Where they
+//! differ is in `dialect` (the SQL), `connection` (the driver), `schema`, and in how a change is noticed: `sqlite` and
+//! `server`.
 
+mod cluster;
+mod connection;
+mod dialect;
 mod event;
 mod exemption;
+mod exemption_table;
+mod file;
+mod history;
+mod node;
+mod policy_table;
 pub mod rows;
+mod schema;
+mod server;
 mod sqlite;
 mod table;
 mod url;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
-pub use self::event::{Action, Event, InvalidWhy, Origin, Switch, Via};
+use self::connection::{Connection, within};
+pub use self::event::{Action, Event, InvalidWhy, NOBODY, Origin, Scope, Switch, Via};
 pub use self::exemption::{Change, Changed, Edit, Entry, Exemption, InvalidEntry};
+pub use self::node::{InvalidNodeName, Node, NodeName, NodeReport};
 pub use self::rows::Row;
-use self::sqlite::Sqlite;
+use self::server::ServerWatch;
+use self::sqlite::FileWatch;
 pub use self::table::{TableName, TableNameError};
 use self::url::Target;
 pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl, GivenUrl};
@@ -25,10 +41,20 @@ use crate::alarm::Alarm;
 use crate::policy::Policy;
 use crate::responder::TagSecret;
 
-/// An open database whose schema is ours.
-pub enum Store {
-    /// SQLite, by a file.
-    Sqlite(Sqlite),
+/// An open database whose schema is ours, as the host `node` uses it.
+pub struct Store {
+    connection: Connection,
+    watch: Watch,
+    table: TableName,
+    node: NodeName,
+    /// How long one thing may take.
+    patience: Duration,
+}
+
+/// How a change is noticed.
+enum Watch {
+    File(FileWatch),
+    Server(ServerWatch),
 }
 
 /// What may be made when a database is opened.
@@ -49,15 +75,17 @@ pub struct Reading {
     pub bypass: Vec<String>,
     /// The entries of `sip_filter_emergency`, as they stand.
     pub emergency: Vec<String>,
-    /// The last switch.
+    /// The last switch of this host: of all hosts, or of this one alone.
     pub event: Option<Event>,
+    /// Number of the last event of any kind; 0 without any.
+    pub last_event: i64,
 }
 
 impl Reading {
     /// The policy that it states. Where something cannot be used what `last`, the policy in force, has of it stays, and
     /// an alarm says so.
-    pub fn policy(&self, last: &Policy) -> (Policy, Vec<Alarm>) {
-        let (mut policy, mut alarms) = rows::interpret(&self.rows, last);
+    pub fn policy(&self, node: &NodeName, last: &Policy) -> (Policy, Vec<Alarm>) {
+        let (mut policy, mut alarms) = rows::interpret(&self.rows, Some(node), last);
         exemption::interpret(&self.bypass, &self.emergency, &mut policy, &mut alarms);
         (policy, alarms)
     }
@@ -74,6 +102,23 @@ pub enum Error {
         /// What the driver says.
         source: sqlx::Error,
     },
+    /// The server does not answer, or takes too long.
+    #[error("cannot {doing}: no answer within {patience:?}")]
+    Slow {
+        /// What was tried.
+        doing: &'static str,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The connection that watches for changes has ended.
+    #[error("the connection that watches it was closed by the server")]
+    Unwatched,
+    /// The connection was lost while nothing was done with it.
+    #[error("the connection was lost: {0}")]
+    Stale(#[source] sqlx::Error),
+    /// Another host is at work on the schema.
+    #[error("another host is bringing the schema up to date, and takes long; try again")]
+    BeingMigrated,
     /// The database file is not there.
     #[error("{} does not exist; put it back, or make an empty one, which says off, with `sip-filter migrate`", path.display())]
     NoFile {
@@ -143,6 +188,16 @@ impl Error {
         matches!(self, Self::NewerSchema { .. } | Self::UnknownSchema { .. })
     }
 
+    /// Whether the connection is as good as before: the database has answered, and said no.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Sql { source: sqlx::Error::Database(_), .. })
+    }
+
+    /// Whether the database has to be opened anew before anything can be written: nothing was.
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Replaced { .. } | Self::NoFile { .. } | Self::Stale(_))
+    }
+
     /// Whether what was asked for is wrong, and the database is well.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Entry(_) | Self::Full { .. })
@@ -158,63 +213,155 @@ impl Store {
     /// Opens the database and brings our tables up to date.
     ///
     /// Returns what it did to the schema too, a line for each step; none if all was there.
-    pub async fn open(url: &DatabaseUrl, table: &TableName, missing: Missing) -> Result<(Self, Vec<String>), Error> {
-        match &url.target {
+    pub async fn open(
+        url: &DatabaseUrl,
+        table: &TableName,
+        node: &NodeName,
+        missing: Missing,
+    ) -> Result<(Self, Vec<String>), Error> {
+        let (connection, watch, steps) = match &url.target {
             Target::Sqlite(options) => {
-                let (store, steps) = Sqlite::open(options, table, missing).await?;
-                Ok((Self::Sqlite(store), steps))
+                let (connection, watch, steps) = sqlite::open(options, table, missing).await?;
+                (connection, Watch::File(watch), steps)
             }
-        }
+            Target::MySql(options) => {
+                let (connection, watch, steps) = server::open_mysql(options, table, missing).await?;
+                (connection, Watch::Server(watch), steps)
+            }
+            Target::Postgres(options) => {
+                let (connection, watch, steps) = server::open_postgres(options, table, missing).await?;
+                (connection, Watch::Server(watch), steps)
+            }
+        };
+        let patience = connection.patience();
+        Ok((Self { connection, watch, table: table.clone(), node: node.clone(), patience }, steps))
     }
 
     /// Reads the policy rows, the exemptions and the last switch, as they were at one moment.
     pub async fn read(&mut self) -> Result<Reading, Error> {
-        match self {
-            Self::Sqlite(store) => store.read().await,
+        within(self.patience, "read it", self.read_at_once()).await
+    }
+
+    async fn read_at_once(&mut self) -> Result<Reading, Error> {
+        let version = match &self.watch {
+            Watch::File(watch) => Some(watch.before_reading(&mut self.connection).await?),
+            Watch::Server(_) => None,
+        };
+        self.connection.begin_reading().await?;
+        let read = read(&mut self.connection, &self.table, &self.node).await;
+        let reading = self.connection.end(read).await?;
+        if let (Watch::File(watch), Some(version)) = (&mut self.watch, version) {
+            watch.after_reading(version);
         }
+        Ok(reading)
     }
 
     /// Returns when the database may say something else than at the last [`read`](Self::read).
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn changed(&mut self) -> Result<(), Error> {
-        match self {
-            Self::Sqlite(store) => store.changed().await,
+        match &mut self.watch {
+            Watch::File(watch) => watch.changed(&mut self.connection).await,
+            Watch::Server(watch) => watch.changed().await,
         }
     }
 
-    /// Writes the rows of a switch and its event, in one transaction.
-    pub async fn switch(&mut self, switch: &Switch) -> Result<(), Error> {
-        match self {
-            Self::Sqlite(store) => store.switch(switch).await,
-        }
+    /// Writes the rows of a switch and its event, in one transaction. Returns the number of the event.
+    pub async fn switch(&mut self, switch: &Switch) -> Result<i64, Error> {
+        self.ready_to_write().await?;
+        let work = async {
+            self.connection.begin_writing().await?;
+            let done = policy_table::switch(&mut self.connection, &self.table, switch).await;
+            self.connection.end(done).await
+        };
+        within(self.patience, "write the policy rows", work).await
     }
 
     /// Adds or removes exemptions and writes the event, in one transaction; all of it or nothing.
     pub async fn change(&mut self, change: &Change) -> Result<Changed, Error> {
-        match self {
-            Self::Sqlite(store) => store.change(change).await,
-        }
+        self.ready_to_write().await?;
+        let work = async {
+            self.connection.begin_writing().await?;
+            let done = exemption_table::change(&mut self.connection, change).await;
+            self.connection.end(done).await
+        };
+        within(self.patience, "write the exemptions", work).await
+    }
+
+    /// Ends maintenance in the table if its planned end is over. Whether it did; another host may have been first.
+    pub async fn end_as_planned(&mut self, origin: &Origin) -> Result<bool, Error> {
+        self.ready_to_write().await?;
+        let work = async {
+            self.connection.begin_writing().await?;
+            let done = policy_table::end_as_planned(&mut self.connection, &self.table, origin).await;
+            self.connection.end(done).await
+        };
+        within(self.patience, "end maintenance as planned", work).await
+    }
+
+    /// Writes an event for a flag that was changed by other means, unless another host has.
+    pub async fn note_changes_from_outside(&mut self, origin: &Origin) -> Result<(), Error> {
+        self.ready_to_write().await?;
+        let work = async {
+            self.connection.begin_writing().await?;
+            let done = history::note_changes_from_outside(&mut self.connection, &self.table, origin, &self.node).await;
+            self.connection.end(done).await
+        };
+        within(self.patience, "write the event", work).await
     }
 
     /// The entries of a table of exemptions.
     pub async fn list(&mut self, exemption: Exemption) -> Result<Vec<Entry>, Error> {
-        match self {
-            Self::Sqlite(store) => store.list(exemption).await,
-        }
+        within(self.patience, "read the exemptions", exemption_table::list(&mut self.connection, exemption)).await
+    }
+
+    /// The last `limit` events, the newest first.
+    pub async fn history(&mut self, limit: u32) -> Result<Vec<Event>, Error> {
+        within(self.patience, "read the events", history::list(&mut self.connection, limit)).await
+    }
+
+    /// The hosts that share the database, by name.
+    pub async fn nodes(&mut self) -> Result<Vec<Node>, Error> {
+        within(self.patience, "read the hosts", node::list(&mut self.connection)).await
+    }
+
+    /// Tells the other hosts what this one has in force; `running` is false at the end of its daemon.
+    pub async fn report(&mut self, report: &NodeReport, running: bool) -> Result<(), Error> {
+        let work = node::report(&mut self.connection, &self.node, report, running);
+        within(self.patience, "tell the other hosts", work).await
     }
 
     /// The cluster's To tag; `proposed` becomes it if there is none yet.
     pub async fn tag(&mut self, proposed: &TagSecret) -> Result<TagSecret, Error> {
-        match self {
-            Self::Sqlite(store) => store.tag(proposed).await,
-        }
+        within(self.patience, "read the cluster's To tag", cluster::tag(&mut self.connection, proposed)).await
     }
 
     /// Closes the database in good order.
     pub async fn close(self) {
-        match self {
-            Self::Sqlite(store) => store.close().await,
+        drop(self.watch);
+        self.connection.close().await;
+    }
+
+    /// Finds out whether what is written now will be kept: a file may have been replaced, and a server that nobody has
+    /// asked for a day may have ended the connection.
+    async fn ready_to_write(&mut self) -> Result<(), Error> {
+        if let Watch::File(watch) = &self.watch {
+            return watch.same();
         }
+        let ping = async { self.connection.ping().await.map_err(Error::Stale) };
+        within(self.patience, "reach it", ping).await
     }
 }
+
+async fn read(connection: &mut Connection, table: &TableName, node: &NodeName) -> Result<Reading, Error> {
+    Ok(Reading {
+        rows: policy_table::read(connection, table).await?,
+        event: history::last_switch(connection, node).await?,
+        last_event: history::last(connection).await?,
+        bypass: exemption_table::texts(connection, Exemption::Bypass).await?,
+        emergency: exemption_table::texts(connection, Exemption::Emergency).await?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

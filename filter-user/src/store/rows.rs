@@ -1,5 +1,6 @@
 //! What the rows of the htable mean: the policy, read as Kamailio reads the keys that it knows too.
 
+use super::NodeName;
 use crate::alarm::Alarm;
 use crate::policy::{InvalidValue, Methods, Policy, Refusal};
 
@@ -35,14 +36,51 @@ pub struct Row {
     pub value: Option<String>,
 }
 
-/// What `rows` say. Where a row cannot be used the value in `last`, the policy in force, stays, and an alarm says so.
-/// The exemptions are those of `last`.
-pub fn interpret(rows: &[Row], last: &Policy) -> (Policy, Vec<Alarm>) {
+/// Row `maint@NODE`: the flag of one host, which wins over `maint`.
+pub fn key_of(node: &NodeName) -> String {
+    format!("{MAINT}@{node}")
+}
+
+/// The keys of all hosts that have a row of their own.
+pub(super) fn keys_of_nodes(rows: &[Row]) -> impl Iterator<Item = &str> {
+    let own = |key: &&str| key.strip_prefix(MAINT).is_some_and(|rest| rest.starts_with('@'));
+    rows.iter().map(|row| row.key.as_str()).filter(own)
+}
+
+/// The value of a key, if it has one plain row.
+pub(super) fn value<'a>(rows: &'a [Row], key: &str) -> Option<&'a str> {
+    plain(rows, key).and_then(|row| row.value.as_deref())
+}
+
+/// The flag of a key, if it has one plain row.
+pub(super) fn flag(rows: &[Row], key: &str) -> Option<bool> {
+    plain(rows, key).and_then(|row| Some(is_on(row.value_type, row.value.as_deref()?)))
+}
+
+fn plain<'a>(rows: &'a [Row], key: &str) -> Option<&'a Row> {
+    let mut rows = rows.iter().filter(|row| row.key == key);
+    let row = rows.next().filter(|row| row.key_type == 0)?;
+    rows.next().is_none().then_some(row)
+}
+
+/// Whether there is a row that states the flag, well or badly, for this host.
+pub fn states_the_flag(rows: &[Row], node: &NodeName) -> bool {
+    let own = key_of(node);
+    rows.iter().any(|row| row.key == MAINT || row.key == own)
+}
+
+/// What `rows` say to the host `node` (`None`: to one without a row of its own). Where a row cannot be used the value in
+/// `last`, the policy in force, stays, and an alarm says so. The exemptions are those of `last`.
+pub fn interpret(rows: &[Row], node: Option<&NodeName>, last: &Policy) -> (Policy, Vec<Alarm>) {
     let mut reader = Reader { rows, alarms: Vec::new() };
     let default = Policy::default();
-    let maintenance = reader.key(MAINT, default.maintenance, last.maintenance, |row, value| {
-        Ok::<_, InvalidValue>(is_on(row.value_type, value))
-    });
+    let flag = |row: &Row, value: &str| Ok::<_, InvalidValue>(is_on(row.value_type, value));
+    // Its own row decides alone: what is wrong with `maint` is no concern of this host then.
+    let own = node.map(key_of).filter(|key| rows.iter().any(|row| row.key == *key));
+    let maintenance = match own {
+        Some(key) => reader.key(&key, default.maintenance, last.maintenance, flag),
+        None => reader.key(MAINT, default.maintenance, last.maintenance, flag),
+    };
     let refusal = Refusal {
         code: reader.key(MAINT_CODE, default.refusal.code, last.refusal.code, |_, value| Refusal::parse_code(value)),
         reason: reader.key(MAINT_REASON, default.refusal.reason, last.refusal.reason.clone(), |_, value| {
@@ -168,7 +206,7 @@ mod tests {
     fn the_row_maint_means_what_it_means_to_kamailio(#[case] value_type: i64, #[case] value: &str, #[case] on: bool) {
         // Whatever was before: a row that Kamailio understands is never "bad", so nothing of it is kept.
         for last in [Policy::default(), maintenance()] {
-            let (policy, alarms) = interpret(&[row("maint", value_type, value)], &last);
+            let (policy, alarms) = interpret(&[row("maint", value_type, value)], None, &last);
             assert_eq!(policy.maintenance, on);
             assert_eq!(alarms, []);
         }
@@ -180,7 +218,7 @@ mod tests {
     #[case::blank(&[row("maint ", 0, "1")])]
     #[case::other_keys(&[row("maintenance", 0, "1"), row("limit", 1, "7")])]
     fn a_missing_row_is_the_default(#[case] rows: &[Row]) {
-        assert_eq!(interpret(rows, &maintenance()), (Policy::default(), vec![]));
+        assert_eq!(interpret(rows, None, &maintenance()), (Policy::default(), vec![]));
     }
 
     #[test]
@@ -193,7 +231,7 @@ mod tests {
             row("maint_percent", 1, "30"),
             row("maint_methods", 0, " OPTIONS, INVITE"),
         ];
-        assert_eq!(interpret(&rows, &Policy::default()), (maintenance(), vec![]));
+        assert_eq!(interpret(&rows, None, &Policy::default()), (maintenance(), vec![]));
     }
 
     #[rstest]
@@ -215,7 +253,7 @@ mod tests {
             row("maint_methods", 0, "INVITE,REGISTER"),
         ];
         rows.iter_mut().filter(|row| row.key == key).for_each(|row| row.value = Some(value.into()));
-        let (policy, alarms) = interpret(&rows, &maintenance());
+        let (policy, alarms) = interpret(&rows, None, &maintenance());
 
         let refusal = Refusal { code: 486, reason: "Busy".into(), retry_after: 60 };
         let methods = "INVITE,REGISTER".parse().unwrap();
@@ -233,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_alarm_says_why_a_method_is_none_to_refuse() {
-        let (policy, alarms) = interpret(&[row("maint_methods", 0, "INVITE,BYE")], &maintenance());
+        let (policy, alarms) = interpret(&[row("maint_methods", 0, "INVITE,BYE")], None, &maintenance());
         assert_eq!(policy.methods, maintenance().methods);
         let text = alarms[0].to_string();
         assert!(text.contains("maint_methods") && text.contains("BYE is never refused"), "{text}");
@@ -242,7 +280,7 @@ mod tests {
     #[test]
     fn two_rows_of_one_key_keep_the_last_good_value() {
         let rows = [row("maint", 0, "0"), row("maint", 0, "0")];
-        let (policy, alarms) = interpret(&rows, &maintenance());
+        let (policy, alarms) = interpret(&rows, None, &maintenance());
         assert!(policy.maintenance);
         assert_eq!(alarms, [Alarm::Duplicate { key: "maint".into(), rows: 2 }]);
     }
@@ -250,7 +288,7 @@ mod tests {
     #[test]
     fn an_array_row_keeps_the_last_good_value() {
         let rows = [Row { key_type: 1, ..row("maint", 0, "0") }];
-        let (policy, alarms) = interpret(&rows, &maintenance());
+        let (policy, alarms) = interpret(&rows, None, &maintenance());
         assert!(policy.maintenance);
         assert_eq!(alarms, [Alarm::ArrayRow { key: "maint".into() }]);
     }
@@ -258,7 +296,7 @@ mod tests {
     #[test]
     fn null_keeps_the_last_good_value() {
         let rows = [Row { value: None, ..row("maint", 0, "0") }];
-        let (policy, alarms) = interpret(&rows, &maintenance());
+        let (policy, alarms) = interpret(&rows, None, &maintenance());
         assert!(policy.maintenance);
         assert!(matches!(&alarms[..], [Alarm::BadValue { value: None, .. }]));
     }

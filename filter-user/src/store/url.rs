@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use thiserror::Error;
 
@@ -18,14 +20,21 @@ pub struct DatabaseUrl {
 #[derive(Clone)]
 pub(super) enum Target {
     /// `sqlite:`: a file.
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
+    /// `mysql:`: a MySQL or MariaDB server.
+    MySql(Box<MySqlConnectOptions>),
+    /// `postgres:`: a PostgreSQL server.
+    Postgres(Box<PgConnectOptions>),
 }
 
 /// Why a URL is none that can be used.
 #[derive(Debug, Error)]
 pub enum DatabaseUrlError {
     /// Not a database that we speak.
-    #[error("{url}: a database URL starts with sqlite:, for example sqlite:///var/lib/sip-filter/sip-filter.db")]
+    #[error(
+        "{url}: a database URL starts with sqlite:, mysql: or postgres:, for example sqlite:///var/lib/sip-filter/sip-filter.db \
+         or mysql://user:password@db.example.com/kamailio"
+    )]
     Scheme {
         /// The URL, without password.
         url: DisplayUrl,
@@ -33,6 +42,12 @@ pub enum DatabaseUrlError {
     /// A database that lives in one process.
     #[error("{url}: a database in memory cannot be shared with the commands and Kamailio; name a file")]
     InMemory {
+        /// The URL, without password.
+        url: DisplayUrl,
+    },
+    /// A server without the name of a database.
+    #[error("{url}: it names no database; write it behind the host, as in mysql://user@host/kamailio")]
+    NoDatabase {
         /// The URL, without password.
         url: DisplayUrl,
     },
@@ -59,7 +74,9 @@ impl FromStr for DatabaseUrl {
     fn from_str(url: &str) -> Result<Self, DatabaseUrlError> {
         let shown = DisplayUrl::of(url);
         let target = match url.split_once(':') {
-            Some(("sqlite", rest)) => Target::Sqlite(sqlite(url, rest, &shown)?),
+            Some(("sqlite", rest)) => Target::Sqlite(Box::new(sqlite(url, rest, &shown)?)),
+            Some(("mysql" | "mariadb", _)) => Target::MySql(Box::new(mysql(url, &shown)?)),
+            Some(("postgres" | "postgresql", _)) => Target::Postgres(Box::new(postgres(url, &shown)?)),
             _ => return Err(DatabaseUrlError::Scheme { url: shown }),
         };
         Ok(Self { shown, target })
@@ -72,6 +89,25 @@ fn sqlite(url: &str, rest: &str, shown: &DisplayUrl) -> Result<SqliteConnectOpti
         return Err(DatabaseUrlError::InMemory { url: shown.clone() });
     }
     url.parse().map_err(|source| DatabaseUrlError::Invalid { url: shown.clone(), source })
+}
+
+fn mysql(url: &str, shown: &DisplayUrl) -> Result<MySqlConnectOptions, DatabaseUrlError> {
+    let options: MySqlConnectOptions =
+        url.parse().map_err(|source| DatabaseUrlError::Invalid { url: shown.clone(), source })?;
+    match options.get_database() {
+        Some(name) if !name.is_empty() => Ok(options),
+        _ => Err(DatabaseUrlError::NoDatabase { url: shown.clone() }),
+    }
+}
+
+fn postgres(url: &str, shown: &DisplayUrl) -> Result<PgConnectOptions, DatabaseUrlError> {
+    let options: PgConnectOptions =
+        url.parse().map_err(|source| DatabaseUrlError::Invalid { url: shown.clone(), source })?;
+    match options.get_database() {
+        // The server shows it in pg_stat_activity.
+        Some(name) if !name.is_empty() => Ok(options.application_name("sip-filter")),
+        _ => Err(DatabaseUrlError::NoDatabase { url: shown.clone() }),
+    }
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -162,6 +198,9 @@ mod tests {
     #[rstest]
     #[case::unknown_scheme("oracle://kam:s3cret@db/k", "oracle://kam:***@db/k: a database URL starts with sqlite:")]
     #[case::no_scheme("/var/lib/a.db", "/var/lib/a.db: a database URL starts with sqlite:")]
+    #[case::no_database("mysql://kam:s3cret@db", "mysql://kam:***@db: it names no database")]
+    #[case::no_database("postgres://kam:s3cret@db/", "postgres://kam:***@db/: it names no database")]
+    #[case::bad_port("mysql://kam:s3cret@db:port/k", "mysql://kam:***@db:port/k: ")]
     #[case::in_memory("sqlite::memory:", "sqlite::memory:: a database in memory")]
     #[case::no_file("sqlite://", "sqlite://: a database in memory")]
     #[case::unknown_parameter("sqlite://a.db?colour=red", "unknown query parameter `colour`")]

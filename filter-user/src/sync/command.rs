@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::keeper::Keeper;
 use super::{Command, Enforcer, Error, Reply, Snapshot, report};
 use crate::dataplane;
-use crate::store::{self, Change, Changed, Entry, Exemption, Store, Switch};
+use crate::store::{self, Change, Changed, Entry, Event, Exemption, Node, Store, Switch};
 
 /// What is written on request.
 enum Write {
@@ -13,12 +13,42 @@ enum Write {
     Change(Change),
 }
 
+/// What it has done.
+enum Written {
+    /// A switch, with the number of its event.
+    Switch(i64),
+    Change(Changed),
+}
+
 impl Write {
-    /// Writes it. What it has changed, if it is a change of exemptions.
-    async fn to(&self, store: &mut Store) -> Result<Option<Changed>, store::Error> {
+    async fn to(&self, store: &mut Store) -> Result<Written, store::Error> {
         match self {
-            Self::Switch(switch) => store.switch(switch).await.map(|()| None),
-            Self::Change(change) => store.change(change).await.map(Some),
+            Self::Switch(switch) => store.switch(switch).await.map(Written::Switch),
+            Self::Change(change) => store.change(change).await.map(Written::Change),
+        }
+    }
+}
+
+/// What is read on request.
+enum Question {
+    Entries(Exemption),
+    History(u32),
+    Nodes,
+}
+
+/// The answer to it.
+enum Answer {
+    Entries(Vec<Entry>),
+    History(Vec<Event>),
+    Nodes(Vec<Node>),
+}
+
+impl Question {
+    async fn to(&self, store: &mut Store) -> Result<Answer, store::Error> {
+        match self {
+            Self::Entries(exemption) => store.list(*exemption).await.map(Answer::Entries),
+            Self::History(limit) => store.history(*limit).await.map(Answer::History),
+            Self::Nodes => store.nodes().await.map(Answer::Nodes),
         }
     }
 }
@@ -34,12 +64,19 @@ impl Keeper {
         match command {
             Command::Switch(switch, reply) => {
                 let done = self.write(&Write::Switch(switch), enforcer).await;
-                self.answer(reply, done.map(|done| done.map(|_| self.snapshot())), publish)
+                let answer = done.map(|done| {
+                    done.map(|written| (if let Written::Switch(event) = written { event } else { 0 }, self.snapshot()))
+                });
+                self.answer(reply, answer, publish)
             }
             Command::Change(change, reply) => {
-                let write = Write::Change(change);
-                let done = self.write(&write, enforcer).await;
-                let answer = done.map(|done| done.map(|changed| (changed.unwrap_or_default(), self.snapshot())));
+                let done = self.write(&Write::Change(change), enforcer).await;
+                let answer = done.map(|done| {
+                    done.map(|written| match written {
+                        Written::Change(changed) => (changed, self.snapshot()),
+                        Written::Switch(_) => (Changed::default(), self.snapshot()),
+                    })
+                });
                 self.answer(reply, answer, publish)
             }
             Command::Reload(reply) => {
@@ -48,9 +85,22 @@ impl Keeper {
                 self.answer(reply, answer, publish)
             }
             Command::List(exemption, reply) => {
-                let listed = self.list(exemption, enforcer).await;
-                self.answer(reply, listed, publish)
+                let answer = self.look_up(&Question::Entries(exemption), enforcer).await;
+                let entries = |answer| if let Answer::Entries(entries) = answer { entries } else { Vec::new() };
+                self.answer(reply, answer.map(|answer| answer.map(entries)), publish)
             }
+            Command::History(limit, reply) => {
+                let answer = self.look_up(&Question::History(limit), enforcer).await;
+                let events = |answer| if let Answer::History(events) = answer { events } else { Vec::new() };
+                self.answer(reply, answer.map(|answer| answer.map(events)), publish)
+            }
+            Command::Nodes(reply) => {
+                let answer = self.look_up(&Question::Nodes, enforcer).await;
+                let nodes = |answer| if let Answer::Nodes(nodes) = answer { nodes } else { Vec::new() };
+                self.answer(reply, answer.map(|answer| answer.map(nodes)), publish)
+            }
+            // The keeper's own loop ends by it, and comes not here.
+            Command::End(_) => Ok(()),
         }
     }
 
@@ -80,13 +130,13 @@ impl Keeper {
         &mut self,
         write: &Write,
         enforcer: &mut impl Enforcer,
-    ) -> Result<Result<Option<Changed>, Error>, dataplane::Error> {
+    ) -> Result<Result<Written, Error>, dataplane::Error> {
         match self.write_only(write).await {
-            Ok(changed) => {
-                if let (Write::Change(change), Some(done)) = (write, &changed) {
+            Ok(written) => {
+                if let (Write::Change(change), Written::Change(done)) = (write, &written) {
                     report::changed(change, done);
                 }
-                Ok(self.refresh(enforcer, true).await?.map(|()| changed).map_err(Error::NotReadBack))
+                Ok(self.refresh(enforcer, true).await?.map(|()| written).map_err(Error::NotReadBack))
             }
             Err(error) => {
                 // To be up again, or to know why not, before the next command.
@@ -96,18 +146,18 @@ impl Keeper {
         }
     }
 
-    async fn write_only(&mut self, write: &Write) -> Result<Option<Changed>, store::Error> {
+    async fn write_only(&mut self, write: &Write) -> Result<Written, store::Error> {
         if let Some(store) = &mut self.store {
             match write.to(store).await {
-                // Another file has taken its place; it belongs into that one.
-                Err(store::Error::Replaced { .. } | store::Error::NoFile { .. }) => {}
+                // Another file has taken its place, or the connection is gone: nothing is written yet.
+                Err(error) if error.is_stale() => {}
                 Err(error) => {
                     // Where the database rolls back by itself (a full disk), sqlx takes the transaction for open still,
                     // and would not begin another one on this connection.
                     self.close().await;
                     return Err(error);
                 }
-                Ok(changed) => return Ok(changed),
+                Ok(written) => return Ok(written),
             }
         }
         let done = write.to(self.open().await?).await;
@@ -117,22 +167,26 @@ impl Keeper {
         done
     }
 
-    async fn list(
+    async fn look_up(
         &mut self,
-        exemption: Exemption,
+        question: &Question,
         enforcer: &mut impl Enforcer,
-    ) -> Result<Result<Vec<Entry>, Error>, dataplane::Error> {
-        let listed = match &mut self.store {
-            Some(store) => store.list(exemption).await,
-            None => match self.open().await {
-                Ok(store) => store.list(exemption).await,
-                Err(error) => Err(error),
-            },
+    ) -> Result<Result<Answer, Error>, dataplane::Error> {
+        let mut answer = match &mut self.store {
+            Some(store) => question.to(store).await,
+            None => Err(store::Error::Unwatched),
         };
-        if listed.is_err() {
+        // It may have been lost while nothing was asked.
+        if answer.as_ref().is_err_and(|error| !error.is_answer()) {
+            answer = match self.open().await {
+                Ok(store) => question.to(store).await,
+                Err(error) => Err(error),
+            };
+        }
+        if answer.is_err() {
             // To be up again, or to know why not.
             let _ = self.refresh(enforcer, false).await?;
         }
-        Ok(listed.map_err(Error::NotRead))
+        Ok(answer.map_err(Error::NotRead))
     }
 }

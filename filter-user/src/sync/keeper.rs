@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
-use tracing::info;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::{Command, Enforcer, Snapshot, Source, report};
@@ -15,7 +15,14 @@ use crate::dataplane;
 use crate::policy::Policy;
 use crate::responder::TagSecret;
 use crate::state_file::{Since, State, StateFile};
-use crate::store::{self, Action, Event, Missing, Reading, Store};
+use crate::store::{self, Action, Event, Missing, Node, Reading, Store, rows};
+
+/// For how long a flag that has vanished while it was on is not believed to be gone: Kamailio with `dbmode=1` deletes all
+/// rows when it stops and writes them anew, one by one.
+const DOUBT: Duration = Duration::from_secs(1);
+
+/// Why maintenance has ended, if it is that.
+pub(super) const PLANNED_END: &str = "planned end";
 
 /// Keeps the database's word in force.
 ///
@@ -23,6 +30,8 @@ use crate::store::{self, Action, Event, Missing, Reading, Store};
 /// an outage never meet half-way.
 pub struct Keeper {
     pub(super) settings: Settings,
+    /// The interfaces, as the other hosts are told.
+    pub(super) interfaces: String,
     pub(super) file: StateFile,
     /// What the state file holds, as far as we know.
     pub(super) saved: Option<State>,
@@ -35,6 +44,13 @@ pub struct Keeper {
     /// Whether an empty database may be made: only until there has been one.
     pub(super) missing: Missing,
     pub(super) read: Option<Timestamp>,
+    /// Whether the flag is of the row `maint@NODE`.
+    pub(super) own_flag: bool,
+    /// The last event of any kind that was seen, and when what it led to was put in force.
+    pub(super) last_event: i64,
+    pub(super) applied: Timestamp,
+    /// Until when a flag that has vanished is not believed to be gone.
+    pub(super) doubt: Option<Instant>,
     pub(super) backoff: Backoff,
 }
 
@@ -57,11 +73,12 @@ impl Keeper {
             source: self.source,
             reachable: self.store.is_some(),
             read: self.read,
+            own_flag: self.own_flag,
             alarms: self.alarms.clone(),
         }
     }
 
-    /// Works until nobody is left who could send a command, or until a policy cannot be put in force.
+    /// Works until it is told to end (or nobody is left who could), or until a policy cannot be put in force.
     pub async fn run(
         mut self,
         mut enforcer: impl Enforcer,
@@ -69,10 +86,17 @@ impl Keeper {
         publish: watch::Sender<Snapshot>,
     ) -> Result<(), dataplane::Error> {
         let mut pause = Duration::ZERO;
+        let mut heartbeat = interval(Node::HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let planned = self.state.policy.until.filter(|_| self.state.policy.maintenance);
             tokio::select! {
                 command = commands.recv() => match command {
+                    Some(Command::End(done)) => {
+                        self.farewell().await;
+                        let _ = done.send(());
+                        break;
+                    }
                     Some(command) => self.obey(command, &mut enforcer, &publish).await?,
                     None => break,
                 },
@@ -85,6 +109,8 @@ impl Keeper {
                     let _ = self.refresh(&mut enforcer, false).await?;
                 }
                 () = planned_end(planned) => self.end_as_planned(&mut enforcer).await?,
+                () = doubt(self.doubt) => drop(self.refresh(&mut enforcer, false).await?),
+                _ = heartbeat.tick() => self.report().await,
             }
             if self.store.is_none() {
                 pause = self.backoff.failed();
@@ -110,14 +136,45 @@ impl Keeper {
                 return Ok(Err(error));
             }
         };
-        let before = self.state.policy.clone();
-        self.take_over(reading);
-        if always || self.state.policy != before {
+        if !always && self.doubts(&reading) {
+            return Ok(Ok(()));
+        }
+        let (before, event) = (self.state.policy.clone(), self.last_event);
+        let untold = self.take_over(reading);
+        let changed = self.state.policy != before;
+        if always || changed {
             enforcer.apply(self.state.policy.clone()).await?;
             report::in_force(&before, &self.state);
         }
         self.save().await;
+        if changed || self.last_event != event || untold.is_some() {
+            self.applied = Timestamp::now();
+            self.tell(untold).await;
+        }
         Ok(Ok(()))
+    }
+
+    /// Whether to wait before a flag is believed to be gone that was on.
+    fn doubts(&mut self, reading: &Reading) -> bool {
+        let gone = self.state.policy.maintenance
+            && self.source == Source::Database
+            && !rows::states_the_flag(&reading.rows, &self.settings.node);
+        match self.doubt {
+            _ if !gone => self.doubt = None,
+            None => {
+                warn!(
+                    "the row maint is gone while maintenance is on; in a second that is off. Kamailio with dbmode=1 deletes \
+                     all rows of the table when it stops and writes them anew: if it is that, set dbmode=0"
+                );
+                self.doubt = Some(Instant::now() + DOUBT);
+            }
+            Some(until) if until <= Instant::now() => {
+                self.doubt = None;
+                return false;
+            }
+            Some(_) => {}
+        }
+        gone
     }
 
     /// Ends maintenance at its planned end, whether the database can be read or not.
@@ -125,10 +182,12 @@ impl Keeper {
         let before = self.state.policy.clone();
         let now = Timestamp::now();
         if self.state.policy.end_as_planned(now) {
-            self.state.since = Some(Since { at: now, who: None, why: Some("planned end".into()) });
+            self.state.since = Some(Since { at: now, who: None, why: Some(PLANNED_END.into()) });
             enforcer.apply(self.state.policy.clone()).await?;
             report::in_force(&before, &self.state);
             self.save().await;
+            self.applied = now;
+            self.tell(Some(Untold::PlannedEnd)).await;
         }
         Ok(())
     }
@@ -146,7 +205,8 @@ impl Keeper {
     /// Opens the database anew.
     pub(super) async fn open(&mut self) -> Result<&mut Store, store::Error> {
         self.close().await;
-        let (mut store, steps) = Store::open(&self.settings.database, &self.settings.table, self.missing).await?;
+        let Settings { database, table, node, .. } = &self.settings;
+        let (mut store, steps) = Store::open(database, table, node, self.missing).await?;
         steps.iter().for_each(|step| info!("database: {step}"));
         let same = store.tag(&self.state.tag).await? == self.state.tag;
         self.alarms.set(Subject::Tag, (!same).then_some(Alarm::TagChanged));
@@ -166,19 +226,29 @@ impl Keeper {
         self.alarms.set(Subject::Database, [Alarm::Database { database, error: error.to_string() }]);
     }
 
-    /// Makes a reading the state.
-    pub(super) fn take_over(&mut self, reading: Reading) {
-        let (mut policy, alarms) = reading.policy(&self.state.policy);
-        policy.end_as_planned(Timestamp::now());
+    /// Makes a reading the state. What the other hosts have to be told of it, beside that it is in force here.
+    pub(super) fn take_over(&mut self, reading: Reading) -> Option<Untold> {
+        let node = &self.settings.node;
+        let (mut policy, alarms) = reading.policy(node, &self.state.policy);
+        let over = policy.end_as_planned(Timestamp::now());
+        self.own_flag = reading.rows.iter().any(|row| row.key == rows::key_of(node));
         self.alarms.set(Subject::Rows, alarms);
         self.alarms.set(Subject::Database, []);
         self.backoff.succeeded();
-        let since = since(&self.state, &policy, reading.event.as_ref());
-        self.state.since = since;
+        self.doubt = None;
+        let outside = policy.maintenance != self.state.policy.maintenance
+            && new_event(&self.state, &policy, reading.event.as_ref()).is_none();
+        self.state.since = since(&self.state, &policy, reading.event.as_ref(), over);
         self.state.last_event = reading.event.map(|event| event.id);
+        self.last_event = reading.last_event;
         self.state.policy = policy;
         self.source = Source::Database;
         self.read = Some(Timestamp::now());
+        match (over, outside) {
+            (true, _) => Some(Untold::PlannedEnd),
+            (false, true) => Some(Untold::Outside),
+            (false, false) => None,
+        }
     }
 
     /// Writes the state file if it does not hold the state.
@@ -199,6 +269,15 @@ impl Keeper {
         let path = self.file.path().display().to_string();
         self.alarms.set(Subject::StateFile, error.map(|error| Alarm::StateFile { path, error }));
     }
+}
+
+/// What has happened that no event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// The row was changed by other means.
+    Outside,
+    /// Maintenance has ended by itself.
+    PlannedEnd,
 }
 
 /// Returns when there may be something new to read: after a change, or, with the database down, after `pause`.
@@ -224,17 +303,29 @@ async fn planned_end(until: Option<Timestamp>) {
     }
 }
 
-/// Since when maintenance is as `policy` has it. An event tells who did it, if it is a new one and did just that;
-/// else the row was changed by other means.
-fn since(before: &State, policy: &Policy, event: Option<&Event>) -> Option<Since> {
+/// Returns when a doubt is over.
+async fn doubt(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The event that has made maintenance as `policy` has it, if it is a new one and did just that.
+fn new_event<'a>(before: &State, policy: &Policy, event: Option<&'a Event>) -> Option<&'a Event> {
+    let action = if policy.maintenance { Action::On } else { Action::Off };
+    event.filter(|event| Some(event.id) > before.last_event && event.action == action.name())
+}
+
+/// Since when maintenance is as `policy` has it, and who did it. Without an event the row was changed by other means, or
+/// the planned end is `over`.
+fn since(before: &State, policy: &Policy, event: Option<&Event>, over: bool) -> Option<Since> {
     let changed = policy.maintenance != before.policy.maintenance;
     if !changed && before.since.is_some() {
         return before.since.clone();
     }
-    let action = if policy.maintenance { Action::On } else { Action::Off };
-    let event = event.filter(|event| Some(event.id) > before.last_event && event.action == action);
-    match event {
-        Some(event) => Some(Since { at: event.at, who: Some(event.actor.clone()), why: event.why.clone() }),
-        None => changed.then(|| Since { at: Timestamp::now(), who: None, why: None }),
+    match new_event(before, policy, event) {
+        Some(event) => Some(Since { at: event.at, who: event.who(), why: event.why.clone() }),
+        None => changed.then(|| Since { at: Timestamp::now(), who: None, why: over.then(|| PLANNED_END.into()) }),
     }
 }

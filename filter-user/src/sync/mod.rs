@@ -5,6 +5,7 @@ mod command;
 mod keeper;
 mod report;
 mod start;
+mod tell;
 
 use std::future::Future;
 
@@ -19,7 +20,7 @@ use crate::alarm::Alarms;
 use crate::dataplane;
 use crate::policy::Policy;
 use crate::state_file::Since;
-use crate::store::{self, Change, Changed, Entry, Exemption, Switch};
+use crate::store::{self, Change, Changed, Entry, Event, Exemption, Node, Switch};
 
 /// What puts a policy in force: the data plane.
 pub trait Enforcer: Send {
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub reachable: bool,
     /// When it was last read; `None` for never.
     pub read: Option<Timestamp>,
+    /// Whether the policy's flag is this host's own, of the row `maint@NODE`.
+    pub own_flag: bool,
     /// What is wrong.
     pub alarms: Alarms,
 }
@@ -62,14 +65,20 @@ pub type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// Something that the keeper is asked to do; the answer has what is in force then.
 #[derive(Debug)]
 pub enum Command {
-    /// Write a switch and put it in force.
-    Switch(Switch, Reply<Snapshot>),
+    /// Write a switch and put it in force. The number is that of its event.
+    Switch(Switch, Reply<(i64, Snapshot)>),
     /// Add or remove exemptions and put that in force.
     Change(Change, Reply<(Changed, Snapshot)>),
     /// Read the database now and apply it, changed or not.
     Reload(Reply<Snapshot>),
     /// Read the entries of a table of exemptions, with who added them and why.
     List(Exemption, Reply<Vec<Entry>>),
+    /// Read the last events, so many at most, the newest first.
+    History(u32, Reply<Vec<Event>>),
+    /// Read which hosts share the database.
+    Nodes(Reply<Vec<Node>>),
+    /// Tell the other hosts that this one stops, and end.
+    End(oneshot::Sender<()>),
 }
 
 /// Why the keeper could not do what it was asked.

@@ -17,7 +17,7 @@ impl Keeper {
     ///
     /// Fails only where a person has to decide: the schema is of another version, or there are no random numbers
     /// for the cluster's tag.
-    pub async fn prepare(settings: &Settings) -> Result<Self, StartError> {
+    pub async fn prepare(settings: &Settings, interfaces: &[String]) -> Result<Self, StartError> {
         let file = StateFile::new(settings.state_file.clone());
         let mut alarms = Alarms::default();
         let saved = load(&file, &mut alarms);
@@ -35,6 +35,7 @@ impl Keeper {
         };
         let mut keeper = Self {
             settings: settings.clone(),
+            interfaces: interfaces.join(","),
             file,
             saved,
             state,
@@ -43,6 +44,10 @@ impl Keeper {
             store: None,
             missing,
             read: None,
+            own_flag: false,
+            last_event: 0,
+            applied: Timestamp::now(),
+            doubt: None,
             backoff: Backoff::default(),
         };
         keeper.first_reading().await?;
@@ -52,8 +57,9 @@ impl Keeper {
     async fn first_reading(&mut self) -> Result<(), StartError> {
         match self.open_and_adopt_tag().await {
             Ok(reading) => {
-                self.take_over(reading);
+                let outside = self.take_over(reading);
                 self.save().await;
+                self.tell(outside).await;
             }
             Err(error) if error.is_foreign_schema() => {
                 return Err(StartError::Schema { database: self.settings.database.display().to_string(), error });
@@ -68,7 +74,8 @@ impl Keeper {
 
     /// Only at the start: afterwards the responders answer with the tag that they have.
     async fn open_and_adopt_tag(&mut self) -> Result<store::Reading, store::Error> {
-        let (mut store, steps) = Store::open(&self.settings.database, &self.settings.table, self.missing).await?;
+        let Settings { database, table, node, .. } = &self.settings;
+        let (mut store, steps) = Store::open(database, table, node, self.missing).await?;
         steps.iter().for_each(|step| info!("database: {step}"));
         self.state.tag = store.tag(&self.state.tag).await?;
         let reading = store.read().await?;

@@ -15,7 +15,7 @@ use crate::alarm::Alarm;
 use crate::config::Settings;
 use crate::dataplane;
 use crate::policy::Policy;
-use crate::store::{Action, Change, Changed, Edit, Exemption, Origin, Switch, Via};
+use crate::store::{Action, Change, Changed, Edit, Exemption, Origin, Scope, Switch, Via};
 
 /// Far more than any of it takes: what is tested is that it comes, not when.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,6 +59,7 @@ impl Host {
             database: format!("sqlite://{}", self.database().display()).parse().unwrap(),
             table: "htable_config".parse().unwrap(),
             state_file: self.directory.path().join("state.json"),
+            node: "sbc1".parse().unwrap(),
         }
     }
 
@@ -69,7 +70,7 @@ impl Host {
     }
 
     async fn run(&self) -> Running {
-        let keeper = Keeper::prepare(&self.settings()).await.unwrap();
+        let keeper = Keeper::prepare(&self.settings(), &["eth0".into()]).await.unwrap();
         let (sender, commands) = mpsc::channel(8);
         let (publish, snapshot) = watch::channel(keeper.snapshot());
         let record = Record::default();
@@ -96,6 +97,8 @@ impl Running {
     async fn switch(&self, action: Action) -> Result<Snapshot, Error> {
         let switch = Switch {
             action,
+            scope: Scope::Cluster,
+            until: None,
             code: None,
             reason: None,
             retry_after: None,
@@ -103,7 +106,7 @@ impl Running {
             methods: None,
             origin: origin("upgrade"),
         };
-        self.ask(|reply| Command::Switch(switch, reply)).await
+        self.ask(|reply| Command::Switch(switch, reply)).await.map(|(_, snapshot)| snapshot)
     }
 
     async fn change(&self, edit: Edit, prefix: &str) -> Result<(Changed, Snapshot), Error> {
@@ -408,7 +411,7 @@ async fn a_start_with_the_database_down_has_the_exemptions_of_the_state_file() {
     running.until(|now| now.policy.bypass.len() == 1 && now.policy.emergency.is_empty()).await;
     drop(running);
     host.sql("DROP TABLE sip_filter_emergency");
-    let snapshot = Keeper::prepare(&host.settings()).await.unwrap().snapshot();
+    let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert_eq!(snapshot.source, Source::StateFile);
     assert_eq!(Exemption::Bypass.of(&snapshot.policy), ["10.0.0.0/8"]);
     assert!(snapshot.policy.emergency.is_empty(), "the default would be one that nobody has chosen");
@@ -420,11 +423,11 @@ async fn a_start_with_the_database_down_comes_up_in_the_last_state() {
     let host = Host::new();
     let running = host.run().await;
     running.switch(Action::On).await.unwrap();
-    let tag = *Keeper::prepare(&host.settings()).await.unwrap().tag();
+    let tag = *Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().tag();
     drop(running);
     std::fs::remove_file(host.database()).unwrap();
 
-    let keeper = Keeper::prepare(&host.settings()).await.unwrap();
+    let keeper = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap();
     let snapshot = keeper.snapshot();
     assert!(snapshot.policy.maintenance);
     assert_eq!(snapshot.source, Source::StateFile);
@@ -444,7 +447,7 @@ async fn without_database_and_state_file_it_is_off(#[case] state_file: Option<&s
     if let Some(text) = state_file {
         std::fs::write(host.settings().state_file, text).unwrap();
     }
-    let snapshot = Keeper::prepare(&host.settings()).await.unwrap().snapshot();
+    let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert_eq!((snapshot.policy.maintenance, snapshot.source), (false, Source::Default));
     assert_eq!(alarms(&snapshot).len(), 1 + usize::from(state_file.is_some()), "{:?}", alarms(&snapshot));
 }
@@ -461,9 +464,9 @@ async fn a_restart_knows_who_switched_it_on() {
 #[tokio::test]
 async fn a_database_of_a_later_version_is_refused() {
     let host = Host::new();
-    Keeper::prepare(&host.settings()).await.unwrap();
+    Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap();
     host.sql("UPDATE sip_filter_migration SET version = 99 WHERE version = 2");
-    let Err(error) = Keeper::prepare(&host.settings()).await else { panic!("started") };
+    let Err(error) = Keeper::prepare(&host.settings(), &["eth0".into()]).await else { panic!("started") };
     assert!(error.to_string().contains("migration 99"), "{error}");
 }
 
@@ -472,7 +475,7 @@ async fn a_state_file_that_cannot_be_written_is_an_alarm() {
     let host = Host::new();
     // A directory in its place: root may write everywhere else.
     std::fs::create_dir(host.settings().state_file).unwrap();
-    let snapshot = Keeper::prepare(&host.settings()).await.unwrap().snapshot();
+    let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert!(matches!(&alarms(&snapshot)[..], [Alarm::StateFile { .. }]));
 }
 
@@ -481,9 +484,12 @@ async fn another_tag_in_the_database_is_told() {
     let host = Host::new();
     let mut running = host.run().await;
     std::fs::remove_file(Path::new(&host.database())).unwrap();
-    Keeper::prepare(&Settings { state_file: host.directory.path().join("other.json"), ..host.settings() })
-        .await
-        .unwrap();
+    Keeper::prepare(
+        &Settings { state_file: host.directory.path().join("other.json"), ..host.settings() },
+        &["eth0".into()],
+    )
+    .await
+    .unwrap();
     running.until(|now| alarms(now) == [Alarm::TagChanged]).await;
 }
 

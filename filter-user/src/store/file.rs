@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::super::Error;
+use super::Error;
 
 /// What changes when a file is replaced, or written to other than by our own connection.
 ///

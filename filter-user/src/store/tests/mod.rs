@@ -1,4 +1,4 @@
-//! Tests of the SQLite store, with real files and the real `sqlite3` tool.
+//! Tests of the store on SQLite; those with real servers are in `tests/tests/store`. With real files and the real `sqlite3` tool.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,8 +9,9 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::super::{
-    Action, Change, Changed, DatabaseUrl, Edit, Error, Exemption, Missing, Origin, Row, Store, Switch, Via,
+use super::{
+    Action, Change, Changed, DatabaseUrl, Edit, Error, Exemption, Missing, NodeName, Origin, Row, Scope, Store, Switch,
+    Via,
 };
 use crate::tag;
 
@@ -26,7 +27,11 @@ fn url(path: &Path) -> DatabaseUrl {
 }
 
 async fn open(path: &Path, missing: Missing) -> Result<(Store, Vec<String>), Error> {
-    Store::open(&url(path), &"htable_config".parse().unwrap(), missing).await
+    Store::open(&url(path), &"htable_config".parse().unwrap(), &node(), missing).await
+}
+
+fn node() -> NodeName {
+    "sbc1".parse().unwrap()
 }
 
 fn sqlite3(path: &Path, statement: &str) -> String {
@@ -38,6 +43,8 @@ fn sqlite3(path: &Path, statement: &str) -> String {
 fn switch(action: Action) -> Switch {
     Switch {
         action,
+        scope: Scope::Cluster,
+        until: None,
         code: None,
         reason: None,
         retry_after: None,
@@ -56,7 +63,7 @@ async fn the_first_run_makes_file_and_schema_and_the_second_nothing() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("state/sip-filter.db");
     let (store, steps) = open(&path, Missing::Create).await.unwrap();
-    assert_eq!(steps.len(), 4, "{steps:?}");
+    assert_eq!(steps.len(), 5, "{steps:?}");
     store.close().await;
 
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640, "it holds a secret key");
@@ -82,7 +89,7 @@ async fn nothing_is_made_when_it_must_not_be() {
 async fn the_table_has_the_name_that_it_is_given() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("kamailio.db");
-    let (mut store, _) = Store::open(&url(&path), &"htable".parse().unwrap(), Missing::Create).await.unwrap();
+    let (mut store, _) = Store::open(&url(&path), &"htable".parse().unwrap(), &node(), Missing::Create).await.unwrap();
     store.switch(&switch(Action::On)).await.unwrap();
     assert_eq!(sqlite3(&path, "SELECT key_name, key_value FROM htable"), "maint|1");
 }
@@ -183,7 +190,7 @@ async fn a_switch_writes_its_rows_in_place_and_its_event() {
         )
     );
     let event = store.read().await.unwrap().event.unwrap();
-    assert_eq!((event.actor.as_str(), event.action), ("alice", Action::On));
+    assert_eq!((event.actor.as_str(), event.action.as_str()), ("alice", "on"));
     assert!(event.at.duration_until(jiff::Timestamp::now()).abs().as_secs() < 60);
 }
 
@@ -282,7 +289,7 @@ async fn values_that_are_not_text_are_read_all_the_same() {
     };
     assert_eq!(
         store.read().await.unwrap().rows,
-        [row("maint", 0, Some("1")), row("maint_reason", 0, Some("L\u{fffd}")), row("maint_code", 1, None)]
+        [row("maint", 0, Some("1")), row("maint_code", 1, None), row("maint_reason", 0, Some("L\u{fffd}"))]
     );
 }
 
@@ -298,7 +305,7 @@ async fn a_database_of_version_1_is_brought_up_to_date(#[case] missing: Missing)
     let path = directory.path().join("sip-filter.db");
     sqlite3(&path, VERSION_1);
     let (mut store, steps) = open(&path, missing).await.unwrap();
-    assert_eq!(steps, ["made migration 2, exemptions"]);
+    assert_eq!(steps, ["made migration 2, exemptions", "made migration 3, nodes"]);
     let reading = store.read().await.unwrap();
     assert_eq!((reading.rows.len(), reading.event.unwrap().actor.as_str()), (2, "root"));
     assert_eq!(reading.bypass, [""; 0]);
@@ -366,7 +373,7 @@ async fn a_later_change_of_exemptions_does_not_hide_who_switched() {
     let (mut store, _) = open(&directory.path().join("sip-filter.db"), Missing::Create).await.unwrap();
     store.switch(&switch(Action::On)).await.unwrap();
     store.change(&change(Exemption::Bypass, Edit::Add, &["198.18.0.0/15"])).await.unwrap();
-    assert_eq!(store.read().await.unwrap().event.unwrap().action, Action::On);
+    assert_eq!(store.read().await.unwrap().event.unwrap().action, "on");
 }
 
 #[tokio::test]

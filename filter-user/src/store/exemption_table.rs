@@ -1,0 +1,106 @@
+//! The tables of exemptions in the database.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::connection::Connection;
+use super::{Change, Changed, Edit, Entry, Error, Exemption, history, sql};
+
+fn reading(exemption: Exemption) -> &'static str {
+    match exemption {
+        Exemption::Bypass => "read the table sip_filter_bypass",
+        Exemption::Emergency => "read the table sip_filter_emergency",
+    }
+}
+
+fn writing(exemption: Exemption) -> &'static str {
+    match exemption {
+        Exemption::Bypass => "write the table sip_filter_bypass",
+        Exemption::Emergency => "write the table sip_filter_emergency",
+    }
+}
+
+/// The entries as they stand, NULL (which SQLite allows even here) as nothing, which no entry is.
+pub(super) async fn texts(connection: &mut Connection, exemption: Exemption) -> Result<Vec<String>, Error> {
+    let (table, column) = (exemption.table(), exemption.column());
+    let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().octets(column));
+    let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
+    let texts = records.iter().map(|record| record.text_or_empty(0));
+    texts.collect::<sqlx::Result<_>>().map_err(sql(reading(exemption)))
+}
+
+/// The entries with who added them, when and why.
+pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> Result<Vec<Entry>, Error> {
+    let (table, column, dialect) = (exemption.table(), exemption.column(), connection.dialect());
+    let octets = [column, "why", "actor"].map(|name| dialect.octets(name)).join(", ");
+    let select = format!("SELECT {octets}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
+    let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
+    let entries = records.iter().map(|record| {
+        Ok(Entry {
+            text: record.text_or_empty(0)?,
+            why: record.text(1)?,
+            actor: record.text(2)?,
+            at: record.number(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
+        })
+    });
+    entries.collect::<sqlx::Result<_>>().map_err(sql(reading(exemption)))
+}
+
+/// Changes the entries and writes the event, within a transaction that writes. Without anything to change there is no
+/// event either.
+pub(super) async fn change(connection: &mut Connection, change: &Change) -> Result<Changed, Error> {
+    let exemption = change.exemption;
+    let before = texts(connection, exemption).await?;
+    let present = by_entry(&before, exemption);
+    let mut done = Changed::default();
+    for wanted in change.entries() {
+        let changed = match (change.edit, present.get(wanted)) {
+            (Edit::Add, None) => insert(connection, change, wanted).await.map(|()| true),
+            (Edit::Remove, Some(texts)) => delete(connection, exemption, texts).await.map(|()| true),
+            (Edit::Add, Some(_)) => Ok(false),
+            // It is not there, but it has to be one that could be.
+            (Edit::Remove, None) => exemption.canonical(wanted).map(|_| Ok(false))?,
+        };
+        let list = if changed.map_err(sql(writing(exemption)))? { &mut done.changed } else { &mut done.unchanged };
+        list.push(wanted.clone());
+    }
+    let tally = exemption.tally(&texts(connection, exemption).await?);
+    if change.edit == Edit::Add && !done.changed.is_empty() && tally.largest > exemption.most() {
+        return Err(Error::Full { table: exemption.table(), most: exemption.most() });
+    }
+    done.left = tally.usable;
+    if !done.changed.is_empty() {
+        let written = json!({exemption.column(): done.changed});
+        history::insert(connection, change.action(), None, &change.origin, &written).await?;
+    }
+    Ok(done)
+}
+
+/// The texts of each entry, by our spelling of it: others may spell it in another way, and in several.
+fn by_entry(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&String>> {
+    let mut entries: HashMap<String, Vec<&String>> = HashMap::new();
+    for text in texts {
+        entries.entry(exemption.canonical(text).unwrap_or_else(|_| text.clone())).or_default().push(text);
+    }
+    entries
+}
+
+async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sqlx::Result<()> {
+    let (table, column) = (change.exemption.table(), change.exemption.column());
+    let insert = format!("INSERT INTO {table} ({column}, why, actor, at_ms) VALUES (?, ?, ?, ?)");
+    let Change { origin, .. } = change;
+    let at = Timestamp::now().as_millisecond();
+    connection.execute(&insert, &[entry.into(), (&origin.why).into(), (&origin.actor).into(), at.into()]).await?;
+    Ok(())
+}
+
+async fn delete(connection: &mut Connection, exemption: Exemption, texts: &[&String]) -> sqlx::Result<()> {
+    let (table, column) = (exemption.table(), exemption.column());
+    let is = connection.dialect().is(&format!("COALESCE({column}, '')"));
+    for text in texts {
+        connection.execute(&format!("DELETE FROM {table} WHERE {is}"), &[(*text).into()]).await?;
+    }
+    Ok(())
+}

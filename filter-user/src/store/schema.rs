@@ -1,0 +1,300 @@
+//! The schema: Kamailio's table under its name of choice, and the migrations of our own tables.
+
+use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::mysql::MySqlConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr};
+use tracing::warn;
+
+use super::dialect::Dialect;
+use super::{Error, Missing, TableName, sql};
+
+/// Which migrations have been made. Not sqlx's `_sqlx_migrations`: the database may be another program's too.
+const MIGRATIONS_TABLE: &str = "sip_filter_migration";
+const DOING: &str = "bring the schema up to date";
+/// How long another host may take to do the same at the same time, before we give up.
+const LOCK_SECONDS: u32 = 10;
+
+/// The files of one kind of database.
+macro_rules! files {
+    ($folder:literal) => {
+        Files {
+            htable: include_str!(concat!("../../../migrations/", $folder, "/htable.sql")),
+            migrations: [
+                include_str!(concat!("../../../migrations/", $folder, "/0001_events_and_cluster.sql")),
+                include_str!(concat!("../../../migrations/", $folder, "/0002_exemptions.sql")),
+                include_str!(concat!("../../../migrations/", $folder, "/0003_nodes.sql")),
+            ],
+        }
+    };
+}
+
+/// What each migration makes.
+const NAMES: [&str; 3] = ["events and cluster", "exemptions", "nodes"];
+
+struct Files {
+    /// Kamailio's table, with `{table}` for its name.
+    htable: &'static str,
+    migrations: [&'static str; 3],
+}
+
+impl Files {
+    fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Sqlite => files!("sqlite"),
+            Dialect::MySql => files!("mysql"),
+            Dialect::Postgres => files!("postgres"),
+        }
+    }
+
+    fn migrator(&self) -> Migrator {
+        let migrations = self.migrations.iter().zip(NAMES).zip(1..).map(|((text, name), version)| {
+            Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+        });
+        let mut migrator = Migrator::with_migrations(migrations.collect());
+        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+        migrator
+    }
+
+    fn htable(&self, dialect: Dialect, table: &TableName) -> String {
+        self.htable.replace("{table}", &dialect.table(table))
+    }
+}
+
+/// A migration that was made: its number and checksum.
+type Applied = (i64, Vec<u8>);
+
+/// What has to be done, a line for each step; nothing if all is there.
+fn plan(
+    migrator: &Migrator,
+    applied: &[Applied],
+    has_table: bool,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Vec<String>, Error> {
+    check(migrator, applied)?;
+    let mut steps = Vec::new();
+    if !has_table {
+        match missing {
+            Missing::Create => steps.push(format!("made the table {table}")),
+            Missing::Refuse => return Err(Error::NoTable { table: table.clone() }),
+        }
+    }
+    let pending = migrator.iter().filter(|migration| !applied.iter().any(|(version, _)| *version == migration.version));
+    steps.extend(pending.map(|migration| format!("made migration {}, {}", migration.version, migration.description)));
+    Ok(steps)
+}
+
+/// Refuses a schema that another version of us has made.
+fn check(migrator: &Migrator, applied: &[Applied]) -> Result<(), Error> {
+    for (version, checksum) in applied {
+        match migrator.iter().find(|migration| migration.version == *version) {
+            None => return Err(Error::NewerSchema { version: *version }),
+            Some(migration) if migration.checksum[..] != checksum[..] => {
+                return Err(Error::UnknownSchema { version: *version });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes what is missing in SQLite, and says what it made. It takes no write lock if nothing is.
+pub(super) async fn sqlite(
+    connection: &mut SqliteConnection,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Vec<String>, Error> {
+    let files = Files::of(Dialect::Sqlite);
+    let migrator = files.migrator();
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(sql("read the schema"))?;
+    let exists = |name: &str| tables.iter().any(|table| table.eq_ignore_ascii_case(name));
+    let applied: Vec<Applied> = if exists(MIGRATIONS_TABLE) {
+        sqlx::query_as("SELECT version, checksum FROM sip_filter_migration ORDER BY version")
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(sql("read the schema's version"))?
+    } else {
+        Vec::new()
+    };
+    let steps = plan(&migrator, &applied, exists(table.as_str()), table, missing)?;
+    if steps.is_empty() {
+        return Ok(steps);
+    }
+    // One transaction for all of it, which also keeps a second process from doing the same at the same time (sqlx's own
+    // lock is empty for SQLite). Its inner ones become savepoints.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(sql(DOING))?;
+    if missing == Missing::Create {
+        let htable = files.htable(Dialect::Sqlite, table);
+        sqlx::raw_sql(AssertSqlSafe(htable)).execute(&mut *transaction).await.map_err(sql(DOING))?;
+    }
+    migrator.run_direct(None, &mut *transaction, false).await?;
+    transaction.commit().await.map_err(sql(DOING))?;
+    Ok(steps)
+}
+
+/// Makes what is missing in MySQL or MariaDB, and says what it made.
+///
+/// There each CREATE TABLE is committed at once. So every statement of a migration can be repeated, and one that was cut
+/// short (its row says so) is made again.
+pub(super) async fn mysql(
+    connection: &mut MySqlConnection,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Vec<String>, Error> {
+    let files = Files::of(Dialect::MySql);
+    let migrator = files.migrator();
+    let steps = plan_mysql(connection, &migrator, table, missing).await?;
+    if steps.is_empty() {
+        return Ok(steps);
+    }
+    let lock = format!("SELECT GET_LOCK(LEFT(CONCAT('sip_filter.', DATABASE()), 64), {LOCK_SECONDS})");
+    let locked: Option<i64> =
+        sqlx::query_scalar(AssertSqlSafe(lock)).fetch_one(&mut *connection).await.map_err(sql(DOING))?;
+    if locked != Some(1) {
+        return Err(Error::BeingMigrated);
+    }
+    // Another host may have done it meanwhile. The lock ends with the connection, if not before.
+    let steps = plan_mysql(connection, &migrator, table, missing).await?;
+    if !steps.is_empty() {
+        if missing == Missing::Create {
+            let htable = files.htable(Dialect::MySql, table);
+            sqlx::raw_sql(AssertSqlSafe(htable)).execute(&mut *connection).await.map_err(sql(DOING))?;
+        }
+        connection.ensure_migrations_table(MIGRATIONS_TABLE).await?;
+        sqlx::raw_sql("DELETE FROM sip_filter_migration WHERE NOT success")
+            .execute(&mut *connection)
+            .await
+            .map_err(sql(DOING))?;
+        migrator.run_direct(None, &mut *connection, false).await?;
+    }
+    sqlx::raw_sql("DO RELEASE_LOCK(LEFT(CONCAT('sip_filter.', DATABASE()), 64))")
+        .execute(&mut *connection)
+        .await
+        .map_err(sql(DOING))?;
+    Ok(steps)
+}
+
+async fn plan_mysql(
+    connection: &mut MySqlConnection,
+    migrator: &Migrator,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Vec<String>, Error> {
+    let count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?";
+    let mut exists = async |name: &str| -> Result<bool, Error> {
+        let count: i64 =
+            sqlx::query_scalar(count).bind(name).fetch_one(&mut *connection).await.map_err(sql("read the schema"))?;
+        Ok(count > 0)
+    };
+    let (has_table, migrated) = (exists(table.as_str()).await?, exists(MIGRATIONS_TABLE).await?);
+    let applied: Vec<Applied> = if migrated {
+        sqlx::query_as("SELECT version, checksum FROM sip_filter_migration WHERE success ORDER BY version")
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(sql("read the schema's version"))?
+    } else {
+        Vec::new()
+    };
+    plan(migrator, &applied, has_table, table, missing)
+}
+
+/// Makes what is missing in PostgreSQL, and says what it made. Also whether the policy table has our trigger, so that the
+/// server tells of changes.
+pub(super) async fn postgres(
+    connection: &mut PgConnection,
+    table: &TableName,
+    missing: Missing,
+) -> Result<(Vec<String>, bool), Error> {
+    let files = Files::of(Dialect::Postgres);
+    let migrator = files.migrator();
+    let mut steps = plan_postgres(connection, &migrator, table, missing).await?;
+    if !steps.is_empty() {
+        let mut transaction = connection.begin().await.map_err(sql(DOING))?;
+        // The number is ours alone by being "sip_filt" in ASCII.
+        sqlx::query("SELECT pg_advisory_xact_lock(8316304022500895092)")
+            .execute(&mut *transaction)
+            .await
+            .map_err(sql(DOING))?;
+        // Another host may have done it meanwhile.
+        steps = plan_postgres(&mut transaction, &migrator, table, missing).await?;
+        if missing == Missing::Create {
+            let htable = files.htable(Dialect::Postgres, table);
+            sqlx::raw_sql(AssertSqlSafe(htable)).execute(&mut *transaction).await.map_err(sql(DOING))?;
+        }
+        migrator.run_direct(None, &mut *transaction, false).await?;
+        transaction.commit().await.map_err(sql(DOING))?;
+    }
+    let told = ensure_trigger(connection, table, &mut steps).await?;
+    Ok((steps, told))
+}
+
+async fn plan_postgres(
+    connection: &mut PgConnection,
+    migrator: &Migrator,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Vec<String>, Error> {
+    let mut exists = async |name: &str| -> Result<bool, Error> {
+        sqlx::query_scalar("SELECT to_regclass(quote_ident($1)) IS NOT NULL")
+            .bind(name)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(sql("read the schema"))
+    };
+    let has_table = exists(&table.as_str().to_ascii_lowercase()).await?;
+    let applied: Vec<Applied> = if exists(MIGRATIONS_TABLE).await? {
+        sqlx::query_as("SELECT version, checksum FROM sip_filter_migration ORDER BY version")
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(sql("read the schema's version"))?
+    } else {
+        Vec::new()
+    };
+    plan(migrator, &applied, has_table, table, missing)
+}
+
+/// The policy table may be Kamailio's, and be dropped and made anew at any time: its trigger is no migration. Without the
+/// right to make it the table is polled.
+async fn ensure_trigger(
+    connection: &mut PgConnection,
+    table: &TableName,
+    steps: &mut Vec<String>,
+) -> Result<bool, Error> {
+    let name = Dialect::Postgres.table(table);
+    let select = "SELECT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'sip_filter_notify' AND tgenabled <> 'D'
+                  AND tgrelid = to_regclass(quote_ident($1)))";
+    let present: bool = sqlx::query_scalar(select)
+        .bind(table.as_str().to_ascii_lowercase())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(sql("read the schema"))?;
+    if present {
+        return Ok(true);
+    }
+    let create = format!(
+        "CREATE TRIGGER sip_filter_notify AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name}
+         FOR EACH STATEMENT EXECUTE FUNCTION sip_filter_notify()"
+    );
+    match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await {
+        Ok(_) => {
+            steps.push(format!("made the trigger sip_filter_notify on the table {table}"));
+            Ok(true)
+        }
+        Err(error) => {
+            // Two hosts at the same time: the other one has made it.
+            let exists = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42710");
+            if !exists {
+                warn!(
+                    "database: {table} is polled ten times a second, for its trigger cannot be made: {error}; \
+                     `GRANT TRIGGER ON {table}` to our user mends it"
+                );
+            }
+            Ok(exists)
+        }
+    }
+}
