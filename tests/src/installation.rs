@@ -23,6 +23,8 @@ pub struct Installation {
     namespace: Namespace,
     binary: PathBuf,
     database: PathBuf,
+    /// Of a database on a server; without it the database is the SQLite file.
+    url: Option<String>,
     dir: TempDir,
 }
 
@@ -43,7 +45,7 @@ impl Installation {
         ensure!(binary.is_file(), "no sip-filter binary at {}: `cargo xtask build` makes it", binary.display());
         let dir = tempfile::Builder::new().prefix("sip-filter-lab-").tempdir().context("make a temporary directory")?;
         let database = dir.path().join("sip-filter.db");
-        let installation = Self { namespace: namespace.clone(), binary: binary.to_owned(), database, dir };
+        let installation = Self { namespace: namespace.clone(), binary: binary.to_owned(), database, url: None, dir };
         // The default configuration file is the host's: it must not leak into a test.
         fs::write(installation.config(), "").context("write an empty configuration file")?;
         Ok(installation)
@@ -51,7 +53,13 @@ impl Installation {
 
     /// The same on another host, with the database of `other`: two hosts of one cluster. `other` has to live longer.
     pub fn sharing(namespace: &Namespace, other: &Self) -> Result<Self> {
-        Ok(Self { database: other.database.clone(), ..Self::new(namespace, &other.binary)? })
+        let (database, url) = (other.database.clone(), other.url.clone());
+        Ok(Self { database, url, ..Self::new(namespace, &other.binary)? })
+    }
+
+    /// The same with a database on a server, by its URL.
+    pub fn with_url(self, url: String) -> Self {
+        Self { url: Some(url), ..self }
     }
 
     /// The binary that `SIP_FILTER_BIN` names.
@@ -90,7 +98,11 @@ impl Installation {
     pub fn command(&self) -> Command {
         let mut command = self.bare_command();
         command.arg("--socket").arg(self.socket());
-        command.arg("--database-url").arg(format!("sqlite://{}", self.database().display()));
+        match &self.url {
+            // Not as an argument: others can see those, and it has a password.
+            Some(url) => command.env("SIP_FILTER_DATABASE_URL", url),
+            None => command.arg("--database-url").arg(format!("sqlite://{}", self.database().display())),
+        };
         command.arg("--state-file").arg(self.state());
         command.arg("--config").arg(self.config());
         command

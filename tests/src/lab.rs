@@ -52,6 +52,12 @@ impl Lab {
         Ok(Self { outside, inside, server, filter })
     }
 
+    /// The same with a database on a server, by its URL.
+    pub fn on_database(mut self, url: String) -> Result<Self> {
+        self.filter = Installation::new(&self.inside, &Installation::binary_from_env()?)?.with_url(url);
+        Ok(self)
+    }
+
     /// The address and port of the proxy.
     pub fn proxy(&self, family: Family) -> SocketAddr {
         SocketAddr::new(End::Proxy.address(family), PORT)

@@ -6,8 +6,10 @@
 
 pub mod baresip;
 pub mod caller;
+pub mod certificates;
 pub mod checksum;
 pub mod daemon;
+pub mod database;
 pub mod demo;
 pub mod frame;
 pub mod installation;

@@ -1,5 +1,8 @@
 //! Debian packages, by apt-get.
 
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -28,6 +31,12 @@ impl Apt {
         command::output(&mut apt).map(drop)
     }
 
+    /// The same for packages that would start a service: it is installed, and not started now.
+    pub(super) fn install_without_services(&mut self, packages: &[&str]) -> Result<()> {
+        let _policy = NoServices::begin()?;
+        self.install(packages)
+    }
+
     /// The version that would be installed, if there is one.
     pub(super) fn candidate(&mut self, package: &str) -> Result<Option<Version>> {
         self.update()?;
@@ -48,6 +57,38 @@ impl Apt {
             self.updated = true;
         }
         Ok(())
+    }
+}
+
+/// While this lives, packages start no services (invoke-rc.d(8): `policy-rc.d` answers 101, "not allowed").
+struct NoServices {
+    /// Whether the file is ours: one that is there already is somebody's policy, and stays.
+    ours: bool,
+}
+
+impl NoServices {
+    const FILE: &str = "/usr/sbin/policy-rc.d";
+
+    fn begin() -> Result<Self> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o755).open(Self::FILE);
+        match made {
+            Ok(mut file) => {
+                file.write_all(b"#!/bin/sh\nexit 101\n").with_context(|| format!("write {}", Self::FILE))?;
+                Ok(Self { ours: true })
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            Err(error) => Err(error).with_context(|| format!("make {}", Self::FILE)),
+        }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = fs::remove_file(Self::FILE)
+        {
+            eprintln!("setup: remove {} by hand, or no package will start its service: {error}", Self::FILE);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 mod bpf_linker;
 mod bpf_rust;
 mod debian;
+mod kamailio;
+mod postgresql;
 mod requirement;
 mod rustup;
 
@@ -25,6 +27,13 @@ fn requirements() -> Vec<Requirement> {
             &["baresip-core"],
             "calls through the filter in the tests, as a real telephone",
         ),
+        Requirement::program("setpriv", &["util-linux"], "runs the tests' database servers as users that they accept"),
+        // The -core packages: programs alone, without a service of the host's.
+        Requirement::program("mariadbd", &["mariadb-server-core"], "the database of many a Kamailio, in the tests"),
+        Requirement::program("mariadb", &["mariadb-client-core"], "changes a row from outside in the tests"),
+        postgresql::server(),
+        Requirement::program("psql", &["postgresql-client"], "changes a row from outside in the tests"),
+        kamailio::requirement(),
         rustup::host_component("rustfmt", "cargo-fmt"),
         rustup::host_component("clippy", "cargo-clippy"),
         bpf_rust::compiler(),
