@@ -10,7 +10,7 @@ use filter_tests::database::{Kind, Server};
 use filter_user::store::{Action, Missing, NodeName, Origin, Scope, Store, Switch, Via};
 
 fn node(name: &str) -> NodeName {
-    name.parse().unwrap()
+    name.parse().expect("the name of a host")
 }
 
 /// Opens the database of `server` as the host `name`.
@@ -19,8 +19,8 @@ async fn open(
     name: &str,
     missing: Missing,
 ) -> Result<(Store, Vec<String>), filter_user::store::Error> {
-    let table = "htable_config".parse().unwrap();
-    Store::open(&server.url().parse().unwrap(), &table, &node(name), missing).await
+    let table = "htable_config".parse().expect("a table name");
+    Store::open(&server.url().parse().expect("a URL"), &table, &node(name), missing).await
 }
 
 /// A server with our schema, opened.
