@@ -67,6 +67,20 @@ pub enum Alarm {
     },
     /// The cluster's To tag is not the one that this daemon was started with.
     TagChanged,
+    /// Kamailio cannot be told whether maintenance is on, or cannot be asked; it is tried again all the time.
+    Kamailio {
+        /// Its socket.
+        socket: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// Kamailio rewrites the policy table when it stops (`dbmode=1`).
+    KamailioRewrites {
+        /// The htable.
+        htable: String,
+        /// The table in the database.
+        table: String,
+    },
 }
 
 impl fmt::Display for Alarm {
@@ -102,6 +116,19 @@ impl fmt::Display for Alarm {
             Self::TagChanged => {
                 f.write_str("the cluster's To tag in the database is not the one in use; restart the daemon to use it")
             }
+            Self::Kamailio { socket, error } => {
+                write!(
+                    f,
+                    "Kamailio at {socket} does not follow, new calls over TCP, TLS and WebSocket are as it has them: {error}"
+                )
+            }
+            Self::KamailioRewrites { htable, table } => {
+                write!(
+                    f,
+                    "Kamailio has its htable {htable} with dbmode=1: when it stops, it deletes all rows of {table} and \
+                     writes those that it had in memory, over what was switched meanwhile; give it dbmode=0"
+                )
+            }
         }
     }
 }
@@ -117,6 +144,8 @@ pub enum Subject {
     StateFile,
     /// The cluster's To tag.
     Tag,
+    /// The Kamailio beside us.
+    Kamailio,
 }
 
 /// An alarm that is raised.

@@ -5,11 +5,12 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
+use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::{self, Code, EditParams, Method, OffParams, OnParams, RpcError, Service};
 use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Switch, Via};
 use crate::sync::{self, Command, Reply, Snapshot};
-use crate::{dataplane, node};
+use crate::{dataplane, kamailio, node};
 
 /// Answers the methods, from the keeper and the data plane.
 pub(super) struct Control {
@@ -20,6 +21,7 @@ pub(super) struct Control {
     commands: mpsc::Sender<Command>,
     snapshot: watch::Receiver<Snapshot>,
     plane: Plane,
+    kamailio: Option<watch::Receiver<kamailio::Status>>,
 }
 
 impl Control {
@@ -29,8 +31,9 @@ impl Control {
         commands: mpsc::Sender<Command>,
         snapshot: watch::Receiver<Snapshot>,
         plane: Plane,
+        kamailio: Option<watch::Receiver<kamailio::Status>>,
     ) -> Self {
-        Self { settings, options, started: Timestamp::now(), node: node::name(), commands, snapshot, plane }
+        Self { settings, options, started: Timestamp::now(), node: node::name(), commands, snapshot, plane, kamailio }
     }
 
     fn switch(&self, action: Action, params: OnParams, caller: &str) -> Switch {
@@ -60,7 +63,7 @@ impl Control {
     /// The same, and answers with what is in force then.
     async fn ask_and_show(&self, command: impl FnOnce(Reply<Snapshot>) -> Command) -> Result<Value, RpcError> {
         let snapshot = self.ask(command).await?.map_err(sync_error)?;
-        Ok(in_force(&snapshot))
+        Ok(self.in_force(&snapshot))
     }
 
     async fn edit(
@@ -74,7 +77,7 @@ impl Control {
             .map_err(|error| RpcError::new(Code::InvalidParams, error))?;
         let done = self.ask(|reply| Command::Change(change, reply)).await?;
         let (done, snapshot) = done.map_err(sync_error)?;
-        let mut answer = in_force(&snapshot);
+        let mut answer = self.in_force(&snapshot);
         for (member, entries) in control::exemption::changed(edit, &done) {
             answer[member] = entries;
         }
@@ -90,7 +93,7 @@ impl Control {
             exemption.of(&snapshot.policy).into_iter().map(entry).collect()
         });
         let entries = control::exemption::list(exemption, &entries, Some(&snapshot.policy));
-        Ok(json!({exemption.plural(): entries, "alarms": snapshot.alarms.raised()}))
+        Ok(json!({exemption.plural(): entries, "alarms": raised(&snapshot, self.kamailio.as_ref())}))
     }
 
     async fn status(&self) -> Result<Value, RpcError> {
@@ -100,8 +103,8 @@ impl Control {
         // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
         let unserved = |queue: &dataplane::QueueStatus| queue.lease_remaining_ms.is_none();
         let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
-        let degraded = !snapshot.alarms.raised().is_empty() || (snapshot.policy.maintenance && hung);
-        let mut status = in_force(&snapshot);
+        let degraded = !raised(&snapshot, self.kamailio.as_ref()).is_empty() || (snapshot.policy.maintenance && hung);
+        let mut status = self.in_force(&snapshot);
         status["degraded"] = degraded.into();
         status["version"] = env!("CARGO_PKG_VERSION").into();
         status["node"] = self.node.clone().into();
@@ -114,11 +117,18 @@ impl Control {
             "reachable": snapshot.reachable,
             "read": snapshot.read,
         });
+        status["kamailio"] = json!(self.kamailio.as_ref().map(|status| status.borrow().clone()));
         status["ports"] = json!(self.options.ports);
         status["interfaces"] = json!(interfaces);
         status["verdicts"] = counters["verdicts"].clone();
         status["responder"] = counters["responder"].clone();
         Ok(status)
+    }
+
+    /// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.
+    fn in_force(&self, snapshot: &Snapshot) -> Value {
+        let alarms = raised(snapshot, self.kamailio.as_ref());
+        json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": alarms})
     }
 
     async fn stats(&self) -> Result<Value, RpcError> {
@@ -146,11 +156,6 @@ impl Service for Control {
             Method::Edit(exemption, edit, params) => self.edit(exemption, edit, params, caller).await,
         }
     }
-}
-
-/// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.
-fn in_force(snapshot: &Snapshot) -> Value {
-    json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": snapshot.alarms.raised()})
 }
 
 fn object(counters: Vec<(&'static str, u64)>) -> Value {
