@@ -72,6 +72,20 @@ pub enum Alarm {
         /// What went wrong.
         error: String,
     },
+    /// Kamailio cannot be told whether maintenance is on, or cannot be asked; it is tried again all the time.
+    Kamailio {
+        /// Its socket.
+        socket: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// Kamailio rewrites the policy table when it stops (`dbmode=1`).
+    KamailioRewrites {
+        /// The htable.
+        htable: String,
+        /// The table in the database.
+        table: String,
+    },
 }
 
 impl fmt::Display for Alarm {
@@ -111,6 +125,19 @@ impl fmt::Display for Alarm {
                 f,
                 "the database is read, but takes nothing from this host, so that history, nodes and --wait miss it: {error}"
             ),
+            Self::Kamailio { socket, error } => {
+                write!(
+                    f,
+                    "Kamailio at {socket} does not follow, new calls over TCP, TLS and WebSocket are as it has them: {error}"
+                )
+            }
+            Self::KamailioRewrites { htable, table } => {
+                write!(
+                    f,
+                    "Kamailio has its htable {htable} with dbmode=1: when it stops, it deletes all rows of {table} and \
+                     writes those that it had in memory, over what was switched meanwhile; give it dbmode=0"
+                )
+            }
         }
     }
 }
@@ -128,6 +155,8 @@ pub enum Subject {
     Tag,
     /// What the daemon tells the other hosts.
     Telling,
+    /// The Kamailio beside us.
+    Kamailio,
 }
 
 /// An alarm that is raised.

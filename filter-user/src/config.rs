@@ -16,6 +16,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::dataplane::Mode;
+use crate::kamailio::{self, HtableName};
 use crate::node;
 use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl, NodeName, TableName};
 
@@ -130,6 +131,17 @@ pub struct RunOptions {
     #[arg(long, env = "SIP_FILTER_TRANSACTIONS", value_name = "N")]
     pub transactions: Option<u32>,
 
+    /// The Kamailio that is told whether maintenance is on, for calls over TCP, TLS and WebSocket
+    ///
+    /// unix:PATH, the datagram socket of its module jsonrpcs: unix:/run/kamailio/kamailio_rpc.sock. Its script has to
+    /// refuse them.
+    #[arg(long, env = "SIP_FILTER_KAMAILIO", value_name = "unix:PATH")]
+    pub kamailio: Option<kamailio::Socket>,
+
+    /// The htable whose key maint Kamailio's script looks at [default: config]
+    #[arg(long, env = "SIP_FILTER_KAMAILIO_HTABLE", value_name = "NAME")]
+    pub kamailio_htable: Option<HtableName>,
+
     /// What is logged: error, warn, info, debug or trace, also per module (info,filter_user::sync=debug) [default: info]
     #[arg(long, env = "SIP_FILTER_LOG", value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -165,6 +177,8 @@ pub struct RunSettings {
     pub transactions: u32,
     /// Lease of a responder.
     pub lease: Duration,
+    /// The Kamailio beside us, if there is one.
+    pub kamailio: Option<kamailio::Target>,
     /// Directives for the log.
     pub log_level: String,
 }
@@ -270,6 +284,8 @@ impl RunOptions {
         if !LEASE_RANGE_MS.contains(&lease_ms) {
             return Err(Error::Lease(lease_ms));
         }
+        let kamailio = self.kamailio.clone().or_else(|| file.run.kamailio.clone());
+        let htable = self.kamailio_htable.clone().or_else(|| file.run.kamailio_htable.clone()).unwrap_or_default();
         Ok(RunSettings {
             interfaces,
             ports,
@@ -277,6 +293,7 @@ impl RunOptions {
             zero_copy: self.zero_copy.or(file.run.zero_copy).unwrap_or(false),
             lease: Duration::from_millis(lease_ms),
             transactions,
+            kamailio: kamailio.map(|socket| kamailio::Target { socket, htable }),
             log_level: self.log_level.clone().or_else(|| file.run.log_level.clone()).unwrap_or_else(|| "info".into()),
         })
     }
@@ -307,6 +324,7 @@ mod tests {
 
     use super::{Common, Error, RunOptions, RunSettings};
     use crate::dataplane::Mode;
+    use crate::kamailio;
 
     fn file(text: &str) -> Result<Common, Error> {
         let directory = TempDir::new().unwrap();
@@ -327,6 +345,8 @@ mod tests {
         zero-copy = true
         lease-ms = 250
         transactions = 2048
+        kamailio = "unix:/run/kamailio/rpc.sock"
+        kamailio-htable = "maintenance"
         log-level = "debug"
     "#;
 
@@ -363,6 +383,10 @@ mod tests {
             zero_copy: true,
             lease: Duration::from_millis(250),
             transactions: 2048,
+            kamailio: Some(kamailio::Target {
+                socket: "unix:/run/kamailio/rpc.sock".parse().unwrap(),
+                htable: "maintenance".parse().unwrap(),
+            }),
             log_level: "debug".into(),
         };
         assert_eq!(settings, expected);
@@ -375,6 +399,8 @@ mod tests {
     #[case::port_zero("[run]\nport = [0]", "line 2: invalid value: integer `0`")]
     #[case::port_too_high("[run]\nport = [65536]", "line 2: invalid value: integer `65536`")]
     #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
+    #[case::kamailio_without_unix("[run]\nkamailio = \"/run/kamailio/rpc.sock\"", "unix:PATH is wanted")]
+    #[case::htable("[run]\nkamailio-htable = \"\"", "is not the name of an htable")]
     #[case::table("table = \"a b\"", "is not a table name")]
     #[case::with_its_line("\n\nlease = 1", "line 3")]
     fn what_the_file_must_not_say(#[case] text: &str, #[case] message: &str) {

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod frame;
 pub mod installation;
 pub mod interrupt;
+pub mod kamailio;
 pub mod lab;
 pub mod message;
 pub mod namespace;

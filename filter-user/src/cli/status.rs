@@ -28,6 +28,32 @@ struct Status {
     ports: Vec<u16>,
     database: Database,
     interfaces: Vec<Map<String, Value>>,
+    kamailio: Option<Kamailio>,
+}
+
+#[derive(Deserialize)]
+struct Kamailio {
+    socket: String,
+    htable: String,
+    state: String,
+    since: Timestamp,
+    maintenance: Option<bool>,
+}
+
+impl Kamailio {
+    fn line(&self) -> String {
+        let state = match self.state.as_str() {
+            "in_step" => "in step",
+            "away" => "CANNOT BE TOLD",
+            _ => "not asked yet",
+        };
+        let has = match self.maintenance {
+            Some(true) => ", has maintenance on",
+            Some(false) => ", has maintenance off",
+            None => "",
+        };
+        format!("{}, htable {}: {state} since {}{has}", self.socket, self.htable, time(self.since))
+    }
 }
 
 #[derive(Deserialize)]
@@ -61,6 +87,9 @@ fn text(answer: &Value) -> anyhow::Result<String> {
     lines.push(("database".into(), format!("{}, table {}", status.database.url, status.database.table)));
     lines.push(("".into(), format!("{reach}, last change read {read}{source}")));
     lines.push(("exempt".into(), exempt(&status.in_force.policy)));
+    if let Some(kamailio) = &status.kamailio {
+        lines.push(("kamailio".into(), kamailio.line()));
+    }
     let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
     lines.push(("ports".into(), format!("UDP {}", ports.join(", "))));
     let Status { version, node, pid, started, .. } = &status;
@@ -132,6 +161,7 @@ mod tests {
             "alarms": [{"kind": "duplicate", "key": "maint", "rows": 2, "since": "2026-11-24T14:01:00Z", "text": "2 rows"}],
             "degraded": true, "version": "0.1.0", "node": "sbc1", "pid": 42, "started": "2026-11-24T13:00:00Z",
             "source": "database", "ports": [5060, 5080],
+            "kamailio": {"socket": "/run/k.sock", "htable": "config", "state": "in_step", "since": "2026-11-24T13:00:01Z", "maintenance": true},
             "database": {"url": "sqlite:///a.db", "table": "htable_config", "reachable": true, "read": "2026-11-24T14:00:00Z"},
             "interfaces": [{"name": "eth0", "ifindex": 2, "mode": "native", "program_id": 17, "queues": [
                 {"queue": 0, "socket": "copy", "lease_remaining_ms": 950, "answered": 1234, "refused": {"no_via": 1, "no_cseq": 2}},
@@ -145,6 +175,7 @@ ALARM     since 2026-11-24 14:01:00 UTC: 2 rows
 database  sqlite:///a.db, table htable_config
           is read, last change read 2026-11-24 14:00:00 UTC
 exempt    1 bypass prefix, no emergency numbers
+kamailio  /run/k.sock, htable config: in step since 2026-11-24 13:00:01 UTC, has maintenance on
 ports     UDP 5060, 5080
 daemon    sip-filter 0.1.0 on sbc1, process 42, since 2026-11-24 13:00:00 UTC
 health    DEGRADED

@@ -89,6 +89,11 @@ impl ControlSocket {
         }
     }
 
+    /// A path of this daemon's alone, in the same directory.
+    pub fn beside(&self, suffix: &str) -> PathBuf {
+        beside(&self.path, suffix)
+    }
+
     /// Opens the socket: 0660, of the group `sip-filter` if there is one.
     ///
     /// It is made under another name and renamed when all is right with it. So there is no moment at which others may

@@ -1,5 +1,6 @@
 //! The daemon: from its start, over all that can happen to it, to its end in good order.
 
+mod beside;
 mod plane;
 mod service;
 #[cfg(test)]
@@ -18,11 +19,14 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use self::beside::Beside;
 use self::plane::Plane;
 use self::service::Control;
+use crate::alarm::Raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::{ControlSocket, SocketError, serve};
 use crate::dataplane::{self, Options};
+use crate::kamailio::{Follower, Status, Teller};
 use crate::sync::{Command, Keeper, Snapshot, StartError};
 
 /// Commands that wait for the keeper; more clients than that wait for their turn.
@@ -92,13 +96,22 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
     let plane = Plane::start(plane_options, keeper.policy().clone()).await?;
     let (commands, receiver) = mpsc::channel(QUEUE);
     let (publish, snapshot) = watch::channel(keeper.snapshot());
-    let mut keeping = tokio::spawn(keeper.run(plane.clone(), receiver, publish));
-    let work = work(&mut signals, &socket, &plane, &commands, snapshot, &mut keeping, settings, options);
+    let (own, on) = (socket.beside(".kamailio"), keeper.policy().maintenance);
+    let (follower, teller) = options.kamailio.clone().map(|target| Follower::new(target, own, on)).unzip();
+    let kamailio = teller.as_ref().map(Teller::status);
+    let mut keeping = tokio::spawn(keeper.run(Beside::new(plane.clone(), teller), receiver, publish));
+    let following = follower.map(|follower| tokio::spawn(follower.run()));
+    let work = work(&mut signals, &socket, &plane, &commands, snapshot, kamailio, &mut keeping, settings, options);
     let outcome = work.await;
 
     notify(&[NotifyState::Stopping]);
     let stopped = plane.stop().await;
     end(&commands, keeping).await;
+    if let Some(following) = following {
+        following.abort();
+        // When it has ended, its socket's file is gone.
+        let _ = following.await;
+    }
     // The first error is the reason; if there was none, one of stopping is worth an exit status too.
     outcome.and(stopped.map_err(Error::from))
 }
@@ -113,16 +126,17 @@ async fn work(
     plane: &Plane,
     commands: &mpsc::Sender<Command>,
     mut snapshot: watch::Receiver<Snapshot>,
+    mut kamailio: Option<watch::Receiver<Status>>,
     keeping: &mut Keeping,
     settings: Settings,
     options: RunSettings,
 ) -> Result<(), Error> {
     let listener = UnixListener::from_std(socket.listen()?).map_err(Error::Serve)?;
     let ready = ready_line(plane, &settings, &options, &snapshot.borrow()).await;
-    let control = Control::new(settings, options, commands.clone(), snapshot.clone(), plane.clone());
+    let control = Control::new(settings, options, commands.clone(), snapshot.clone(), plane.clone(), kamailio.clone());
     let serving = tokio::spawn(serve(listener, Arc::new(control)));
 
-    announce(&ready, &snapshot.borrow());
+    announce(&ready, &snapshot.borrow(), kamailio.as_ref());
     let outcome = loop {
         tokio::select! {
             _ = signals.terminate.recv() => break ended_by("SIGTERM"),
@@ -130,7 +144,8 @@ async fn work(
             _ = signals.hang_up.recv() => reload(commands),
             error = plane.failure() => break Err(error.into()),
             ended = &mut *keeping => break ended.map_err(Error::from).and_then(|result| result.map_err(Error::from)),
-            Ok(()) = snapshot.changed() => notify_status(&snapshot.borrow_and_update()),
+            Ok(()) = snapshot.changed() => notify_status(&snapshot.borrow_and_update(), kamailio.as_ref()),
+            () = changed(&mut kamailio) => notify_status(&snapshot.borrow(), kamailio.as_ref()),
         }
     };
     serving.abort();
@@ -185,15 +200,34 @@ async fn ready_line(plane: &Plane, settings: &Settings, options: &RunSettings, s
 }
 
 /// Tells whoever waits for it that all is in place: a line on stdout, and systemd.
-fn announce(ready: &str, snapshot: &Snapshot) {
+fn announce(ready: &str, snapshot: &Snapshot, kamailio: Option<&watch::Receiver<Status>>) {
     // Whoever started us may have closed stdout; that is no reason to end.
     let _ = writeln!(io::stdout(), "{ready}");
     notify(&[NotifyState::Ready]);
-    notify_status(snapshot);
+    notify_status(snapshot, kamailio);
 }
 
-fn notify_status(snapshot: &Snapshot) {
-    let alarms = match snapshot.alarms.raised() {
+/// Returns when something else is known of Kamailio.
+async fn changed(kamailio: &mut Option<watch::Receiver<Status>>) {
+    if let Some(status) = kamailio
+        && status.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// All that is wrong.
+fn raised(snapshot: &Snapshot, kamailio: Option<&watch::Receiver<Status>>) -> Vec<Raised> {
+    let mut raised = snapshot.alarms.raised().to_vec();
+    if let Some(kamailio) = kamailio {
+        raised.extend_from_slice(kamailio.borrow().alarms.raised());
+    }
+    raised
+}
+
+fn notify_status(snapshot: &Snapshot, kamailio: Option<&watch::Receiver<Status>>) {
+    let alarms = match raised(snapshot, kamailio).as_slice() {
         [] => String::new(),
         [alarm] => format!("; alarm: {}", alarm.text),
         [alarm, others @ ..] => format!("; alarm: {} (and {} more)", alarm.text, others.len()),

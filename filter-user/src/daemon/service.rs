@@ -5,11 +5,12 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
+use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::{self, Code, EditParams, HistoryParams, Method, OffParams, OnParams, RpcError, Service};
-use crate::dataplane;
 use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Scope, Switch, Via};
 use crate::sync::{self, Command, Reply, Snapshot};
+use crate::{dataplane, kamailio};
 
 /// Answers the methods, from the keeper and the data plane.
 pub(super) struct Control {
@@ -19,6 +20,7 @@ pub(super) struct Control {
     commands: mpsc::Sender<Command>,
     snapshot: watch::Receiver<Snapshot>,
     plane: Plane,
+    kamailio: Option<watch::Receiver<kamailio::Status>>,
 }
 
 impl Control {
@@ -28,8 +30,9 @@ impl Control {
         commands: mpsc::Sender<Command>,
         snapshot: watch::Receiver<Snapshot>,
         plane: Plane,
+        kamailio: Option<watch::Receiver<kamailio::Status>>,
     ) -> Self {
-        Self { settings, options, started: Timestamp::now(), commands, snapshot, plane }
+        Self { settings, options, started: Timestamp::now(), commands, snapshot, plane, kamailio }
     }
 
     fn switch(&self, action: Action, params: OnParams, caller: &str) -> Switch {
@@ -66,14 +69,14 @@ impl Control {
     /// The same, and answers with what is in force then.
     async fn ask_and_show(&self, command: impl FnOnce(Reply<Snapshot>) -> Command) -> Result<Value, RpcError> {
         let snapshot = self.ask(command).await?.map_err(sync_error)?;
-        Ok(in_force(&snapshot))
+        Ok(self.in_force(&snapshot))
     }
 
     /// `event` is the number that a host's row in `nodes` reaches when it has applied the switch.
     async fn switch_and_show(&self, switch: Switch) -> Result<Value, RpcError> {
         let done = self.ask(|reply| Command::Switch(switch, reply)).await?;
         let (event, snapshot) = done.map_err(sync_error)?;
-        let mut answer = in_force(&snapshot);
+        let mut answer = self.in_force(&snapshot);
         answer["event"] = event.into();
         Ok(answer)
     }
@@ -89,7 +92,7 @@ impl Control {
             .map_err(|error| RpcError::new(Code::InvalidParams, error))?;
         let done = self.ask(|reply| Command::Change(change, reply)).await?;
         let (done, snapshot) = done.map_err(sync_error)?;
-        let mut answer = in_force(&snapshot);
+        let mut answer = self.in_force(&snapshot);
         for (member, entries) in control::exemption::changed(edit, &done) {
             answer[member] = entries;
         }
@@ -105,7 +108,7 @@ impl Control {
             exemption.of(&snapshot.policy).into_iter().map(entry).collect()
         });
         let entries = control::exemption::list(exemption, &entries, Some(&snapshot.policy));
-        Ok(json!({exemption.plural(): entries, "alarms": snapshot.alarms.raised()}))
+        Ok(json!({exemption.plural(): entries, "alarms": raised(&snapshot, self.kamailio.as_ref())}))
     }
 
     async fn status(&self) -> Result<Value, RpcError> {
@@ -115,8 +118,8 @@ impl Control {
         // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
         let unserved = |queue: &dataplane::QueueStatus| queue.lease_remaining_ms.is_none();
         let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
-        let degraded = !snapshot.alarms.raised().is_empty() || (snapshot.policy.maintenance && hung);
-        let mut status = in_force(&snapshot);
+        let degraded = !raised(&snapshot, self.kamailio.as_ref()).is_empty() || (snapshot.policy.maintenance && hung);
+        let mut status = self.in_force(&snapshot);
         status["degraded"] = degraded.into();
         status["version"] = env!("CARGO_PKG_VERSION").into();
         status["node"] = json!(self.settings.node);
@@ -130,11 +133,18 @@ impl Control {
             "reachable": snapshot.reachable,
             "read": snapshot.read,
         });
+        status["kamailio"] = json!(self.kamailio.as_ref().map(|status| status.borrow().clone()));
         status["ports"] = json!(self.options.ports);
         status["interfaces"] = json!(interfaces);
         status["verdicts"] = counters["verdicts"].clone();
         status["responder"] = counters["responder"].clone();
         Ok(status)
+    }
+
+    /// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.
+    fn in_force(&self, snapshot: &Snapshot) -> Value {
+        let alarms = raised(snapshot, self.kamailio.as_ref());
+        json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": alarms})
     }
 
     async fn stats(&self) -> Result<Value, RpcError> {
@@ -168,11 +178,6 @@ impl Service for Control {
             Method::Edit(exemption, edit, params) => self.edit(exemption, edit, params, caller).await,
         }
     }
-}
-
-/// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.
-fn in_force(snapshot: &Snapshot) -> Value {
-    json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": snapshot.alarms.raised()})
 }
 
 fn object(counters: Vec<(&'static str, u64)>) -> Value {

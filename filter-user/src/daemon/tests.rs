@@ -43,13 +43,14 @@ impl Daemon {
             zero_copy: false,
             transactions: 1024,
             lease: Duration::from_secs(1),
+            kamailio: None,
             log_level: "info".into(),
         };
         let keeper = Keeper::prepare(&settings, &["eth0".into()]).await.unwrap();
         let (commands, receiver) = mpsc::channel(4);
         let (publish, snapshot) = watch::channel(keeper.snapshot());
         let plane = Plane::none();
-        let control = Control::new(settings, options, commands, snapshot, plane.clone());
+        let control = Control::new(settings, options, commands, snapshot, plane.clone(), None);
         tokio::spawn(keeper.run(plane, receiver, publish));
         let socket = ControlSocket::claim(&path).unwrap();
         let listener = UnixListener::from_std(socket.listen().unwrap()).unwrap();

@@ -1,11 +1,11 @@
-//! When to try again to reach a database that is down.
+//! When to try again to reach what is down: the database, Kamailio.
 
 use std::time::Duration;
 
 /// The pauses between attempts: doubling up to a limit, each a quarter longer or shorter by chance, so that the
 /// daemons of a cluster do not all come back to their database at the same moment.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
@@ -14,7 +14,7 @@ impl Backoff {
     const LONGEST: Duration = Duration::from_secs(1);
 
     /// The pause after one more failure.
-    pub(super) fn failed(&mut self) -> Duration {
+    pub(crate) fn failed(&mut self) -> Duration {
         let pause = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::LONGEST);
         self.failures = self.failures.saturating_add(1);
         let mut chance = [0_u8];
@@ -24,7 +24,7 @@ impl Backoff {
     }
 
     /// It works again.
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
 }

@@ -1,6 +1,6 @@
 //! Sync: what the database says is kept in force, and the last known state where it says nothing.
 
-mod backoff;
+pub(crate) mod backoff;
 mod command;
 mod keeper;
 mod report;
