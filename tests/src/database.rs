@@ -83,6 +83,11 @@ impl Server {
         Ok(server)
     }
 
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Starts it (again) on its data, and waits until it answers.
     pub fn begin(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the server runs already");
@@ -163,15 +168,6 @@ impl Server {
             Kind::Mariadb => format!("{url}?ssl-mode=VERIFY_IDENTITY&ssl-ca={authority}"),
             Kind::Postgres => format!("{url}?sslmode=verify-full&sslrootcert={authority}"),
         })
-    }
-
-    /// URL for Kamailio's database modules, over the unix socket where they can.
-    pub fn kamailio_url(&self) -> String {
-        let (password, directory) = (&self.password, self.directory.path().display());
-        match self.kind {
-            Kind::Mariadb => format!("mysql://sip_filter:{password}@localhost/kamailio?socket={directory}/socket"),
-            Kind::Postgres => format!("postgres://sip_filter:{password}@{directory}/kamailio"),
-        }
     }
 
     /// Runs SQL in the database as its administrator, by the server's own client. Columns are separated by tabs.
