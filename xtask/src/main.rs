@@ -1,5 +1,6 @@
-//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`.
+//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`, `bench`.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -62,6 +63,15 @@ enum Task {
         #[arg(requires = "target")]
         input: Option<std::path::PathBuf>,
     },
+    /// Measure, print the figures as a table, and write them to target/bench.json
+    ///
+    /// Each thing is measured in several rounds, of which median, least and most are shown, on CPU 1 of a machine with
+    /// two CPUs or more. No test depends on the figures. docs/benchmarks.md says what they mean and what is to be reached.
+    Bench {
+        /// What to pass on: `--only SUBJECT,…`, `--quick`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -71,6 +81,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Demo => demo::run()?,
         Task::Fuzz { target: Some(target), input: Some(input), .. } => fuzz::reproduce(target, &input)?,
         Task::Fuzz { seconds, target, .. } => fuzz::run(seconds, target)?,
+        Task::Bench { arguments } => bench::run(&arguments)?,
         Task::Test { arguments } => return test::run(&arguments),
     }
     Ok(ExitCode::SUCCESS)

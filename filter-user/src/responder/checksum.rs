@@ -2,26 +2,27 @@
 
 /// A sum under way. All but the last part added must have an even number of octets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sum(u64);
+pub(super) struct Sum(u128);
 
 impl Sum {
     /// Adds `octets`; an odd one at the end counts as followed by a zero.
     ///
-    /// As 32-bit words in the machine's own byte order: RFC 1071 section 2 (B) shows that only the result need be
-    /// swapped, and (C) that wider words may be folded at the end. Less than 2^32 words do not overflow.
+    /// As 64-bit words in the machine's own byte order: RFC 1071 section 2 (B) shows that only the result need be
+    /// swapped, and (C) that wider words may be folded at the end. The upper half of the sum counts the carries.
     #[inline(always)]
     pub(super) fn add(self, octets: &[u8]) -> Self {
-        let (words, rest) = octets.as_chunks::<4>();
-        let sum = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum::<u64>();
-        let mut last = [0; 4];
+        let (words, rest) = octets.as_chunks::<8>();
+        let sum = words.iter().map(|word| u128::from(u64::from_ne_bytes(*word))).sum::<u128>();
+        let mut last = [0; 8];
         last.iter_mut().zip(rest).for_each(|(place, octet)| *place = *octet);
-        Self(self.0 + sum + u64::from(u32::from_ne_bytes(last)))
+        Self(self.0 + sum + u128::from(u64::from_ne_bytes(last)))
     }
 
     /// The checksum, as it stands in a header.
     #[inline(always)]
     pub(super) fn finish(self) -> [u8; 2] {
-        let mut sum = self.0;
+        // The carries are fewer than there are words, so that none of the additions overflows.
+        let mut sum = (self.0 >> 64) as u64 + u64::from((self.0 >> 32) as u32) + u64::from(self.0 as u32);
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
         }

@@ -1,0 +1,65 @@
+//! What `cargo xtask bench` runs: each subject in several rounds, then a table, and the same as JSON.
+
+mod allocations;
+mod cpu;
+mod messages;
+mod reply;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+
+/// Counts what is measured without being asked to: only [`allocations::during`] looks at it.
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Only these subjects
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Subject>,
+    /// Fewer and shorter rounds: to see that it works, not to compare figures
+    #[arg(long)]
+    quick: bool,
+    /// Where the figures go as JSON
+    #[arg(long)]
+    json: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// Reading a request and writing its response, in userspace
+    Reply,
+}
+
+/// How long things are measured.
+#[derive(Clone, Copy)]
+struct Effort {
+    /// How often each thing is measured; all things take turns.
+    rounds: usize,
+    /// By how much a round is shorter than it could be.
+    divisor: u32,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let effort = if arguments.quick { Effort { rounds: 3, divisor: 10 } } else { Effort { rounds: 9, divisor: 1 } };
+    let mut report = Report::default();
+    for subject in Subject::value_variants() {
+        if !arguments.only.is_empty() && !arguments.only.contains(subject) {
+            continue;
+        }
+        match subject {
+            Subject::Reply => reply::run(effort, &mut report)?,
+        }
+    }
+    print!("{report}");
+    let json = serde_json::to_vec_pretty(&report).context("write the figures as JSON")?;
+    std::fs::write(&arguments.json, json).with_context(|| format!("write {}", arguments.json.display()))?;
+    println!("\nas JSON: {}", arguments.json.display());
+    Ok(())
+}
