@@ -5,6 +5,7 @@ mod cpu;
 mod messages;
 mod reply;
 mod report;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,8 @@ struct Arguments {
 enum Subject {
     /// Reading a request and writing its response, in userspace
     Reply,
+    /// From a change of the row to the first call that is decided by it
+    Sync,
 }
 
 /// How long things are measured.
@@ -55,6 +58,7 @@ fn main() -> Result<()> {
         }
         match subject {
             Subject::Reply => reply::run(effort, &mut report)?,
+            Subject::Sync => sync::run(effort, &mut report)?,
         }
     }
     print!("{report}");

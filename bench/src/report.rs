@@ -41,6 +41,14 @@ impl Rounds {
         }
     }
 
+    /// The value that so many percent of the rounds do not exceed.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (sorted.len() * percent).div_ceil(100).max(1);
+        sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
+    }
+
     fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::NAN, f64::min)
     }

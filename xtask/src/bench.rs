@@ -8,8 +8,17 @@ use crate::{command, workspace};
 
 /// Builds and runs the benchmarks with `arguments`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    command::run(workspace::cargo().args(["build", "--release", "--package", "filter-bench"]))?;
+    command::run(workspace::cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "filter-bench",
+        "--package",
+        "filter-user",
+    ]))?;
     let target = workspace::target()?;
-    let mut bench = Command::new(target.join("release").join("filter-bench"));
+    let release = target.join("release");
+    let mut bench = Command::new(release.join("filter-bench"));
+    bench.env("SIP_FILTER_BIN", release.join("sip-filter"));
     command::run(bench.arg("--json").arg(target.join("bench.json")).args(arguments))
 }
