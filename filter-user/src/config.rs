@@ -4,6 +4,7 @@
 //! meaning and its help in one place.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -130,6 +131,12 @@ pub struct RunOptions {
     #[arg(long, env = "SIP_FILTER_TRANSACTIONS", value_name = "N")]
     pub transactions: Option<u32>,
 
+    /// Address and port for metrics in Prometheus' text format, GET /metrics, for example 127.0.0.1:9464 [default: none]
+    ///
+    /// Or [::1]:9464. Plain HTTP, and who reaches it may read it: not for an address that callers reach.
+    #[arg(long, env = "SIP_FILTER_METRICS", value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+
     /// What is logged: error, warn, info, debug or trace, also per module (info,filter_user::sync=debug) [default: info]
     #[arg(long, env = "SIP_FILTER_LOG", value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -165,6 +172,8 @@ pub struct RunSettings {
     pub transactions: u32,
     /// Lease of a responder.
     pub lease: Duration,
+    /// Where the metrics are served, if they are.
+    pub metrics: Option<SocketAddr>,
     /// Directives for the log.
     pub log_level: String,
 }
@@ -277,6 +286,7 @@ impl RunOptions {
             zero_copy: self.zero_copy.or(file.run.zero_copy).unwrap_or(false),
             lease: Duration::from_millis(lease_ms),
             transactions,
+            metrics: self.metrics.or(file.run.metrics),
             log_level: self.log_level.clone().or_else(|| file.run.log_level.clone()).unwrap_or_else(|| "info".into()),
         })
     }
@@ -327,6 +337,7 @@ mod tests {
         zero-copy = true
         lease-ms = 250
         transactions = 2048
+        metrics = "[::1]:9464"
         log-level = "debug"
     "#;
 
@@ -353,7 +364,7 @@ mod tests {
         let flags = RunOptions { port: Some(vec![5070.try_into().unwrap()]), ..RunOptions::default() };
         let only_interfaces = RunOptions { iface: Some(vec!["eth0".into()]), ..RunOptions::default() };
         let default = only_interfaces.resolve(&Common::default(), &Common::default()).unwrap();
-        assert_eq!((default.transactions, default.ports), (65_536, vec![5060]));
+        assert_eq!((default.transactions, default.ports, default.metrics), (65_536, vec![5060], None));
 
         let settings = flags.resolve(&Common::default(), &file(FULL).unwrap()).unwrap();
         let expected = RunSettings {
@@ -363,6 +374,7 @@ mod tests {
             zero_copy: true,
             lease: Duration::from_millis(250),
             transactions: 2048,
+            metrics: Some("[::1]:9464".parse().unwrap()),
             log_level: "debug".into(),
         };
         assert_eq!(settings, expected);
@@ -374,6 +386,7 @@ mod tests {
     #[case::config_in_the_config("config = \"/tmp/b\"", "config")]
     #[case::port_zero("[run]\nport = [0]", "line 2: invalid value: integer `0`")]
     #[case::port_too_high("[run]\nport = [65536]", "line 2: invalid value: integer `65536`")]
+    #[case::metrics_without_a_port("[run]\nmetrics = \"127.0.0.1\"", "line 2: invalid socket address")]
     #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
     #[case::table("table = \"a b\"", "is not a table name")]
     #[case::with_its_line("\n\nlease = 1", "line 3")]

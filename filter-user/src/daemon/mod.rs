@@ -1,5 +1,6 @@
 //! The daemon: from its start, over all that can happen to it, to its end in good order.
 
+mod metrics;
 mod plane;
 mod service;
 #[cfg(test)]
@@ -18,11 +19,13 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use self::metrics::Metrics;
 use self::plane::Plane;
 use self::service::Control;
 use crate::config::{RunSettings, Settings};
 use crate::control::{ControlSocket, SocketError, serve};
 use crate::dataplane::{self, Options};
+use crate::metrics::{BindError, bind, serve as serve_metrics};
 use crate::sync::{Command, Keeper, Snapshot, StartError};
 
 /// Commands that wait for the keeper; more clients than that wait for their turn.
@@ -43,6 +46,9 @@ pub enum Error {
     /// The control socket, once it is open.
     #[error("cannot serve the control socket: {0}")]
     Serve(#[source] io::Error),
+    /// The address for the metrics.
+    #[error(transparent)]
+    Metrics(#[from] BindError),
     /// The database or the state.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -78,6 +84,11 @@ impl Signals {
 pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
     let mut signals = Signals::install()?;
     let socket = ControlSocket::claim(&settings.socket)?;
+    // Before anything is attached: a port that is taken must not cost the interface its link.
+    let listener = match options.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let keeper = Keeper::prepare(&settings, &options.interfaces).await?;
     let plane_options = Options {
         interfaces: options.interfaces.clone(),
@@ -93,10 +104,17 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
     let (commands, receiver) = mpsc::channel(QUEUE);
     let (publish, snapshot) = watch::channel(keeper.snapshot());
     let mut keeping = tokio::spawn(keeper.run(plane.clone(), receiver, publish));
+    let scrapes = listener.map(|listener| {
+        let metrics = Metrics::new(snapshot.clone(), plane.clone());
+        tokio::spawn(serve_metrics(listener, Arc::new(metrics)))
+    });
     let work = work(&mut signals, &socket, &plane, &commands, snapshot, &mut keeping, settings, options);
     let outcome = work.await;
 
     notify(&[NotifyState::Stopping]);
+    if let Some(scrapes) = scrapes {
+        scrapes.abort();
+    }
     let stopped = plane.stop().await;
     end(&commands, keeping).await;
     // The first error is the reason; if there was none, one of stopping is worth an exit status too.

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::plane::Plane;
 use crate::config::{RunSettings, Settings};
 use crate::control::{self, Code, EditParams, HistoryParams, Method, OffParams, OnParams, RpcError, Service};
-use crate::dataplane;
+use crate::dataplane::{InterfaceStatus, QueueStatus};
 use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Scope, Switch, Via};
 use crate::sync::{self, Command, Reply, Snapshot};
 
@@ -112,12 +112,8 @@ impl Control {
         let snapshot = self.snapshot.borrow().clone();
         let interfaces = self.plane.status().await;
         let counters = self.stats().await?;
-        // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
-        let unserved = |queue: &dataplane::QueueStatus| queue.lease_remaining_ms.is_none();
-        let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
-        let degraded = !snapshot.alarms.raised().is_empty() || (snapshot.policy.maintenance && hung);
         let mut status = in_force(&snapshot);
-        status["degraded"] = degraded.into();
+        status["degraded"] = degraded(&snapshot, &interfaces).into();
         status["version"] = env!("CARGO_PKG_VERSION").into();
         status["node"] = json!(self.settings.node);
         status["own_flag"] = snapshot.own_flag.into();
@@ -168,6 +164,14 @@ impl Service for Control {
             Method::Edit(exemption, edit, params) => self.edit(exemption, edit, params, caller).await,
         }
     }
+}
+
+/// Whether something is not as it should be.
+pub(super) fn degraded(snapshot: &Snapshot, interfaces: &[InterfaceStatus]) -> bool {
+    // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
+    let unserved = |queue: &QueueStatus| queue.lease_remaining_ms.is_none();
+    let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
+    !snapshot.alarms.raised().is_empty() || (snapshot.policy.maintenance && hung)
 }
 
 /// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.

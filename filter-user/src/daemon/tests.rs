@@ -43,6 +43,7 @@ impl Daemon {
             zero_copy: false,
             transactions: 1024,
             lease: Duration::from_secs(1),
+            metrics: None,
             log_level: "info".into(),
         };
         let keeper = Keeper::prepare(&settings, &["eth0".into()]).await.unwrap();
