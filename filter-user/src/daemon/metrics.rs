@@ -233,6 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn each_metric_and_each_kind_of_alarm_is_described() {
+        let page = include_str!("../../../docs/metrics.md");
+        let shown = text(&snapshot(), &[], &[]);
+        let names: Vec<&str> =
+            shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(names.len() > 10, "{shown}");
+        for name in names.iter().chain(Alarm::KINDS) {
+            assert!(page.contains(&format!("`{name}`")), "docs/metrics.md says nothing of {name}");
+        }
+    }
+
+    #[test]
     fn queues_one_by_one_and_reasons_added_up() {
         let interfaces = [interface("eth0", Some(750), 5, 1), interface("eth1.7", None, 0, 2)];
         let shown = text(&snapshot(), &[], &interfaces);
