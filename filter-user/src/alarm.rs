@@ -88,6 +88,40 @@ pub enum Alarm {
     },
 }
 
+impl Alarm {
+    /// All kinds that there are, as [`Self::kind`] names them.
+    pub const KINDS: &[&'static str] = &[
+        "database",
+        "bad_value",
+        "array_row",
+        "duplicate",
+        "bad_entries",
+        "too_many_entries",
+        "state_file",
+        "tag_changed",
+        "unwritable",
+        "kamailio",
+        "kamailio_rewrites",
+    ];
+
+    /// Its kind, as in the control protocol.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Database { .. } => "database",
+            Self::BadValue { .. } => "bad_value",
+            Self::ArrayRow { .. } => "array_row",
+            Self::Duplicate { .. } => "duplicate",
+            Self::BadEntries { .. } => "bad_entries",
+            Self::TooManyEntries { .. } => "too_many_entries",
+            Self::StateFile { .. } => "state_file",
+            Self::TagChanged => "tag_changed",
+            Self::Unwritable { .. } => "unwritable",
+            Self::Kamailio { .. } => "kamailio",
+            Self::KamailioRewrites { .. } => "kamailio_rewrites",
+        }
+    }
+}
+
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -208,6 +242,29 @@ impl Alarms {
 #[cfg(test)]
 mod tests {
     use super::{Alarm, Alarms, Subject};
+
+    #[test]
+    fn kinds_are_named_as_in_the_control_protocol() {
+        let text = String::new;
+        let each = [
+            Alarm::Database { database: text(), error: text() },
+            Alarm::BadValue { key: text(), value: None, expected: text() },
+            Alarm::ArrayRow { key: text() },
+            Alarm::Duplicate { key: text(), rows: 2 },
+            Alarm::BadEntries { table: text(), entries: 1, first: text(), problem: text() },
+            Alarm::TooManyEntries { table: text(), entries: 2, most: 1 },
+            Alarm::StateFile { path: text(), error: text() },
+            Alarm::TagChanged,
+            Alarm::Unwritable { error: text() },
+            Alarm::Kamailio { socket: text(), error: text() },
+            Alarm::KamailioRewrites { htable: text(), table: text() },
+        ];
+        let kinds: Vec<&str> = each.iter().map(Alarm::kind).collect();
+        assert_eq!(kinds, Alarm::KINDS);
+        for alarm in each {
+            assert_eq!(serde_json::to_value(&alarm).unwrap()["kind"], alarm.kind());
+        }
+    }
 
     #[test]
     fn an_alarm_is_raised_once_and_ends_when_its_cause_is_gone() {

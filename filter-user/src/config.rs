@@ -4,6 +4,7 @@
 //! meaning and its help in one place.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -141,6 +142,11 @@ pub struct RunOptions {
     /// The htable whose key maint Kamailio's script looks at [default: config]
     #[arg(long, env = "SIP_FILTER_KAMAILIO_HTABLE", value_name = "NAME")]
     pub kamailio_htable: Option<HtableName>,
+    /// Address and port for metrics in Prometheus' text format, GET /metrics, for example 127.0.0.1:9464 [default: none]
+    ///
+    /// Or [::1]:9464. Plain HTTP, and who reaches it may read it: not for an address that callers reach.
+    #[arg(long, env = "SIP_FILTER_METRICS", value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
 
     /// What is logged: error, warn, info, debug or trace, also per module (info,filter_user::sync=debug) [default: info]
     #[arg(long, env = "SIP_FILTER_LOG", value_name = "LEVEL")]
@@ -179,6 +185,8 @@ pub struct RunSettings {
     pub lease: Duration,
     /// The Kamailio beside us, if there is one.
     pub kamailio: Option<kamailio::Target>,
+    /// Where the metrics are served, if they are.
+    pub metrics: Option<SocketAddr>,
     /// Directives for the log.
     pub log_level: String,
 }
@@ -294,6 +302,7 @@ impl RunOptions {
             lease: Duration::from_millis(lease_ms),
             transactions,
             kamailio: kamailio.map(|socket| kamailio::Target { socket, htable }),
+            metrics: self.metrics.or(file.run.metrics),
             log_level: self.log_level.clone().or_else(|| file.run.log_level.clone()).unwrap_or_else(|| "info".into()),
         })
     }
@@ -347,6 +356,7 @@ mod tests {
         transactions = 2048
         kamailio = "unix:/run/kamailio/rpc.sock"
         kamailio-htable = "maintenance"
+        metrics = "[::1]:9464"
         log-level = "debug"
     "#;
 
@@ -373,7 +383,7 @@ mod tests {
         let flags = RunOptions { port: Some(vec![5070.try_into().unwrap()]), ..RunOptions::default() };
         let only_interfaces = RunOptions { iface: Some(vec!["eth0".into()]), ..RunOptions::default() };
         let default = only_interfaces.resolve(&Common::default(), &Common::default()).unwrap();
-        assert_eq!((default.transactions, default.ports), (65_536, vec![5060]));
+        assert_eq!((default.transactions, default.ports, default.metrics), (65_536, vec![5060], None));
 
         let settings = flags.resolve(&Common::default(), &file(FULL).unwrap()).unwrap();
         let expected = RunSettings {
@@ -387,6 +397,7 @@ mod tests {
                 socket: "unix:/run/kamailio/rpc.sock".parse().unwrap(),
                 htable: "maintenance".parse().unwrap(),
             }),
+            metrics: Some("[::1]:9464".parse().unwrap()),
             log_level: "debug".into(),
         };
         assert_eq!(settings, expected);
@@ -398,6 +409,7 @@ mod tests {
     #[case::config_in_the_config("config = \"/tmp/b\"", "config")]
     #[case::port_zero("[run]\nport = [0]", "line 2: invalid value: integer `0`")]
     #[case::port_too_high("[run]\nport = [65536]", "line 2: invalid value: integer `65536`")]
+    #[case::metrics_without_a_port("[run]\nmetrics = \"127.0.0.1\"", "line 2: invalid socket address")]
     #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
     #[case::kamailio_without_unix("[run]\nkamailio = \"/run/kamailio/rpc.sock\"", "unix:PATH is wanted")]
     #[case::htable("[run]\nkamailio-htable = \"\"", "is not the name of an htable")]

@@ -6,6 +6,7 @@ pub mod control;
 pub mod daemon;
 pub mod dataplane;
 pub mod kamailio;
+pub mod metrics;
 pub mod node;
 pub mod policy;
 pub mod prefix;

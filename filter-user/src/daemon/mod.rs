@@ -1,6 +1,7 @@
 //! The daemon: from its start, over all that can happen to it, to its end in good order.
 
 mod beside;
+mod metrics;
 mod plane;
 mod service;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use self::beside::Beside;
+use self::metrics::Metrics;
 use self::plane::Plane;
 use self::service::Control;
 use crate::alarm::Raised;
@@ -27,6 +29,7 @@ use crate::config::{RunSettings, Settings};
 use crate::control::{ControlSocket, SocketError, serve};
 use crate::dataplane::{self, Options};
 use crate::kamailio::{Follower, Status, Teller};
+use crate::metrics::{BindError, bind, serve as serve_metrics};
 use crate::sync::{Command, Keeper, Snapshot, StartError};
 
 /// Commands that wait for the keeper; more clients than that wait for their turn.
@@ -47,6 +50,9 @@ pub enum Error {
     /// The control socket, once it is open.
     #[error("cannot serve the control socket: {0}")]
     Serve(#[source] io::Error),
+    /// The address for the metrics.
+    #[error(transparent)]
+    Metrics(#[from] BindError),
     /// The database or the state.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -82,6 +88,11 @@ impl Signals {
 pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
     let mut signals = Signals::install()?;
     let socket = ControlSocket::claim(&settings.socket)?;
+    // Before anything is attached: a port that is taken must not cost the interface its link.
+    let listener = match options.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let keeper = Keeper::prepare(&settings, &options.interfaces).await?;
     let plane_options = Options {
         interfaces: options.interfaces.clone(),
@@ -101,10 +112,17 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
     let kamailio = teller.as_ref().map(Teller::status);
     let mut keeping = tokio::spawn(keeper.run(Beside::new(plane.clone(), teller), receiver, publish));
     let following = follower.map(|follower| tokio::spawn(follower.run()));
+    let scrapes = listener.map(|listener| {
+        let metrics = Metrics::new(snapshot.clone(), kamailio.clone(), plane.clone());
+        tokio::spawn(serve_metrics(listener, Arc::new(metrics)))
+    });
     let work = work(&mut signals, &socket, &plane, &commands, snapshot, kamailio, &mut keeping, settings, options);
     let outcome = work.await;
 
     notify(&[NotifyState::Stopping]);
+    if let Some(scrapes) = scrapes {
+        scrapes.abort();
+    }
     let stopped = plane.stop().await;
     end(&commands, keeping).await;
     if let Some(following) = following {

@@ -6,11 +6,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
 use super::raised;
+use crate::alarm::Raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::{self, Code, EditParams, HistoryParams, Method, OffParams, OnParams, RpcError, Service};
+use crate::dataplane::{InterfaceStatus, QueueStatus};
+use crate::kamailio;
 use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Scope, Switch, Via};
 use crate::sync::{self, Command, Reply, Snapshot};
-use crate::{dataplane, kamailio};
 
 /// Answers the methods, from the keeper and the data plane.
 pub(super) struct Control {
@@ -115,12 +117,9 @@ impl Control {
         let snapshot = self.snapshot.borrow().clone();
         let interfaces = self.plane.status().await;
         let counters = self.stats().await?;
-        // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
-        let unserved = |queue: &dataplane::QueueStatus| queue.lease_remaining_ms.is_none();
-        let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
-        let degraded = !raised(&snapshot, self.kamailio.as_ref()).is_empty() || (snapshot.policy.maintenance && hung);
+        let alarms = raised(&snapshot, self.kamailio.as_ref());
         let mut status = self.in_force(&snapshot);
-        status["degraded"] = degraded.into();
+        status["degraded"] = degraded(&alarms, &snapshot, &interfaces).into();
         status["version"] = env!("CARGO_PKG_VERSION").into();
         status["node"] = json!(self.settings.node);
         status["own_flag"] = snapshot.own_flag.into();
@@ -178,6 +177,14 @@ impl Service for Control {
             Method::Edit(exemption, edit, params) => self.edit(exemption, edit, params, caller).await,
         }
     }
+}
+
+/// Whether something is not as it should be.
+pub(super) fn degraded(alarms: &[Raised], snapshot: &Snapshot, interfaces: &[InterfaceStatus]) -> bool {
+    // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
+    let unserved = |queue: &QueueStatus| queue.lease_remaining_ms.is_none();
+    let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
+    !alarms.is_empty() || (snapshot.policy.maintenance && hung)
 }
 
 fn object(counters: Vec<(&'static str, u64)>) -> Value {

@@ -44,6 +44,7 @@ impl Daemon {
             transactions: 1024,
             lease: Duration::from_secs(1),
             kamailio: None,
+            metrics: None,
             log_level: "info".into(),
         };
         let keeper = Keeper::prepare(&settings, &["eth0".into()]).await.unwrap();

@@ -1,0 +1,272 @@
+//! The metrics: what `status` and `stats` tell, for monitors. `docs/metrics.md` describes them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, watch};
+
+use super::plane::Plane;
+use super::raised;
+use super::service::degraded;
+use crate::alarm::{Alarm, Raised};
+use crate::dataplane::{InterfaceStatus, QueueStatus};
+use crate::kamailio::Status;
+use crate::metrics::{Exposition, Kind, Source};
+use crate::sync::Snapshot;
+
+/// Reads everything anew for each scrape.
+pub(super) struct Metrics {
+    snapshot: watch::Receiver<Snapshot>,
+    kamailio: Option<watch::Receiver<Status>>,
+    /// One scrape at a time: a flood of them waits here, and not before the data plane, where a switch would wait behind it.
+    plane: Mutex<Plane>,
+}
+
+impl Metrics {
+    pub(super) fn new(
+        snapshot: watch::Receiver<Snapshot>,
+        kamailio: Option<watch::Receiver<Status>>,
+        plane: Plane,
+    ) -> Self {
+        Self { snapshot, kamailio, plane: Mutex::new(plane) }
+    }
+}
+
+impl Source for Metrics {
+    async fn metrics(&self) -> Result<String, String> {
+        let plane = self.plane.lock().await;
+        let verdicts = plane.verdicts().await.map_err(|error| error.to_string())?;
+        let interfaces = plane.status().await;
+        let snapshot = self.snapshot.borrow().clone();
+        let raised = raised(&snapshot, self.kamailio.as_ref());
+        Ok(text(&snapshot, &raised, &verdicts, &interfaces))
+    }
+}
+
+fn text(
+    snapshot: &Snapshot,
+    raised: &[Raised],
+    verdicts: &[(&'static str, u64)],
+    interfaces: &[InterfaceStatus],
+) -> String {
+    let mut to = Exposition::default();
+    daemon(&mut to, degraded(raised, snapshot, interfaces));
+    policy(&mut to, snapshot);
+    database(&mut to, snapshot);
+    alarms(&mut to, raised);
+    let mut packets = to.family(
+        Kind::Counter,
+        "sip_filter_packets_total",
+        "Packets that the XDP program has seen, by what became of them.",
+    );
+    for (verdict, count) in verdicts {
+        packets.sample(&[("verdict", verdict)], count);
+    }
+    queues(&mut to, interfaces);
+    unanswered(&mut to, interfaces);
+    to.into_text()
+}
+
+fn daemon(to: &mut Exposition, degraded: bool) {
+    to.family(Kind::Gauge, "sip_filter_build_info", "Always 1; the label is the version of the daemon.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let help = "Whether something is not as it should be (1): an alarm, or maintenance is on and a queue has no lease.";
+    to.family(Kind::Gauge, "sip_filter_degraded", help).sample(&[], u8::from(degraded));
+}
+
+fn policy(to: &mut Exposition, snapshot: &Snapshot) {
+    let policy = &snapshot.policy;
+    let mut gauge = |name, help, value: usize| to.family(Kind::Gauge, name, help).sample(&[], value);
+    gauge("sip_filter_maintenance", "Whether maintenance is in force on this host (1).", policy.maintenance.into());
+    gauge(
+        "sip_filter_policy_percent",
+        "The share of new calls that is refused while maintenance is on, in percent.",
+        policy.percent.into(),
+    );
+    gauge("sip_filter_bypass_prefixes", "Prefixes whose calls are never refused.", policy.bypass.len());
+    gauge("sip_filter_emergency_numbers", "Numbers to which calls are never refused.", policy.emergency.len());
+    let mut until = to.family(
+        Kind::Gauge,
+        "sip_filter_policy_until_timestamp_seconds",
+        "When maintenance ends by itself, in Unix time; absent without a planned end.",
+    );
+    if let Some(at) = policy.until {
+        until.sample(&[], unix(at));
+    }
+}
+
+fn database(to: &mut Exposition, snapshot: &Snapshot) {
+    let help = "Whether the database can be read (1); while it cannot, the last known policy holds.";
+    to.family(Kind::Gauge, "sip_filter_database_up", help).sample(&[], u8::from(snapshot.reachable));
+    let mut read = to.family(
+        Kind::Gauge,
+        "sip_filter_database_last_read_timestamp_seconds",
+        "When the rows were last read, in Unix time: at the start and after each change; absent if never.",
+    );
+    if let Some(at) = snapshot.read {
+        read.sample(&[], unix(at));
+    }
+}
+
+fn alarms(to: &mut Exposition, raised: &[Raised]) {
+    let mut family = to.family(Kind::Gauge, "sip_filter_alarm", "Whether an alarm of this kind is raised (1).");
+    for kind in Alarm::KINDS {
+        let raised = raised.iter().any(|raised| raised.alarm.kind() == *kind);
+        family.sample(&[("kind", kind)], u8::from(raised));
+    }
+}
+
+fn queues(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
+    let mut info = to.family(
+        Kind::Gauge,
+        "sip_filter_interface_info",
+        "Always 1; the label is where the XDP program runs: native, generic, or none if it is not attached.",
+    );
+    for interface in interfaces {
+        info.sample(&[("interface", &interface.name), ("mode", interface.mode.unwrap_or("none"))], 1);
+    }
+    let queues: Vec<_> = interfaces
+        .iter()
+        .flat_map(|interface| interface.queues.iter().map(|queue| (&*interface.name, queue.queue.to_string(), queue)))
+        .collect();
+    let mut lease = to.family(
+        Kind::Gauge,
+        "sip_filter_queue_lease_seconds",
+        "How much longer new calls may go to the responder of this RX queue if it makes no progress; 0: they go to the proxy.",
+    );
+    for (interface, number, queue) in &queues {
+        let seconds = queue.lease_remaining_ms.map_or(0.0, |ms| ms as f64 / 1000.0);
+        lease.sample(&[("interface", interface), ("queue", number)], seconds);
+    }
+    let mut counter = |name, help, of: fn(&QueueStatus) -> u64| {
+        let mut family = to.family(Kind::Counter, name, help);
+        for (interface, number, queue) in &queues {
+            family.sample(&[("interface", interface), ("queue", number)], of(queue));
+        }
+    };
+    counter("sip_filter_queue_answered_total", "Requests that were refused with a response.", |queue| queue.answered);
+    counter("sip_filter_queue_lost_total", "Requests that the socket had no room for.", |queue| queue.lost);
+    counter("sip_filter_queue_send_errors_total", "Times that the kernel did not take responses at once.", |queue| {
+        queue.send_errors
+    });
+}
+
+/// By reason and not by queue: some thirty reasons for each of some dozens of queues would be too many series.
+fn unanswered(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
+    let mut reasons = BTreeMap::new();
+    for (reason, count) in interfaces.iter().flat_map(|interface| &interface.queues).flat_map(|queue| &queue.refused) {
+        *reasons.entry(*reason).or_insert(0) += count;
+    }
+    let mut family = to.family(
+        Kind::Counter,
+        "sip_filter_responder_unanswered_total",
+        "Requests that came to a responder and got no response, by reason, on all queues together.",
+    );
+    for (reason, count) in reasons {
+        family.sample(&[("reason", reason)], count);
+    }
+}
+
+/// Seconds since the epoch.
+fn unix(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::text;
+    use crate::alarm::{Alarm, Alarms, Subject};
+    use crate::dataplane::{InterfaceStatus, QueueStatus};
+    use crate::policy::Policy;
+    use crate::responder::Frames;
+    use crate::sync::{Snapshot, Source};
+
+    fn snapshot() -> Snapshot {
+        let policy = Policy { maintenance: true, percent: 30, ..Policy::default() };
+        let (source, alarms) = (Source::Default, Alarms::default());
+        Snapshot { policy, since: None, source, reachable: true, read: None, own_flag: false, alarms }
+    }
+
+    fn interface(name: &str, lease_remaining_ms: Option<u64>, answered: u64, no_via: u64) -> InterfaceStatus {
+        let queue = QueueStatus {
+            queue: 0,
+            socket: "copy",
+            lease_remaining_ms,
+            answered,
+            refused: [("no_via", no_via)].into(),
+            lost: 0,
+            send_errors: 0,
+            frames: Frames::default(),
+        };
+        InterfaceStatus { name: name.into(), ifindex: 2, mode: Some("native"), program: Some(7), queues: vec![queue] }
+    }
+
+    #[track_caller]
+    fn has(text: &str, sample: &str) {
+        assert!(text.lines().any(|line| line == sample), "no {sample} in\n{text}");
+    }
+
+    #[test]
+    fn what_is_in_force() {
+        let mut snapshot = snapshot();
+        let shown = text(&snapshot, snapshot.alarms.raised(), &[("off", 7), ("redirected", 0)], &[]);
+        has(&shown, concat!("sip_filter_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"));
+        has(&shown, "sip_filter_maintenance 1");
+        has(&shown, "sip_filter_policy_percent 30");
+        has(&shown, "sip_filter_bypass_prefixes 0");
+        has(&shown, "sip_filter_emergency_numbers 3");
+        has(&shown, "sip_filter_packets_total{verdict=\"off\"} 7");
+        has(&shown, "sip_filter_packets_total{verdict=\"redirected\"} 0");
+        for absent in ["sip_filter_policy_until_timestamp_seconds ", "sip_filter_database_last_read_timestamp_seconds "]
+        {
+            assert!(!shown.lines().any(|line| line.starts_with(absent)), "{shown}");
+        }
+
+        snapshot.policy.until = Some(Timestamp::from_second(1_800_000_000).unwrap());
+        snapshot.read = Some(Timestamp::from_millisecond(1_700_000_000_250).unwrap());
+        let shown = text(&snapshot, snapshot.alarms.raised(), &[], &[]);
+        has(&shown, "sip_filter_policy_until_timestamp_seconds 1800000000");
+        has(&shown, "sip_filter_database_last_read_timestamp_seconds 1700000000.25");
+    }
+
+    #[test]
+    fn each_kind_of_alarm_is_there_raised_or_not() {
+        let mut snapshot = snapshot();
+        snapshot.reachable = false;
+        let error = || "cannot \"open\"".to_owned();
+        snapshot.alarms.set(Subject::Database, [Alarm::Database { database: "sqlite:///a".into(), error: error() }]);
+        let shown = text(&snapshot, snapshot.alarms.raised(), &[], &[]);
+        has(&shown, "sip_filter_database_up 0");
+        has(&shown, "sip_filter_degraded 1");
+        for kind in Alarm::KINDS {
+            has(&shown, &format!("sip_filter_alarm{{kind=\"{kind}\"}} {}", u8::from(*kind == "database")));
+        }
+    }
+
+    #[test]
+    fn each_metric_and_each_kind_of_alarm_is_described() {
+        let page = include_str!("../../../docs/metrics.md");
+        let shown = text(&snapshot(), &[], &[], &[]);
+        let names: Vec<&str> =
+            shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(names.len() > 10, "{shown}");
+        for name in names.iter().chain(Alarm::KINDS) {
+            assert!(page.contains(&format!("`{name}`")), "docs/metrics.md says nothing of {name}");
+        }
+    }
+
+    #[test]
+    fn queues_one_by_one_and_reasons_added_up() {
+        let interfaces = [interface("eth0", Some(750), 5, 1), interface("eth1.7", None, 0, 2)];
+        let shown = text(&snapshot(), &[], &[], &interfaces);
+        has(&shown, "sip_filter_interface_info{interface=\"eth0\",mode=\"native\"} 1");
+        has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth0\",queue=\"0\"} 0.75");
+        has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth1.7\",queue=\"0\"} 0");
+        has(&shown, "sip_filter_queue_answered_total{interface=\"eth0\",queue=\"0\"} 5");
+        has(&shown, "sip_filter_responder_unanswered_total{reason=\"no_via\"} 3");
+        has(&shown, "sip_filter_degraded 1");
+        has(&text(&snapshot(), &[], &[], &interfaces[..1]), "sip_filter_degraded 0");
+    }
+}
