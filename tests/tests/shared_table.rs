@@ -13,7 +13,7 @@ use rstest::rstest;
 use serde_json::json;
 
 /// By when a change has to be in force on a busy test machine.
-const IN_FORCE: Duration = Duration::from_secs(5);
+const IN_FORCE: Duration = Duration::from_secs(10);
 
 /// The database, with what runs SQL in it as its administrator would.
 enum Database {

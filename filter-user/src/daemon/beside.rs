@@ -75,7 +75,8 @@ mod tests {
                     record.lock().unwrap().push("Kamailio");
                     json!("Ok. Key set to new value.")
                 }
-                _ => json!([]),
+                "htable.listTables" => json!([{"name": "config", "dbtable": "", "dbmode": 0}]),
+                _ => json!({"item": {"name": "maint", "value": "0"}}),
             };
             let answer = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
             socket.send_to(answer.as_bytes(), from.as_pathname().unwrap()).await.unwrap();

@@ -256,6 +256,11 @@ impl Store {
         Ok(reading)
     }
 
+    /// Whether it is on a server, where writers wait for each other.
+    pub fn is_server(&self) -> bool {
+        matches!(self.watch, Watch::Server(_))
+    }
+
     /// Returns when the database may say something else than at the last [`read`](Self::read).
     ///
     /// Nothing is lost if the future is dropped.

@@ -15,7 +15,7 @@ use crate::dataplane;
 use crate::policy::Policy;
 use crate::responder::TagSecret;
 use crate::state_file::{Since, State, StateFile};
-use crate::store::{self, Action, Event, Missing, Node, Reading, Store, rows};
+use crate::store::{self, Action, Event, Missing, Reading, Store, rows};
 
 /// For how long a flag that has vanished while it was on is not believed to be gone: Kamailio with `dbmode=1` deletes all
 /// rows when it stops and writes them anew, one by one.
@@ -23,6 +23,9 @@ const DOUBT: Duration = Duration::from_secs(1);
 
 /// Why maintenance has ended, if it is that.
 pub(super) const PLANNED_END: &str = "planned end";
+
+/// How often it is looked whether the other hosts have to be told something.
+const HEARTBEAT_LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps the database's word in force.
 ///
@@ -49,6 +52,12 @@ pub struct Keeper {
     /// The last event of any kind that was seen, and when what it led to was put in force.
     pub(super) last_event: i64,
     pub(super) applied: Timestamp,
+    /// What no event tells yet, and whether what is in force has to be told at all.
+    pub(super) untold: Option<Untold>,
+    pub(super) due: bool,
+    /// When the others were last told, and when the database last had news.
+    pub(super) told: Instant,
+    pub(super) news: Instant,
     /// Until when a flag that has vanished is not believed to be gone.
     pub(super) doubt: Option<Instant>,
     pub(super) backoff: Backoff,
@@ -86,7 +95,7 @@ impl Keeper {
         publish: watch::Sender<Snapshot>,
     ) -> Result<(), dataplane::Error> {
         let mut pause = Duration::ZERO;
-        let mut heartbeat = interval(Node::HEARTBEAT);
+        let mut heartbeat = interval(HEARTBEAT_LOOK);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let planned = self.state.policy.until.filter(|_| self.state.policy.maintenance);
@@ -101,6 +110,7 @@ impl Keeper {
                     None => break,
                 },
                 changed = change(&mut self.store, pause) => {
+                    self.news = Instant::now();
                     if changed.is_err() {
                         // It may be another file by now. If it is not that, the same error comes again.
                         self.close().await;
@@ -110,7 +120,7 @@ impl Keeper {
                 }
                 () = planned_end(planned) => self.end_as_planned(&mut enforcer).await?,
                 () = doubt(self.doubt) => drop(self.refresh(&mut enforcer, false).await?),
-                _ = heartbeat.tick() => self.report().await,
+                _ = heartbeat.tick() => self.heartbeat().await,
             }
             if self.store.is_none() {
                 pause = self.backoff.failed();
@@ -149,7 +159,14 @@ impl Keeper {
         self.save().await;
         if changed || self.last_event != event || untold.is_some() {
             self.applied = Timestamp::now();
-            self.tell(untold).await;
+            self.untold = untold.or(self.untold);
+            self.due = true;
+        }
+        // Who has switched it by a command waits for the others; a change from outside is told in a quiet moment.
+        if always {
+            self.tell().await
+        } else {
+            self.heartbeat().await
         }
         Ok(Ok(()))
     }
@@ -187,7 +204,8 @@ impl Keeper {
             report::in_force(&before, &self.state);
             self.save().await;
             self.applied = now;
-            self.tell(Some(Untold::PlannedEnd)).await;
+            self.untold = Some(Untold::PlannedEnd);
+            self.tell().await;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The state in which a daemon comes up.
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::keeper::Keeper;
@@ -47,6 +48,10 @@ impl Keeper {
             own_flag: false,
             last_event: 0,
             applied: Timestamp::now(),
+            untold: None,
+            due: true,
+            told: Instant::now(),
+            news: Instant::now(),
             doubt: None,
             backoff: Backoff::default(),
         };
@@ -57,9 +62,9 @@ impl Keeper {
     async fn first_reading(&mut self) -> Result<(), StartError> {
         match self.open_and_adopt_tag().await {
             Ok(reading) => {
-                let outside = self.take_over(reading);
+                self.untold = self.take_over(reading);
                 self.save().await;
-                self.tell(outside).await;
+                self.tell().await;
             }
             Err(error) if error.is_foreign_schema() => {
                 return Err(StartError::Schema { database: self.settings.database.display().to_string(), error });

@@ -1,35 +1,55 @@
 //! What the keeper tells the other hosts by the database: what is in force here, and what no event tells yet.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::keeper::{Keeper, PLANNED_END, Untold};
 use crate::alarm::{Alarm, Subject};
-use crate::store::{self, NOBODY, NodeReport, Origin, Store, Via};
+use crate::store::{self, NOBODY, Node, NodeReport, Origin, Store, Via};
+
+/// How long a SQLite database has to have been quiet before we write into it by ourselves. Somebody else's script that
+/// writes one statement after the other without a busy timeout would fail with "database is locked", should we have it
+/// just then.
+const QUIET: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// Tells what is in force, and what no event tells. What cannot be told is an alarm and nothing worse: the policy is in
-    /// force all the same.
-    pub(super) async fn tell(&mut self, untold: Option<Untold>) {
-        let Some(store) = &mut self.store else { return };
+    /// Tells what has to be told, if now is the time for it.
+    pub(super) async fn heartbeat(&mut self) {
+        let Some(store) = &self.store else { return };
+        let since = self.told.elapsed();
+        let quiet = store.is_server() || self.news.elapsed() >= QUIET || since >= 2 * Node::HEARTBEAT;
+        if quiet && (self.due || since >= Node::HEARTBEAT) {
+            self.tell().await;
+        }
+    }
+
+    /// Tells what is in force here and that this host is alive, and what no event tells. What cannot be told is an alarm
+    /// and nothing worse: the policy is in force all the same.
+    pub(super) async fn tell(&mut self) {
+        let report = self.node_report();
         let node = &self.settings.node;
-        let told = match untold {
+        let Some(store) = &mut self.store else { return };
+        self.told = Instant::now();
+        let told = match self.untold {
             None => Ok(()),
             Some(Untold::Outside) => store.note_changes_from_outside(&origin(Via::Outside, node.as_str())).await,
             Some(Untold::PlannedEnd) => store.end_as_planned(&origin(Via::Planned, node.as_str())).await.map(drop),
         };
+        let told = match told {
+            Ok(()) => {
+                self.untold = None;
+                store.report(&report, true).await
+            }
+            Err(error) => Err(error),
+        };
         match told {
-            Ok(()) => self.report().await,
-            Err(error) => self.untold(&error).await,
-        }
-    }
-
-    /// Tells the other hosts what is in force here, and that this one is alive.
-    pub(super) async fn report(&mut self) {
-        let report = self.node_report();
-        let Some(store) = &mut self.store else { return };
-        match store.report(&report, true).await {
-            Ok(()) => self.alarms.set(Subject::Telling, []),
-            Err(error) => self.untold(&error).await,
+            Ok(()) => {
+                self.due = false;
+                self.alarms.set(Subject::Telling, []);
+            }
+            Err(error) => self.cannot_tell(&error).await,
         }
     }
 
@@ -53,7 +73,7 @@ impl Keeper {
         }
     }
 
-    async fn untold(&mut self, error: &store::Error) {
+    async fn cannot_tell(&mut self, error: &store::Error) {
         self.alarms.set(Subject::Telling, [Alarm::Unwritable { error: error.to_string() }]);
         if !error.is_answer() {
             // A connection that is broken shows at the next reading, which has it opened anew.
