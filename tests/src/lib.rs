@@ -10,6 +10,7 @@ pub mod checksum;
 pub mod daemon;
 pub mod demo;
 pub mod frame;
+pub mod guest;
 pub mod installation;
 pub mod interrupt;
 pub mod lab;
