@@ -299,11 +299,15 @@ fn load_error(error: EbpfError) -> Error {
 
 /// What the verifier objects to, from its log: the last lines before its statistics, where the program is rejected.
 fn objection(log: &str) -> Option<String> {
-    let lines: Vec<&str> =
-        log.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("processed ")).collect();
-    let last = &lines[lines.len().saturating_sub(3)..];
+    const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed "];
+    let is_statistics = |line: &str| STATISTICS.iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty() && !is_statistics(line)).collect();
+    let last = &lines[lines.len().saturating_sub(OBJECTION_LINES)..];
     (!last.is_empty()).then(|| last.join(" | "))
 }
+
+/// The instruction, and what is wrong with it; one more, for what led there.
+const OBJECTION_LINES: usize = 3;
 
 /// An error and what caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
