@@ -26,9 +26,6 @@ use report::Report;
 /// support, and the newest backport.
 const KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "newest"];
 
-/// What `cargo xtask test` runs of it: the oldest kernel and the newest, on the commonest emulated NIC.
-const SMALL: ([&str; 2], [Nic; 2]) = (["6.1", "newest"], [Nic::Veth, Nic::Virtio]);
-
 /// What to run; all of it where a list is empty.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -58,13 +55,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.record {
         report.record()?;
     }
-    report.result()
-}
-
-/// The part that `cargo xtask test` runs.
-pub(crate) fn small() -> Result<()> {
-    let report = boot_all(&SMALL.0, &SMALL.1)?;
-    print!("{report}");
     report.result()
 }
 
