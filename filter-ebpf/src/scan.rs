@@ -59,12 +59,11 @@ impl Loaded {
     #[inline(always)]
     pub fn load(ctx: &XdpContext, packet: &Packet) -> Option<Self> {
         let scratch = SCRATCH.get_ptr_mut(0)?;
-        let length = bounded(packet.length);
-        if length == 0 {
-            return None;
-        }
+        // One less goes through the mask: up to Linux 6.7 or so the verifier does not learn from a comparison with zero
+        // that a number is at least one, which the helper wants (6.1: "R3 min value is outside of the allowed range").
+        let length = bounded(packet.length.checked_sub(1)?) + 1;
         // SAFETY: `scratch` points to this CPU's element, which nothing else uses while the program runs; `length` is
-        // less than BUFFER, so that the copy, and eight octets after it, are within the buffer.
+        // BUFFER at most, so that the copy, and eight octets after it, are within the buffer.
         unsafe {
             let buffer = (&raw mut (*scratch).message).cast::<u8>();
             if bpf_xdp_load_bytes(ctx.ctx, packet.offset, buffer.cast(), length as u32) != 0 {

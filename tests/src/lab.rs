@@ -36,17 +36,22 @@ impl Lab {
 
     /// A laboratory with this wire.
     pub fn with(options: WireOptions) -> Result<Self> {
-        Self::behind(options, PORT)
+        Self::behind(|outside, inside| wire::lay(outside, inside, options), PORT)
     }
 
     /// A laboratory whose server has left the proxy's port to the test, and listens where no packet comes.
     pub fn without_server() -> Result<Self> {
-        Self::behind(WireOptions::default(), 0)
+        Self::behind(|outside, inside| wire::lay(outside, inside, WireOptions::default()), 0)
     }
 
-    fn behind(options: WireOptions, port: u16) -> Result<Self> {
+    /// A laboratory whose wire is two NICs of this host: the caller's and the proxy's.
+    pub fn over(nics: [&str; 2]) -> Result<Self> {
+        Self::behind(|outside, inside| wire::lay_over(outside, inside, nics), PORT)
+    }
+
+    fn behind(lay: impl FnOnce(&Namespace, &Namespace) -> Result<()>, port: u16) -> Result<Self> {
         let (outside, inside) = (Namespace::new()?, Namespace::new()?);
-        wire::lay(&outside, &inside, options)?;
+        lay(&outside, &inside)?;
         let server = Server::start(&inside, port)?;
         let filter = Installation::new(&inside, &Installation::binary_from_env()?)?;
         Ok(Self { outside, inside, server, filter })

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod database;
 pub mod demo;
 pub mod frame;
+pub mod guest;
 pub mod installation;
 pub mod interrupt;
 pub mod kamailio;

@@ -1,12 +1,13 @@
 //! The wire: a veth pair between the caller's namespace and the proxy's, with addresses, ready for packets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::namespace::Namespace;
-use crate::wait;
+use crate::{process, wait};
 
 /// The caller's end of the wire.
 pub const CALLER_INTERFACE: &str = "wire0";
@@ -99,6 +100,28 @@ pub fn lay(caller: &Namespace, proxy: &Namespace, options: WireOptions) -> Resul
     // The filter's replies are sent into the caller's end, which takes XDP frames only with NAPI.
     caller.sh(&format!("ethtool -K {CALLER_INTERFACE} gro on"))?;
     for (namespace, end) in [(caller, End::Caller), (proxy, End::Proxy)] {
+        // Real checksums on the wire, as on a real one.
+        namespace.sh(&format!("ethtool -K {} tx off", end.interface()))?;
+    }
+    set_up_both(caller, proxy, options)
+}
+
+/// Makes a wire of two NICs of this host that are connected with each other: `nics` names the caller's and the proxy's.
+///
+/// They go into the namespaces, and come back (under the names that they have there) when these end.
+pub fn lay_over(caller: &Namespace, proxy: &Namespace, nics: [&str; 2]) -> Result<()> {
+    let options = WireOptions::default();
+    for (namespace, nic, end) in [(caller, nics[0], End::Caller), (proxy, nics[1], End::Proxy)] {
+        prepare(namespace, options)?;
+        let mut ip = Command::new("ip");
+        ip.args(["link", "set", nic, "netns"]).arg(namespace.path()).args(["name", end.interface()]);
+        process::output(&mut ip)?;
+    }
+    set_up_both(caller, proxy, options)
+}
+
+fn set_up_both(caller: &Namespace, proxy: &Namespace, options: WireOptions) -> Result<()> {
+    for (namespace, end) in [(caller, End::Caller), (proxy, End::Proxy)] {
         set_up(namespace, end, options)?;
     }
     for (namespace, end) in [(caller, End::Caller), (proxy, End::Proxy)] {
@@ -121,11 +144,9 @@ fn prepare(namespace: &Namespace, options: WireOptions) -> Result<()> {
     Ok(())
 }
 
-/// Addresses, offloads and neighbours of one end.
+/// Addresses and neighbours of one end.
 fn set_up(namespace: &Namespace, end: End, options: WireOptions) -> Result<()> {
     let interface = end.interface();
-    // Real checksums on the wire, as on a real one.
-    namespace.sh(&format!("ethtool -K {interface} tx off"))?;
     namespace.ip(&format!("address add {}/24 dev {interface}", end.address(Family::V4)))?;
     if !options.quiet {
         namespace.ip(&format!("-6 address add {}/64 dev {interface} nodad", end.address(Family::V6)))?;

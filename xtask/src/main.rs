@@ -1,4 +1,4 @@
-//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`, `bench`.
+//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`, `bench`, `kernels`.
 
 mod bench;
 mod build;
@@ -7,6 +7,7 @@ mod demo;
 #[expect(dead_code, reason = "the build script of filter-user shares these files: it builds, xtask lints and probes")]
 mod ebpf;
 mod fuzz;
+mod kernels;
 mod setup;
 mod test;
 mod workspace;
@@ -72,6 +73,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Boot the kernels and NIC drivers that the product claims, in emulated machines, and try it on each (root)
+    ///
+    /// On each kernel: the XDP program is verified and run on single packets. On each NIC: new calls are refused and calls
+    /// that are up pass, in each mode that the driver has, and all pass when the daemon is killed. Kernels and QEMU are
+    /// fetched by Debian's package tools (about 600 MB) into $XDG_CACHE_HOME/sip-filter/kernels, and installed nowhere.
+    Kernels(kernels::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -82,6 +89,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Fuzz { target: Some(target), input: Some(input), .. } => fuzz::reproduce(target, &input)?,
         Task::Fuzz { seconds, target, .. } => fuzz::run(seconds, target)?,
         Task::Bench { arguments } => bench::run(&arguments)?,
+        Task::Kernels(options) => kernels::run(&options)?,
         Task::Test { arguments } => return test::run(&arguments),
     }
     Ok(ExitCode::SUCCESS)

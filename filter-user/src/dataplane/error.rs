@@ -46,6 +46,15 @@ pub enum Error {
     /// The kernel or the driver refused to attach the program.
     #[error("interface {interface}: cannot attach the XDP program in {mode} mode: {source}{hint}")]
     Attach { interface: String, mode: &'static str, source: io::Error, hint: &'static str },
+    /// The driver opened more RX queues when the program came: calls on these would be missed, and replies on them lost.
+    #[error(
+        "interface {interface}: in native mode its driver raises the number of RX queues from {before} to {now}, and calls on \
+         the new ones could not be refused: run `ethtool -L {interface} combined {now}` before sip-filter starts"
+    )]
+    QueuesAppeared { interface: String, before: u32, now: u32 },
+    /// Zero-copy was asked for in generic mode.
+    #[error("zero-copy needs the XDP program in the driver: leave out `--zero-copy`, or `--mode generic`")]
+    ZeroCopyGeneric,
     /// An AF_XDP socket could not be had.
     #[error("interface {interface}, queue {queue}: cannot open an AF_XDP socket: {reason}{hint}")]
     Socket { interface: String, queue: u32, reason: String, hint: &'static str },

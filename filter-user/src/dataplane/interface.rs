@@ -24,7 +24,7 @@ impl Interface {
     /// Looks the interface up by its name.
     pub(crate) fn find(name: &str) -> Result<Self, Error> {
         let ifindex = if_nametoindex(name).map_err(|_| Error::NoInterface { interface: name.to_owned() })?;
-        let channels = Channels::of(name).map_err(|source| Error::Channels { interface: name.to_owned(), source })?;
+        let channels = channels(name)?;
         if channels.tx < channels.rx {
             // Copy-mode TX on a queue that is not there is silently lost (seen on veth with `numtxqueues 1`).
             return Err(Error::TooFewTxQueues { interface: name.to_owned(), rx: channels.rx, tx: channels.tx });
@@ -32,10 +32,19 @@ impl Interface {
         Ok(Self { name: name.to_owned(), ifindex, rx_queues: channels.rx })
     }
 
+    /// How many RX queues it has by now: some drivers change that when an XDP program comes.
+    pub(crate) fn rx_queues_now(&self) -> Result<u32, Error> {
+        Ok(channels(&self.name)?.rx)
+    }
+
     /// What rtnetlink tells of the interface now.
     pub(crate) fn link(&self) -> Result<Link, Error> {
         link(self.ifindex).map_err(|source| Error::Netlink { interface: self.name.clone(), source })
     }
+}
+
+fn channels(interface: &str) -> Result<Channels, Error> {
+    Channels::of(interface).map_err(|source| Error::Channels { interface: interface.to_owned(), source })
 }
 
 /// How many queues an interface has in each direction.

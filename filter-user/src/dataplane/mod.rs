@@ -4,6 +4,7 @@
 
 mod error;
 mod interface;
+mod kernel;
 mod kernel_log;
 mod program;
 mod queue;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use error::Error;
+pub use kernel::check as check_kernel;
 pub use program::{Attachment, Program, ProgramSettings};
 pub use queue::QueueStatus;
 
@@ -113,6 +115,9 @@ pub struct InterfaceStatus {
 impl DataPlane {
     /// Brings everything up, with `policy` in force from the first packet on. Blocks for some hundred milliseconds.
     pub fn start(options: &Options, policy: &Policy) -> Result<Self, Error> {
+        if options.zero_copy && options.mode == Mode::Generic {
+            return Err(Error::ZeroCopyGeneric);
+        }
         let interfaces = find_interfaces(&options.interfaces)?;
         let mut this = Self {
             program: Program::load(&ProgramSettings {
@@ -145,7 +150,7 @@ impl DataPlane {
         this.start_queues(interfaces, options, &log)?;
         this.apply(policy)?;
         for attached in &mut this.interfaces {
-            attached.attachment = Some(this.program.attach(&attached.interface, options.mode)?);
+            attached.attachment = Some(this.program.attach(&attached.interface, options.mode, options.zero_copy)?);
         }
         Ok(this)
     }

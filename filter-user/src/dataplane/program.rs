@@ -8,14 +8,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
-use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
 use filter_common::sip::User;
 use filter_common::verdict::Verdict;
 
 use super::interface::{Interface, Link};
-use super::{Error, Mode};
+use super::{Error, Mode, kernel};
 use crate::prefix::Prefix;
 
 /// The program as the build script has compiled it.
@@ -53,7 +52,7 @@ pub struct ProgramSettings<'a> {
 impl Program {
     /// Loads the program, with maintenance off.
     pub fn load(settings: &ProgramSettings<'_>) -> Result<Self, Error> {
-        check_kernel()?;
+        kernel::check()?;
         let level: u8 = if settings.debug { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = EbpfLoader::new()
             .override_global(aya_log::LEVEL, &level, true)
@@ -136,35 +135,46 @@ impl Program {
     }
 
     /// Attaches the program to `interface`. It is attached as long as the [`Attachment`] lives.
-    pub(crate) fn attach(&mut self, interface: &Interface, mode: Mode) -> Result<Attachment, Error> {
+    ///
+    /// `zero_copy`: its sockets are bound in zero-copy mode, for which the program has to run in the driver.
+    pub(crate) fn attach(&mut self, interface: &Interface, mode: Mode, zero_copy: bool) -> Result<Attachment, Error> {
         let program = xdp(&mut self.ebpf)?;
         let fd = program.fd().map_err(|error| load_error(error.into()))?.as_fd();
-        let modes: &[(&'static str, u32)] = match mode {
-            Mode::Auto => &[NATIVE, GENERIC],
-            Mode::Native => &[NATIVE],
-            Mode::Generic => &[GENERIC],
-        };
-        let mut last = None;
-        for (mode, flags) in modes.iter().copied() {
-            match link_create(fd, interface.ifindex, flags) {
-                Ok(link) => return Ok(Attachment { _link: link }),
-                Err(error) if is_occupied(&error) => return Err(occupied(interface, error)),
-                Err(error) => {
-                    if modes.len() > 1 && last.is_none() {
-                        tracing::warn!(
-                            interface = interface.name,
-                            "the driver does not take XDP in native mode ({error}); trying generic mode, which is slower"
-                        );
-                    }
-                    last = Some((mode, error));
+        match mode {
+            Mode::Generic => attach_in(GENERIC, fd, interface),
+            Mode::Native => attach_in(NATIVE, fd, interface),
+            Mode::Auto if zero_copy => attach_in(NATIVE, fd, interface),
+            Mode::Auto => attach_in(NATIVE, fd, interface).or_else(|error| {
+                if matches!(error, Error::Occupied { .. }) {
+                    return Err(error);
                 }
-            }
+                tracing::warn!("{error}; attaching in generic mode, which is slower");
+                attach_in(GENERIC, fd, interface)
+            }),
         }
-        // `modes` is never empty, so one attempt has failed.
-        let (mode, source) = last.unwrap_or((NATIVE.0, io::ErrorKind::Unsupported.into()));
-        let hint = attach_hint(&source);
-        Err(Error::Attach { interface: interface.name.clone(), mode, source, hint })
     }
+}
+
+/// Attaches in one mode, and looks whether the interface still has the queues for which there are responders.
+fn attach_in(
+    (mode, flags): (&'static str, u32),
+    program: BorrowedFd<'_>,
+    interface: &Interface,
+) -> Result<Attachment, Error> {
+    let link = link_create(program, interface.ifindex, flags).map_err(|source| {
+        if is_occupied(&source) {
+            return occupied(interface, source);
+        }
+        let hint = attach_hint(&source);
+        Error::Attach { interface: interface.name.clone(), mode, source, hint }
+    })?;
+    // virtio_net opens spare queue pairs for XDP_TX when a program comes (`virtnet_xdp_set()`), and then receives on them.
+    // There are no responders on these, and what a socket on them sends is lost.
+    let now = interface.rx_queues_now()?;
+    if now > interface.rx_queues {
+        return Err(Error::QueuesAppeared { interface: interface.name.clone(), before: interface.rx_queues, now });
+    }
+    Ok(Attachment { _link: link })
 }
 
 /// A program on an interface. Dropping it detaches the program: the descriptor is the only reference to the link, so the
@@ -221,20 +231,13 @@ fn occupied(interface: &Interface, error: io::Error) -> Error {
 fn attach_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => "; it takes root, or CAP_NET_ADMIN and CAP_BPF",
-        Some(libc::EOPNOTSUPP) => "; the driver does not support it, `--mode generic` works with any",
+        Some(libc::EOPNOTSUPP) => {
+            "; the driver does not support it as it is set up, `--mode generic` (without `--zero-copy`) works with any"
+        }
         Some(libc::EINVAL | libc::ENOSPC) => {
             "; the driver may have too few queues or too large an MTU for it (see `dmesg`)"
         }
         _ => "",
-    }
-}
-
-fn check_kernel() -> Result<(), Error> {
-    const OLDEST: KernelVersion = KernelVersion::new(6, 1, 0);
-    match KernelVersion::current() {
-        Ok(found) if found < OLDEST => Err(Error::KernelTooOld { found: format!("{found:?}") }),
-        // A kernel that does not tell its version is given its chance: the verifier is the judge in the end.
-        _ => Ok(()),
     }
 }
 
@@ -276,8 +279,14 @@ fn map_error(map: &'static str) -> impl Fn(MapError) -> Error {
 }
 
 fn load_error(error: EbpfError) -> Error {
-    if let EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. }) = &error {
-        tracing::debug!("the verifier's log:\n{verifier_log}");
+    if let EbpfError::ProgramError(ProgramError::LoadError { io_error, verifier_log }) = &error {
+        let log = verifier_log.to_string();
+        tracing::debug!("the verifier's log:\n{log}");
+        // EACCES is what the verifier says of a program that it does not like, and what a missing capability gives: then
+        // there is no log.
+        if let Some(objection) = objection(&log) {
+            return Error::Load { reason: format!("{io_error}; the verifier: {objection}"), hint: "" };
+        }
     }
     let reason = chain(&error);
     let hint = if reason.contains("Operation not permitted") || reason.contains("Permission denied") {
@@ -287,6 +296,18 @@ fn load_error(error: EbpfError) -> Error {
     };
     Error::Load { reason: reason.lines().next().unwrap_or_default().to_owned(), hint }
 }
+
+/// What the verifier objects to, from its log: the last lines before its statistics, where the program is rejected.
+fn objection(log: &str) -> Option<String> {
+    const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed "];
+    let is_statistics = |line: &str| STATISTICS.iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty() && !is_statistics(line)).collect();
+    let last = &lines[lines.len().saturating_sub(OBJECTION_LINES)..];
+    (!last.is_empty()).then(|| last.join(" | "))
+}
+
+/// The instruction, and what is wrong with it; one more, for what led there.
+const OBJECTION_LINES: usize = 3;
 
 /// An error and what caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {

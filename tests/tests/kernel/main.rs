@@ -8,3 +8,4 @@ mod packets;
 mod policy;
 mod rig;
 mod transactions;
+mod verifier;

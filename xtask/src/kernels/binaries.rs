@@ -1,0 +1,62 @@
+//! What runs in the machines: built without shared libraries, since their kernels have no file system but a few files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{command, workspace};
+
+/// Named, since flags are only kept from build scripts (which are for the host) if a target is.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What is built: the guest's first process, the product, and the tests on single packets.
+const NAMES: [&str; 3] = ["kernel-guest", "sip-filter", "kernel"];
+
+/// The programs, without their debug information, which would be most of the machines' memory.
+pub(super) struct Binaries {
+    pub(super) guest: PathBuf,
+    pub(super) sip_filter: PathBuf,
+    pub(super) fixtures: PathBuf,
+}
+
+impl Binaries {
+    /// Builds them and puts them into `folder`.
+    pub(super) fn build(folder: &Path) -> Result<Self> {
+        let mut cargo = workspace::cargo();
+        cargo.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET]);
+        cargo.args(["--package", "filter-user", "--package", "filter-tests"]);
+        cargo.args(["--bin", "sip-filter", "--bin", "kernel-guest", "--test", "kernel"]);
+        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+        let built = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+        if !built.status.success() {
+            bail!("`{}` failed ({})", command::line(&cargo), built.status);
+        }
+        let messages: Vec<serde_json::Value> =
+            built.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let mut found = Vec::new();
+        for name in NAMES {
+            let message =
+                messages.iter().find(|message| message["target"]["name"] == name && message["executable"].is_string());
+            let built = message.and_then(|message| message["executable"].as_str());
+            let built = built.with_context(|| format!("cargo does not say where it has put {name}"))?;
+            let stripped = folder.join(name);
+            command::output(Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(built))?;
+            found.push(stripped);
+        }
+        let [guest, sip_filter, fixtures] = <[PathBuf; 3]>::try_from(found).unwrap_or_default();
+        Ok(Self { guest, sip_filter, fixtures })
+    }
+}
+
+/// A tool of the host with the libraries that it is linked with.
+pub(super) fn with_libraries(tool: &str) -> Result<Vec<PathBuf>> {
+    let path = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
+    let path = path.into_iter().find(|path| path.is_file());
+    let path =
+        path.with_context(|| format!("`{tool}` is not installed: `cargo xtask setup` installs what is needed"))?;
+    let linked = command::output(Command::new("ldd").arg(&path))?;
+    // `libc.so.6 => /lib/…/libc.so.6 (0x…)`, and the loader by its path alone.
+    let libraries = linked.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    Ok(std::iter::once(path.clone()).chain(libraries.filter(|library| fs::metadata(library).is_ok())).collect())
+}
