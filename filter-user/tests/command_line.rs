@@ -321,7 +321,7 @@ fn migrate_says_what_it_did_and_does_nothing_twice() {
         exits(&output, 0);
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["steps"].as_array().unwrap().len()
     };
-    assert_eq!(steps(migrate()), 4);
+    assert_eq!(steps(migrate()), 5);
     assert_eq!(steps(migrate()), 0);
 }
 
@@ -331,7 +331,7 @@ fn each_key_of_the_example_configuration_is_one() {
     let host = Host::new();
     let example = include_str!("../../packaging/config.toml");
     let keys = example.lines().filter(|line| line.starts_with('#') && line.contains(" = ")).count();
-    assert_eq!(keys, 11, "every option is in it");
+    assert_eq!(keys, 15, "every option is in it");
     let uncommented: Vec<&str> =
         example.lines().map(|line| if line.contains(" = ") { line.trim_start_matches('#') } else { line }).collect();
     for text in [example.to_owned(), uncommented.join("\n")] {

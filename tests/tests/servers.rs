@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -270,6 +271,30 @@ fn two_hosts_share_a_database_and_wait_for_each_other(#[case] kind: Kind) -> Res
     let actions: Vec<_> = history.lines().skip(1).filter_map(|line| line.split_whitespace().nth(3)).collect();
     assert_eq!(actions, ["off", "on", "off", "on"], "{history}");
     assert!(history.contains("upgrade") && history.contains("root"), "{history}");
+    Ok(())
+}
+
+/// Two operators, each on a host of their own: whoever comes last, both hosts do what the row says.
+#[rstest]
+#[case::mariadb(Kind::Mariadb)]
+#[case::postgres(Kind::Postgres)]
+fn hosts_toggled_at_the_same_instant_end_in_the_same_state(#[case] kind: Kind) -> Result<()> {
+    let (server, one) = lab(kind)?;
+    let two = Lab::new()?.on_database(server.url())?;
+    let (_first, _second) = (start(&one, "sbc1")?, start(&two, "sbc2")?);
+    for _ in 0..5 {
+        thread::scope(|scope| {
+            let on = scope.spawn(|| one.filter.done(&["on"]));
+            let off = scope.spawn(|| two.filter.done(&["off"]));
+            [on, off].into_iter().try_for_each(|done| done.join().expect("no panic").map(drop))
+        })?;
+        let row = server.sql("SELECT key_value FROM htable_config WHERE key_name = 'maint'")?;
+        for lab in [&one, &two] {
+            wait::until("the host to do what the row says", IN_FORCE, || {
+                Ok(lab.filter.status()?["policy"]["maintenance"] == (row == "1"))
+            })?;
+        }
+    }
     Ok(())
 }
 
