@@ -120,7 +120,8 @@ impl Keeper {
                 }
                 () = planned_end(planned) => self.end_as_planned(&mut enforcer).await?,
                 () = doubt(self.doubt) => drop(self.refresh(&mut enforcer, false).await?),
-                _ = heartbeat.tick() => self.heartbeat().await,
+                // Nothing has changed, and nobody has to hear of it.
+                _ = heartbeat.tick() => if !self.heartbeat().await { continue },
             }
             if self.store.is_none() {
                 pause = self.backoff.failed();
@@ -164,9 +165,9 @@ impl Keeper {
         }
         // Who has switched it by a command waits for the others; a change from outside is told in a quiet moment.
         if always {
-            self.tell().await
+            self.tell().await;
         } else {
-            self.heartbeat().await
+            self.heartbeat().await;
         }
         Ok(Ok(()))
     }

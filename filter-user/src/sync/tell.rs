@@ -15,14 +15,16 @@ use crate::store::{self, NOBODY, Node, NodeReport, Origin, Store, Via};
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// Tells what has to be told, if now is the time for it.
-    pub(super) async fn heartbeat(&mut self) {
-        let Some(store) = &self.store else { return };
+    /// Tells what has to be told, if now is the time for it. Whether it was.
+    pub(super) async fn heartbeat(&mut self) -> bool {
+        let Some(store) = &self.store else { return false };
         let since = self.told.elapsed();
         let quiet = store.is_server() || self.news.elapsed() >= QUIET || since >= 2 * Node::HEARTBEAT;
-        if quiet && (self.due || since >= Node::HEARTBEAT) {
+        let now = quiet && (self.due || since >= Node::HEARTBEAT);
+        if now {
             self.tell().await;
         }
+        now
     }
 
     /// Tells what is in force here and that this host is alive, and what no event tells. What cannot be told is an alarm
