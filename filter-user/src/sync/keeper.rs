@@ -94,7 +94,8 @@ impl Keeper {
         mut commands: mpsc::Receiver<Command>,
         publish: watch::Sender<Snapshot>,
     ) -> Result<(), dataplane::Error> {
-        let mut pause = Duration::ZERO;
+        // A moment and not a pause: whatever else happens meanwhile must not put it off.
+        let mut retry = Instant::now();
         let mut heartbeat = interval(HEARTBEAT_LOOK);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -109,7 +110,7 @@ impl Keeper {
                     Some(command) => self.obey(command, &mut enforcer, &publish).await?,
                     None => break,
                 },
-                changed = change(&mut self.store, pause) => {
+                changed = change(&mut self.store, retry) => {
                     self.news = Instant::now();
                     if changed.is_err() {
                         // It may be another file by now. If it is not that, the same error comes again.
@@ -123,8 +124,8 @@ impl Keeper {
                 // Nothing has changed, and nobody has to hear of it.
                 _ = heartbeat.tick() => if !self.heartbeat().await { continue },
             }
-            if self.store.is_none() {
-                pause = self.backoff.failed();
+            if self.store.is_none() && retry <= Instant::now() {
+                retry = Instant::now() + self.backoff.failed();
             }
             publish.send_replace(self.snapshot());
         }
@@ -299,12 +300,12 @@ pub(super) enum Untold {
     PlannedEnd,
 }
 
-/// Returns when there may be something new to read: after a change, or, with the database down, after `pause`.
-async fn change(store: &mut Option<Store>, pause: Duration) -> Result<(), store::Error> {
+/// Returns when there may be something new to read: after a change, or, with the database down, at `retry`.
+async fn change(store: &mut Option<Store>, retry: Instant) -> Result<(), store::Error> {
     match store {
         Some(store) => store.changed().await,
         None => {
-            sleep(pause).await;
+            sleep_until(retry).await;
             Ok(())
         }
     }
