@@ -3,9 +3,10 @@
 mod mariadb;
 mod postgres;
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -51,6 +52,13 @@ pub struct Server {
     process: Option<Process>,
     // Last: it is removed when the process has ended.
     directory: TempDir,
+}
+
+/// A lock on a table: the client that holds it, which does nothing else.
+#[derive(Debug)]
+pub struct TableLock {
+    _session: Process,
+    _input: ChildStdin,
 }
 
 impl Server {
@@ -178,6 +186,32 @@ impl Server {
         };
         let printed = process::output(command.arg(statement))?;
         Ok(printed.trim_end().to_owned())
+    }
+
+    /// Locks a table against reading and writing, as an ALTER does or some backups do, until the value goes.
+    pub fn lock(&self, table: &str) -> Result<TableLock> {
+        let (statement, held) = match self.kind {
+            Kind::Mariadb => (
+                format!("LOCK TABLES {table} WRITE;\n"),
+                format!("SHOW OPEN TABLES WHERE `Table` = '{table}' AND In_use > 0"),
+            ),
+            Kind::Postgres => (
+                format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n"),
+                format!(
+                    "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
+                     AND relation = (SELECT oid FROM pg_class WHERE relname = '{table}')"
+                ),
+            ),
+        };
+        let mut session = match self.kind {
+            Kind::Mariadb => mariadb::session(self, "kamailio"),
+            Kind::Postgres => postgres::session(self, "kamailio"),
+        };
+        let mut session = Process::spawn(session.stdin(Stdio::piped()).stdout(Stdio::null()))?;
+        let mut input = session.take_stdin().context("the client's input")?;
+        input.write_all(statement.as_bytes()).context("tell the client to lock the table")?;
+        wait::until("the table to be locked", PATIENCE, || Ok(!self.sql(&held)?.is_empty()))?;
+        Ok(TableLock { _session: session, _input: input })
     }
 
     /// Gives the user another password, which [`url`](Self::url) does not have.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,6 +25,11 @@ impl Process {
     /// Starts `command`.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         Ok(Self { child: command.spawn().map_err(|error| explain(error, command))? })
+    }
+
+    /// Its standard input, if that is a pipe and was not taken before.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Its pid.

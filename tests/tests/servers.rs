@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use filter_tests::daemon::Daemon;
@@ -128,6 +128,33 @@ fn an_outage_changes_nothing_is_told_and_ends_by_itself(
     set_row(&server, "maint", "0")?;
     lab.until_calls_are(false, &caller, FOUND)?;
     recovers(&lab)
+}
+
+/// A server that answers, and a table that does not: nobody waits for it longer than for a server that is gone. The
+/// table of migrations is read when the database is opened anew.
+#[rstest]
+fn a_table_that_somebody_has_locked_is_an_outage(
+    #[values(Kind::Mariadb, Kind::Postgres)] kind: Kind,
+    #[values("htable_config", "sip_filter_migration")] table: &str,
+) -> Result<()> {
+    let (server, lab) = lab(kind)?;
+    let _daemon = start(&lab, "sbc1")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on"])?;
+    let lock = server.lock(table)?;
+    server.disconnect()?;
+    outage(&lab)?;
+    let begin = Instant::now();
+    let answer = lab.filter.cli(&["off"])?;
+    assert_eq!(answer.code, Some(1), "{answer:#?}");
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}: {answer:#?}", begin.elapsed());
+    lab.is_refused(&caller)?;
+
+    drop(lock);
+    recovers(&lab)?;
+    lab.filter.done(&["off"])?;
+    lab.goes_through(&caller)?;
+    Ok(())
 }
 
 #[rstest]

@@ -1,5 +1,7 @@
 //! The schema: Kamailio's table under its name of choice, and the migrations of our own tables.
 
+use std::time::Duration;
+
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
@@ -7,12 +9,16 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr};
 use tracing::warn;
 
+use super::connection::{PATIENCE, within};
 use super::dialect::Dialect;
 use super::{Error, Missing, TableName, sql};
 
 /// Which migrations have been made. Not sqlx's `_sqlx_migrations`: the database may be another program's too.
 const MIGRATIONS_TABLE: &str = "sip_filter_migration";
+const READING: &str = "read the schema";
 const DOING: &str = "bring the schema up to date";
+/// How long a server may take to make what is missing: others may be at work on its tables.
+const MAKING: Duration = Duration::from_secs(30);
 /// How long another host may take to do the same at the same time, before we give up.
 const LOCK_SECONDS: u32 = 10;
 
@@ -65,6 +71,21 @@ impl Files {
 /// A migration that was made: its number and checksum.
 type Applied = (i64, Vec<u8>);
 
+/// The migrations that were made, if there is a table of them.
+macro_rules! applied {
+    ($connection:expr, $migrated:expr, $statement:expr) => {
+        if $migrated {
+            let applied: Vec<Applied> = sqlx::query_as($statement)
+                .fetch_all(&mut *$connection)
+                .await
+                .map_err(sql("read the schema's version"))?;
+            applied
+        } else {
+            Vec::new()
+        }
+    };
+}
+
 /// What has to be done, a line for each step; nothing if all is there.
 fn plan(
     migrator: &Migrator,
@@ -111,16 +132,10 @@ pub(super) async fn sqlite(
     let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
         .fetch_all(&mut *connection)
         .await
-        .map_err(sql("read the schema"))?;
+        .map_err(sql(READING))?;
     let exists = |name: &str| tables.iter().any(|table| table.eq_ignore_ascii_case(name));
-    let applied: Vec<Applied> = if exists(MIGRATIONS_TABLE) {
-        sqlx::query_as("SELECT version, checksum FROM sip_filter_migration ORDER BY version")
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(sql("read the schema's version"))?
-    } else {
-        Vec::new()
-    };
+    let select = "SELECT version, checksum FROM sip_filter_migration ORDER BY version";
+    let applied = applied!(connection, exists(MIGRATIONS_TABLE), select);
     let steps = plan(&migrator, &applied, exists(table.as_str()), table, missing)?;
     if steps.is_empty() {
         return Ok(steps);
@@ -138,9 +153,6 @@ pub(super) async fn sqlite(
 }
 
 /// Makes what is missing in MySQL or MariaDB, and says what it made.
-///
-/// There each CREATE TABLE is committed at once. So every statement of a migration can be repeated, and one that was cut
-/// short (its row says so) is made again.
 pub(super) async fn mysql(
     connection: &mut MySqlConnection,
     table: &TableName,
@@ -148,10 +160,22 @@ pub(super) async fn mysql(
 ) -> Result<Vec<String>, Error> {
     let files = Files::of(Dialect::MySql);
     let migrator = files.migrator();
-    let steps = plan_mysql(connection, &migrator, table, missing).await?;
+    let steps = within(PATIENCE, READING, plan_mysql(connection, &migrator, table, missing)).await?;
     if steps.is_empty() {
         return Ok(steps);
     }
+    within(MAKING, DOING, make_mysql(connection, &files, &migrator, table, missing)).await
+}
+
+/// There each CREATE TABLE is committed at once. So every statement of a migration can be repeated, and one that was cut
+/// short (its row says so) is made again.
+async fn make_mysql(
+    connection: &mut MySqlConnection,
+    files: &Files,
+    migrator: &Migrator,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Vec<String>, Error> {
     let lock = format!("SELECT GET_LOCK(LEFT(CONCAT('sip_filter.', DATABASE()), 64), {LOCK_SECONDS})");
     let locked: Option<i64> =
         sqlx::query_scalar(AssertSqlSafe(lock)).fetch_one(&mut *connection).await.map_err(sql(DOING))?;
@@ -159,7 +183,7 @@ pub(super) async fn mysql(
         return Err(Error::BeingMigrated);
     }
     // Another host may have done it meanwhile. The lock ends with the connection, if not before.
-    let steps = plan_mysql(connection, &migrator, table, missing).await?;
+    let steps = plan_mysql(connection, migrator, table, missing).await?;
     if !steps.is_empty() {
         if missing == Missing::Create {
             let htable = files.htable(Dialect::MySql, table);
@@ -188,18 +212,12 @@ async fn plan_mysql(
     let count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?";
     let mut exists = async |name: &str| -> Result<bool, Error> {
         let count: i64 =
-            sqlx::query_scalar(count).bind(name).fetch_one(&mut *connection).await.map_err(sql("read the schema"))?;
+            sqlx::query_scalar(count).bind(name).fetch_one(&mut *connection).await.map_err(sql(READING))?;
         Ok(count > 0)
     };
     let (has_table, migrated) = (exists(table.as_str()).await?, exists(MIGRATIONS_TABLE).await?);
-    let applied: Vec<Applied> = if migrated {
-        sqlx::query_as("SELECT version, checksum FROM sip_filter_migration WHERE success ORDER BY version")
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(sql("read the schema's version"))?
-    } else {
-        Vec::new()
-    };
+    let select = "SELECT version, checksum FROM sip_filter_migration WHERE success ORDER BY version";
+    let applied = applied!(connection, migrated, select);
     plan(migrator, &applied, has_table, table, missing)
 }
 
@@ -212,25 +230,37 @@ pub(super) async fn postgres(
 ) -> Result<(Vec<String>, bool), Error> {
     let files = Files::of(Dialect::Postgres);
     let migrator = files.migrator();
-    let mut steps = plan_postgres(connection, &migrator, table, missing).await?;
+    let mut steps = within(PATIENCE, READING, plan_postgres(connection, &migrator, table, missing)).await?;
     if !steps.is_empty() {
-        let mut transaction = connection.begin().await.map_err(sql(DOING))?;
-        // The number is ours alone by being "sip_filt" in ASCII.
-        sqlx::query("SELECT pg_advisory_xact_lock(8316304022500895092)")
-            .execute(&mut *transaction)
-            .await
-            .map_err(sql(DOING))?;
-        // Another host may have done it meanwhile.
-        steps = plan_postgres(&mut transaction, &migrator, table, missing).await?;
-        if missing == Missing::Create {
-            let htable = files.htable(Dialect::Postgres, table);
-            sqlx::raw_sql(AssertSqlSafe(htable)).execute(&mut *transaction).await.map_err(sql(DOING))?;
-        }
-        migrator.run_direct(None, &mut *transaction, false).await?;
-        transaction.commit().await.map_err(sql(DOING))?;
+        steps = within(MAKING, DOING, make_postgres(connection, &files, &migrator, table, missing)).await?;
     }
-    let told = ensure_trigger(connection, table, &mut steps).await?;
+    let told = within(PATIENCE, DOING, ensure_trigger(connection, table, &mut steps)).await?;
     Ok((steps, told))
+}
+
+/// One transaction for all of it.
+async fn make_postgres(
+    connection: &mut PgConnection,
+    files: &Files,
+    migrator: &Migrator,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Vec<String>, Error> {
+    let mut transaction = connection.begin().await.map_err(sql(DOING))?;
+    // The number is ours alone by being "sip_filt" in ASCII.
+    sqlx::query("SELECT pg_advisory_xact_lock(8316301741958720628)")
+        .execute(&mut *transaction)
+        .await
+        .map_err(sql(DOING))?;
+    // Another host may have done it meanwhile.
+    let steps = plan_postgres(&mut transaction, migrator, table, missing).await?;
+    if missing == Missing::Create {
+        let htable = files.htable(Dialect::Postgres, table);
+        sqlx::raw_sql(AssertSqlSafe(htable)).execute(&mut *transaction).await.map_err(sql(DOING))?;
+    }
+    migrator.run_direct(None, &mut *transaction, false).await?;
+    transaction.commit().await.map_err(sql(DOING))?;
+    Ok(steps)
 }
 
 async fn plan_postgres(
@@ -244,17 +274,12 @@ async fn plan_postgres(
             .bind(name)
             .fetch_one(&mut *connection)
             .await
-            .map_err(sql("read the schema"))
+            .map_err(sql(READING))
     };
     let has_table = exists(&table.as_str().to_ascii_lowercase()).await?;
-    let applied: Vec<Applied> = if exists(MIGRATIONS_TABLE).await? {
-        sqlx::query_as("SELECT version, checksum FROM sip_filter_migration ORDER BY version")
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(sql("read the schema's version"))?
-    } else {
-        Vec::new()
-    };
+    let migrated = exists(MIGRATIONS_TABLE).await?;
+    let select = "SELECT version, checksum FROM sip_filter_migration ORDER BY version";
+    let applied = applied!(connection, migrated, select);
     plan(migrator, &applied, has_table, table, missing)
 }
 
@@ -272,12 +297,13 @@ async fn ensure_trigger(
         .bind(table.as_str().to_ascii_lowercase())
         .fetch_one(&mut *connection)
         .await
-        .map_err(sql("read the schema"))?;
+        .map_err(sql(READING))?;
     if present {
         return Ok(true);
     }
+    // Somebody may be at work on the table; then it is polled until the database is opened anew.
     let create = format!(
-        "CREATE TRIGGER sip_filter_notify AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name}
+        "SET LOCAL lock_timeout = '1s'; CREATE TRIGGER sip_filter_notify AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name}
          FOR EACH STATEMENT EXECUTE FUNCTION sip_filter_notify()"
     );
     match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await {
@@ -290,8 +316,8 @@ async fn ensure_trigger(
             let exists = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42710");
             if !exists {
                 warn!(
-                    "database: {table} is polled ten times a second, for its trigger cannot be made: {error}; \
-                     `GRANT TRIGGER ON {table}` to our user mends it"
+                    "database: {table} is polled ten times a second, for its trigger cannot be made: {error}; if it is for want \
+                     of a right, `GRANT TRIGGER ON {table}` to our user mends it"
                 );
             }
             Ok(exists)

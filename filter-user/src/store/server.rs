@@ -42,6 +42,11 @@ impl ServerWatch {
     }
 }
 
+async fn connect<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<O::Connection, Error> {
+    let doing = "connect to it";
+    within(PATIENCE, doing, async { options.connect().await.map_err(sql(doing)) }).await
+}
+
 /// Opens a MySQL or MariaDB database.
 pub(super) async fn open_mysql(
     options: &MySqlConnectOptions,
@@ -49,10 +54,9 @@ pub(super) async fn open_mysql(
     missing: Missing,
 ) -> Result<(Connection, ServerWatch, Vec<String>), Error> {
     let options = options.clone().disable_statement_logging();
-    let connect = async || options.connect().await.map_err(sql("connect to it"));
-    let mut connection = within(PATIENCE, "connect to it", connect()).await?;
+    let mut connection = connect(&options).await?;
     let steps = schema::mysql(&mut connection, table, missing).await?;
-    let mut watching = Connection::MySql(within(PATIENCE, "connect to it", connect()).await?);
+    let mut watching = Connection::MySql(connect(&options).await?);
     let known = within(PATIENCE, "watch it", fingerprint(&mut watching, table)).await?;
     let (table, (tell, news)) = (table.clone(), mpsc::channel(1));
     let task = tokio::spawn(async move {
@@ -69,8 +73,7 @@ pub(super) async fn open_postgres(
     missing: Missing,
 ) -> Result<(Connection, ServerWatch, Vec<String>), Error> {
     let options = options.clone().disable_statement_logging();
-    let connect = async || options.connect().await.map_err(sql("connect to it"));
-    let mut connection = within(PATIENCE, "connect to it", connect()).await?;
+    let mut connection = connect(&options).await?;
     let (steps, told) = schema::postgres(&mut connection, table, missing).await?;
 
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options.clone());
@@ -80,7 +83,7 @@ pub(super) async fn open_postgres(
         Ok(listener)
     };
     let listener = within(PATIENCE, "watch it", listen).await?;
-    let mut watching = Connection::Postgres(within(PATIENCE, "connect to it", connect()).await?);
+    let mut watching = Connection::Postgres(connect(&options).await?);
     let known = within(PATIENCE, "watch it", fingerprint(&mut watching, table)).await?;
 
     let (table, (tell, news)) = (table.clone(), mpsc::channel(1));

@@ -43,11 +43,18 @@ pub(super) fn command(server: &Server) -> Command {
     command
 }
 
-/// The administrator's client; what it is to do comes as the last argument.
-pub(super) fn client(server: &Server, database: &str) -> Command {
+/// The administrator's client; what it is to do comes by its standard input.
+pub(super) fn session(server: &Server, database: &str) -> Command {
     let mut command = Command::new("mariadb");
     command.args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--database", database]);
-    command.arg(format!("--socket={}", server.path("socket").display())).arg("--execute");
+    command.arg(format!("--socket={}", server.path("socket").display()));
+    command
+}
+
+/// The same; what it is to do comes as the last argument.
+pub(super) fn client(server: &Server, database: &str) -> Command {
+    let mut command = session(server, database);
+    command.arg("--execute");
     command
 }
 

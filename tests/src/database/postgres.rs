@@ -70,14 +70,20 @@ pub(super) fn command(server: &Server) -> Result<Command> {
     Ok(command)
 }
 
-/// The administrator's client; what it is to do comes as the last argument.
-pub(super) fn client(server: &Server, database: &str) -> Command {
+/// The administrator's client; what it is to do comes by its standard input.
+pub(super) fn session(server: &Server, database: &str) -> Command {
     let mut command = Command::new("psql");
     command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--field-separator=\t", "-U", "postgres"]);
     command.args(["-v", "ON_ERROR_STOP=1", "-d", database, "-h"]).arg(server.directory());
     if let Some(network) = &server.network {
         command.args(["-p", &network.address.port().to_string()]);
     }
+    command
+}
+
+/// The same; what it is to do comes as the last argument.
+pub(super) fn client(server: &Server, database: &str) -> Command {
+    let mut command = session(server, database);
     command.arg("-c");
     command
 }
