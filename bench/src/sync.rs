@@ -99,15 +99,6 @@ fn milliseconds(begin: Instant) -> f64 {
 }
 
 fn switch(action: Action) -> Switch {
-    Switch {
-        action,
-        scope: Scope::Cluster,
-        until: None,
-        code: None,
-        reason: None,
-        retry_after: None,
-        percent: None,
-        methods: None,
-        origin: Origin { actor: "bench".into(), why: None, via: Via::Database, node: "bench".into() },
-    }
+    let origin = Origin { actor: "bench".into(), why: None, via: Via::Database, node: "bench".into() };
+    Switch::new(action, Scope::Cluster, origin)
 }

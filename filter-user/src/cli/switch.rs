@@ -7,7 +7,7 @@ use clap::Args;
 use filter_user::config::Settings;
 use filter_user::control::{Client, ClientError, OffParams, OnParams};
 use filter_user::policy::{Methods, Policy, Refusal};
-use filter_user::store::{Action, NodeName, Origin, Scope, Switch};
+use filter_user::store::{Action, NodeName, Origin};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -100,8 +100,9 @@ pub(super) fn on(settings: &Settings, options: OnOptions, output: Output) -> any
 
 pub(super) fn off(settings: &Settings, options: OffOptions, output: Output) -> anyhow::Result<ExitCode> {
     let CommonOptions { node, all, wait, why } = options.common;
-    let wire = serde_json::to_value(OffParams { node: node.clone(), all, why: why.clone() })?;
-    switch(settings, Action::Off, OnParams { node, all, why, ..OnParams::default() }, wire, wait, output)
+    let params = OffParams { node, all, why };
+    let wire = serde_json::to_value(&params)?;
+    switch(settings, Action::Off, params.into(), wire, wait, output)
 }
 
 /// Through the daemon if there is one, else into the database.
@@ -143,14 +144,8 @@ fn switch(
 }
 
 fn write(settings: &Settings, action: Action, params: OnParams) -> anyhow::Result<Value> {
-    let OnParams { code, reason, retry_after, percent, methods, until, node, all, why } = params;
-    let scope = match (node, all) {
-        (Some(node), _) => Scope::Node(node),
-        (None, true) => Scope::Everywhere,
-        (None, false) => Scope::Cluster,
-    };
-    let origin = database::origin(settings, why);
-    let switch = Switch { action, scope, until, code, reason, retry_after, percent, methods, origin };
+    let origin = database::origin(settings, params.why.clone());
+    let switch = params.switch(action, origin);
     let rows: Map<String, Value> = switch.rows().into_iter().map(|(key, value)| (key, value.into())).collect();
     let (event, steps) = database::work(settings, async |store| store.switch(&switch).await)?;
     Ok(json!({

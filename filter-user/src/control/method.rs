@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rpc::{Code, RpcError};
 use crate::policy::{Methods, Policy, Refusal};
-use crate::store::{Edit, Exemption, InvalidWhy, NodeName, Origin};
+use crate::store::{Action, Edit, Exemption, InvalidWhy, NodeName, Origin, Scope, Switch};
 
 /// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +167,24 @@ impl Method {
 }
 
 impl OnParams {
+    /// The switch that they ask for. Their `why` belongs into `origin`, which knows who asks, too.
+    pub fn switch(self, action: Action, origin: Origin) -> Switch {
+        let scope = match (self.node, self.all) {
+            (Some(node), _) => Scope::Node(node),
+            (None, true) => Scope::Everywhere,
+            (None, false) => Scope::Cluster,
+        };
+        Switch {
+            until: self.until,
+            code: self.code,
+            reason: self.reason,
+            retry_after: self.retry_after,
+            percent: self.percent,
+            methods: self.methods,
+            ..Switch::new(action, scope, origin)
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         // What is not given is valid.
         let default = Refusal::default();
@@ -181,6 +199,12 @@ impl OnParams {
             return Err("until is a time in the future".into());
         }
         OffParams { node: self.node.clone(), all: self.all, why: self.why.clone() }.check()
+    }
+}
+
+impl From<OffParams> for OnParams {
+    fn from(OffParams { node, all, why }: OffParams) -> Self {
+        Self { node, all, why, ..Self::default() }
     }
 }
 

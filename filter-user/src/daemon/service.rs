@@ -8,10 +8,10 @@ use super::plane::Plane;
 use super::raised;
 use crate::alarm::Raised;
 use crate::config::{RunSettings, Settings};
-use crate::control::{self, Code, EditParams, HistoryParams, Method, OffParams, OnParams, RpcError, Service};
+use crate::control::{self, Code, EditParams, HistoryParams, Method, OnParams, RpcError, Service};
 use crate::dataplane::{InterfaceStatus, QueueStatus};
 use crate::kamailio;
-use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Scope, Switch, Via};
+use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Via};
 use crate::sync::{self, Command, Reply, Snapshot};
 
 /// Answers the methods, from the keeper and the data plane.
@@ -37,25 +37,6 @@ impl Control {
         Self { settings, options, started: Timestamp::now(), commands, snapshot, plane, kamailio }
     }
 
-    fn switch(&self, action: Action, params: OnParams, caller: &str) -> Switch {
-        let scope = match (params.node, params.all) {
-            (Some(node), _) => Scope::Node(node),
-            (None, true) => Scope::Everywhere,
-            (None, false) => Scope::Cluster,
-        };
-        Switch {
-            action,
-            scope,
-            until: params.until,
-            code: params.code,
-            reason: params.reason,
-            retry_after: params.retry_after,
-            percent: params.percent,
-            methods: params.methods,
-            origin: self.origin(params.why, caller),
-        }
-    }
-
     fn origin(&self, why: Option<String>, caller: &str) -> Origin {
         Origin { actor: caller.into(), why, via: Via::Daemon, node: self.settings.node.to_string() }
     }
@@ -75,8 +56,9 @@ impl Control {
     }
 
     /// `event` is the number that a host's row in `nodes` reaches when it has applied the switch.
-    async fn switch_and_show(&self, switch: Switch) -> Result<Value, RpcError> {
-        let done = self.ask(|reply| Command::Switch(switch, reply)).await?;
+    async fn switch(&self, action: Action, params: OnParams, caller: &str) -> Result<Value, RpcError> {
+        let origin = self.origin(params.why.clone(), caller);
+        let done = self.ask(|reply| Command::Switch(params.switch(action, origin), reply)).await?;
         let (event, snapshot) = done.map_err(sync_error)?;
         let mut answer = self.in_force(&snapshot);
         answer["event"] = event.into();
@@ -156,11 +138,8 @@ impl Control {
 impl Service for Control {
     async fn call(&self, caller: &str, method: Method) -> Result<Value, RpcError> {
         match method {
-            Method::On(params) => self.switch_and_show(self.switch(Action::On, params, caller)).await,
-            Method::Off(OffParams { node, all, why }) => {
-                let params = OnParams { node, all, why, ..OnParams::default() };
-                self.switch_and_show(self.switch(Action::Off, params, caller)).await
-            }
+            Method::On(params) => self.switch(Action::On, params, caller).await,
+            Method::Off(params) => self.switch(Action::Off, params.into(), caller).await,
             Method::Reload => self.ask_and_show(Command::Reload).await,
             Method::Status => self.status().await,
             Method::Stats => self.stats().await,

@@ -140,6 +140,21 @@ pub struct Switch {
 }
 
 impl Switch {
+    /// A switch that writes nothing but the flag.
+    pub fn new(action: Action, scope: Scope, origin: Origin) -> Self {
+        Self {
+            action,
+            scope,
+            until: None,
+            code: None,
+            reason: None,
+            retry_after: None,
+            percent: None,
+            methods: None,
+            origin,
+        }
+    }
+
     /// The rows to write: `key_name` and `key_value`.
     pub fn rows(&self) -> Vec<(String, String)> {
         let flag = match self.action {

@@ -7,49 +7,64 @@ use super::{Command, Enforcer, Error, Reply, Snapshot, report};
 use crate::dataplane;
 use crate::store::{self, Change, Changed, Entry, Event, Exemption, Node, Store, Switch};
 
-/// What is written on request.
-enum Write {
-    Switch(Switch),
-    Change(Change),
+/// Something that is done with the open database on request.
+trait Work: Sync {
+    /// What comes of it.
+    type Done: Send;
+
+    fn on(&self, store: &mut Store) -> impl Future<Output = Result<Self::Done, store::Error>> + Send;
+
+    /// Tells that it is done, before it is in force.
+    fn tell(&self, _done: &Self::Done) {}
 }
 
-/// What it has done.
-enum Written {
-    /// A switch, with the number of its event.
-    Switch(i64),
-    Change(Changed),
-}
+impl Work for Switch {
+    type Done = i64;
 
-impl Write {
-    async fn to(&self, store: &mut Store) -> Result<Written, store::Error> {
-        match self {
-            Self::Switch(switch) => store.switch(switch).await.map(Written::Switch),
-            Self::Change(change) => store.change(change).await.map(Written::Change),
-        }
+    async fn on(&self, store: &mut Store) -> Result<i64, store::Error> {
+        store.switch(self).await
     }
 }
 
-/// What is read on request.
-enum Question {
-    Entries(Exemption),
-    History(u32),
-    Nodes,
+impl Work for Change {
+    type Done = Changed;
+
+    async fn on(&self, store: &mut Store) -> Result<Changed, store::Error> {
+        store.change(self).await
+    }
+
+    fn tell(&self, done: &Changed) {
+        report::changed(self, done);
+    }
 }
 
-/// The answer to it.
-enum Answer {
-    Entries(Vec<Entry>),
-    History(Vec<Event>),
-    Nodes(Vec<Node>),
+impl Work for Exemption {
+    type Done = Vec<Entry>;
+
+    async fn on(&self, store: &mut Store) -> Result<Vec<Entry>, store::Error> {
+        store.list(*self).await
+    }
 }
 
-impl Question {
-    async fn to(&self, store: &mut Store) -> Result<Answer, store::Error> {
-        match self {
-            Self::Entries(exemption) => store.list(*exemption).await.map(Answer::Entries),
-            Self::History(limit) => store.history(*limit).await.map(Answer::History),
-            Self::Nodes => store.nodes().await.map(Answer::Nodes),
-        }
+/// The last events, so many at most.
+struct History(u32);
+
+impl Work for History {
+    type Done = Vec<Event>;
+
+    async fn on(&self, store: &mut Store) -> Result<Vec<Event>, store::Error> {
+        store.history(self.0).await
+    }
+}
+
+/// The hosts that share the database.
+struct Nodes;
+
+impl Work for Nodes {
+    type Done = Vec<Node>;
+
+    async fn on(&self, store: &mut Store) -> Result<Vec<Node>, store::Error> {
+        store.nodes().await
     }
 }
 
@@ -63,21 +78,12 @@ impl Keeper {
     ) -> Result<(), dataplane::Error> {
         match command {
             Command::Switch(switch, reply) => {
-                let done = self.write(&Write::Switch(switch), enforcer).await;
-                let answer = done.map(|done| {
-                    done.map(|written| (if let Written::Switch(event) = written { event } else { 0 }, self.snapshot()))
-                });
-                self.answer(reply, answer, publish)
+                let done = self.write(&switch, enforcer).await;
+                self.answer(reply, done.map(|done| done.map(|event| (event, self.snapshot()))), publish)
             }
             Command::Change(change, reply) => {
-                let done = self.write(&Write::Change(change), enforcer).await;
-                let answer = done.map(|done| {
-                    done.map(|written| match written {
-                        Written::Change(changed) => (changed, self.snapshot()),
-                        Written::Switch(_) => (Changed::default(), self.snapshot()),
-                    })
-                });
-                self.answer(reply, answer, publish)
+                let done = self.write(&change, enforcer).await;
+                self.answer(reply, done.map(|done| done.map(|changed| (changed, self.snapshot()))), publish)
             }
             Command::Reload(reply) => {
                 let read = self.refresh(enforcer, true).await;
@@ -85,19 +91,16 @@ impl Keeper {
                 self.answer(reply, answer, publish)
             }
             Command::List(exemption, reply) => {
-                let answer = self.look_up(&Question::Entries(exemption), enforcer).await;
-                let entries = |answer| if let Answer::Entries(entries) = answer { entries } else { Vec::new() };
-                self.answer(reply, answer.map(|answer| answer.map(entries)), publish)
+                let answer = self.look_up(&exemption, enforcer).await;
+                self.answer(reply, answer, publish)
             }
             Command::History(limit, reply) => {
-                let answer = self.look_up(&Question::History(limit), enforcer).await;
-                let events = |answer| if let Answer::History(events) = answer { events } else { Vec::new() };
-                self.answer(reply, answer.map(|answer| answer.map(events)), publish)
+                let answer = self.look_up(&History(limit), enforcer).await;
+                self.answer(reply, answer, publish)
             }
             Command::Nodes(reply) => {
-                let answer = self.look_up(&Question::Nodes, enforcer).await;
-                let nodes = |answer| if let Answer::Nodes(nodes) = answer { nodes } else { Vec::new() };
-                self.answer(reply, answer.map(|answer| answer.map(nodes)), publish)
+                let answer = self.look_up(&Nodes, enforcer).await;
+                self.answer(reply, answer, publish)
             }
             // The keeper's own loop ends by it, and comes not here.
             Command::End(_) => Ok(()),
@@ -126,17 +129,15 @@ impl Keeper {
     }
 
     /// Writes, reads, and puts in force what has been read.
-    async fn write(
+    async fn write<W: Work>(
         &mut self,
-        write: &Write,
+        write: &W,
         enforcer: &mut impl Enforcer,
-    ) -> Result<Result<Written, Error>, dataplane::Error> {
+    ) -> Result<Result<W::Done, Error>, dataplane::Error> {
         match self.write_only(write).await {
-            Ok(written) => {
-                if let (Write::Change(change), Written::Change(done)) = (write, &written) {
-                    report::changed(change, done);
-                }
-                Ok(self.refresh(enforcer, true).await?.map(|()| written).map_err(Error::NotReadBack))
+            Ok(done) => {
+                write.tell(&done);
+                Ok(self.refresh(enforcer, true).await?.map(|()| done).map_err(Error::NotReadBack))
             }
             Err(error) => {
                 // To be up again, or to know why not, before the next command.
@@ -146,9 +147,9 @@ impl Keeper {
         }
     }
 
-    async fn write_only(&mut self, write: &Write) -> Result<Written, store::Error> {
+    async fn write_only<W: Work>(&mut self, write: &W) -> Result<W::Done, store::Error> {
         if let Some(store) = &mut self.store {
-            match write.to(store).await {
+            match write.on(store).await {
                 // Another file has taken its place, or the connection is gone: nothing is written yet.
                 Err(error) if error.is_stale() => {}
                 Err(error) => {
@@ -157,29 +158,30 @@ impl Keeper {
                     self.close().await;
                     return Err(error);
                 }
-                Ok(written) => return Ok(written),
+                Ok(done) => return Ok(done),
             }
         }
-        let done = write.to(self.open().await?).await;
+        let done = write.on(self.open().await?).await;
         if done.is_err() {
             self.close().await;
         }
         done
     }
 
-    async fn look_up(
+    /// Reads what is not part of the policy.
+    async fn look_up<W: Work>(
         &mut self,
-        question: &Question,
+        question: &W,
         enforcer: &mut impl Enforcer,
-    ) -> Result<Result<Answer, Error>, dataplane::Error> {
+    ) -> Result<Result<W::Done, Error>, dataplane::Error> {
         let mut answer = match &mut self.store {
-            Some(store) => question.to(store).await,
+            Some(store) => question.on(store).await,
             None => Err(store::Error::Unwatched),
         };
         // It may have been lost while nothing was asked.
         if answer.as_ref().is_err_and(|error| !error.is_answer()) {
             answer = match self.open().await {
-                Ok(store) => question.to(store).await,
+                Ok(store) => question.on(store).await,
                 Err(error) => Err(error),
             };
         }

@@ -95,17 +95,7 @@ impl Running {
     }
 
     async fn switch(&self, action: Action) -> Result<Snapshot, Error> {
-        let switch = Switch {
-            action,
-            scope: Scope::Cluster,
-            until: None,
-            code: None,
-            reason: None,
-            retry_after: None,
-            percent: None,
-            methods: None,
-            origin: origin("upgrade"),
-        };
+        let switch = Switch::new(action, Scope::Cluster, origin("upgrade"));
         self.ask(|reply| Command::Switch(switch, reply)).await.map(|(_, snapshot)| snapshot)
     }
 

@@ -35,17 +35,7 @@ fn origin(actor: &str) -> Origin {
 }
 
 fn switch(action: Action, scope: Scope) -> Switch {
-    Switch {
-        action,
-        scope,
-        until: None,
-        code: None,
-        reason: None,
-        retry_after: None,
-        percent: None,
-        methods: None,
-        origin: origin("alice"),
-    }
+    Switch::new(action, scope, origin("alice"))
 }
 
 /// The rows of the policy table, as the server's own client shows them.

@@ -41,17 +41,8 @@ fn sqlite3(path: &Path, statement: &str) -> String {
 }
 
 fn switch(action: Action) -> Switch {
-    Switch {
-        action,
-        scope: Scope::Cluster,
-        until: None,
-        code: None,
-        reason: None,
-        retry_after: None,
-        percent: None,
-        methods: None,
-        origin: Origin { actor: "alice".into(), why: None, via: Via::Daemon, node: "sbc1".into() },
-    }
+    let origin = Origin { actor: "alice".into(), why: None, via: Via::Daemon, node: "sbc1".into() };
+    Switch::new(action, Scope::Cluster, origin)
 }
 
 fn maint(value: &str) -> Row {
