@@ -129,7 +129,8 @@ enum Command {
 
     /// Make the database, or bring its tables up to date
     ///
-    /// Only ever adds tables: the policy table, if there is none, and those whose names begin with sip_filter_.
+    /// Only ever adds: the policy table, if there is none, the tables whose names begin with sip_filter_, and in PostgreSQL a
+    /// trigger on the policy table that tells of changes.
     /// `run` does the same at its start.
     Migrate,
 }
