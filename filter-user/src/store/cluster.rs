@@ -11,9 +11,8 @@ pub(super) async fn tag(connection: &mut Connection, proposed: &TagSecret) -> Re
         return tag::from_text(&row.0, &row.1).ok_or(Error::Tag);
     }
     // Several daemons may start at the same time: the first one's tag is the cluster's.
-    connection.begin_writing().await?;
-    let written = write_if_missing(connection, proposed).await;
-    let (prefix, key) = connection.end(written).await?;
+    let work = async |connection: &mut Connection| write_if_missing(connection, proposed).await;
+    let (prefix, key) = connection.write("write the cluster's To tag", work).await?;
     tag::from_text(&prefix, &key).ok_or(Error::Tag)
 }
 

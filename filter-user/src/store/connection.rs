@@ -173,9 +173,24 @@ impl Connection {
         self.run(self.dialect().begin_reading()).await.map_err(sql("begin to read"))
     }
 
+    /// Does `work` as one transaction that writes: all of it or nothing.
+    pub(super) async fn write<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let patience = self.patience();
+        let transaction = async {
+            self.begin_writing().await?;
+            let done = work(self).await;
+            self.end(done).await
+        };
+        within(patience, doing, transaction).await
+    }
+
     /// Begins to write: nobody else who follows our rules writes until [`end`](Self::end), so what is read meanwhile
     /// (which rows there are, the highest id) is still so when it is written.
-    pub(super) async fn begin_writing(&mut self) -> Result<(), Error> {
+    async fn begin_writing(&mut self) -> Result<(), Error> {
         let doing = "begin to write";
         self.run(self.dialect().begin_writing()).await.map_err(sql(doing))?;
         if let Some(lock) = self.dialect().lock() {

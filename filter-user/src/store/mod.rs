@@ -273,46 +273,32 @@ impl Store {
 
     /// Writes the rows of a switch and its event, in one transaction. Returns the number of the event.
     pub async fn switch(&mut self, switch: &Switch) -> Result<i64, Error> {
-        self.ready_to_write().await?;
-        let work = async {
-            self.connection.begin_writing().await?;
-            let done = policy_table::switch(&mut self.connection, &self.table, switch).await;
-            self.connection.end(done).await
-        };
-        within(self.patience, "write the policy rows", work).await
+        let (connection, table, _) = self.writable().await?;
+        let work = async |connection: &mut Connection| policy_table::switch(connection, table, switch).await;
+        connection.write("write the policy rows", work).await
     }
 
     /// Adds or removes exemptions and writes the event, in one transaction; all of it or nothing.
     pub async fn change(&mut self, change: &Change) -> Result<Changed, Error> {
-        self.ready_to_write().await?;
-        let work = async {
-            self.connection.begin_writing().await?;
-            let done = exemption_table::change(&mut self.connection, change).await;
-            self.connection.end(done).await
-        };
-        within(self.patience, "write the exemptions", work).await
+        let (connection, ..) = self.writable().await?;
+        let work = async |connection: &mut Connection| exemption_table::change(connection, change).await;
+        connection.write("write the exemptions", work).await
     }
 
     /// Ends maintenance in the table if its planned end is over. Whether it did; another host may have been first.
     pub async fn end_as_planned(&mut self, origin: &Origin) -> Result<bool, Error> {
-        self.ready_to_write().await?;
-        let work = async {
-            self.connection.begin_writing().await?;
-            let done = policy_table::end_as_planned(&mut self.connection, &self.table, origin).await;
-            self.connection.end(done).await
-        };
-        within(self.patience, "end maintenance as planned", work).await
+        let (connection, table, _) = self.writable().await?;
+        let work = async |connection: &mut Connection| policy_table::end_as_planned(connection, table, origin).await;
+        connection.write("end maintenance as planned", work).await
     }
 
     /// Writes an event for a flag that was changed by other means, unless another host has.
     pub async fn note_changes_from_outside(&mut self, origin: &Origin) -> Result<(), Error> {
-        self.ready_to_write().await?;
-        let work = async {
-            self.connection.begin_writing().await?;
-            let done = history::note_changes_from_outside(&mut self.connection, &self.table, origin, &self.node).await;
-            self.connection.end(done).await
+        let (connection, table, node) = self.writable().await?;
+        let work = async |connection: &mut Connection| {
+            history::note_changes_from_outside(connection, table, origin, node).await
         };
-        within(self.patience, "write the event", work).await
+        connection.write("write the event", work).await
     }
 
     /// The entries of a table of exemptions.
@@ -347,14 +333,17 @@ impl Store {
         self.connection.close().await;
     }
 
-    /// Finds out whether what is written now will be kept: a file may have been replaced, and a server that nobody has
-    /// asked for a day may have ended the connection.
-    async fn ready_to_write(&mut self) -> Result<(), Error> {
-        if let Watch::File(watch) = &self.watch {
-            return watch.same();
+    /// What is written with, if what is written now will be kept: a file may have been replaced, and a server that nobody
+    /// has asked for a day may have ended the connection.
+    async fn writable(&mut self) -> Result<(&mut Connection, &TableName, &NodeName), Error> {
+        match &self.watch {
+            Watch::File(watch) => watch.same()?,
+            Watch::Server(_) => {
+                let ping = async { self.connection.ping().await.map_err(Error::Stale) };
+                within(self.patience, "reach it", ping).await?;
+            }
         }
-        let ping = async { self.connection.ping().await.map_err(Error::Stale) };
-        within(self.patience, "reach it", ping).await
+        Ok((&mut self.connection, &self.table, &self.node))
     }
 }
 
