@@ -19,7 +19,6 @@ use crate::namespace::Namespace;
 use crate::process::{Process, describe};
 use crate::wait;
 
-const MODULES: &str = "/usr/lib/x86_64-linux-gnu/kamailio/modules";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What Kamailio's htable `config` is like.
@@ -129,7 +128,7 @@ impl Kamailio {
         let load: String = modules.iter().map(|module| format!("loadmodule \"{module}.so\"\n")).collect();
         format!(
             "debug=2\nlog_stderror=yes\nchildren=1\ntcp_children=1\nlisten=udp:{address}\nlisten=tcp:{address}\n\
-             mpath=\"{MODULES}\"\n{load}modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n{database}\
+             {load}modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n{database}\
              modparam(\"htable\", \"htable\", \"config=>{htable}\")\n\
              request_route {{\n  if (is_method(\"INVITE\") && !has_totag() && $sht(config=>maint)==\"1\") {{\n    \
              sl_send_reply(\"503\", \"Maintenance of Kamailio\");\n    exit;\n  }}\n  \
