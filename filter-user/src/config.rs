@@ -105,7 +105,8 @@ pub struct RunOptions {
 
     /// Bind the AF_XDP sockets in zero-copy mode
     ///
-    /// Not always the faster way: on a zero-copy queue each packet that is passed is copied, and nearly all are.
+    /// Not always the faster way: on a zero-copy queue each packet that is passed is copied, and nearly all are. It takes
+    /// the XDP program in the driver: with it, auto never falls back to generic.
     #[arg(
         long,
         env = "SIP_FILTER_ZERO_COPY",
@@ -229,6 +230,9 @@ pub enum Error {
     /// The lease.
     #[error("a lease of {0} ms is out of range: {least} to {most} ms", least = LEASE_RANGE_MS.start(), most = LEASE_RANGE_MS.end())]
     Lease(u64),
+    /// Zero-copy was asked for in generic mode.
+    #[error("zero-copy needs the XDP program in the driver: leave out `--zero-copy`, or `--mode generic`")]
+    ZeroCopyGeneric,
     /// No port.
     #[error("no port to filter on: leave --port out for {SIP_PORT}, or name at least one")]
     NoPort,
@@ -269,7 +273,7 @@ impl Common {
                 .clone()
                 .or_else(|| file.state_file.clone())
                 .unwrap_or_else(|| STATE_FILE.into()),
-            node: self.run.node.clone().or_else(|| file.run.node.clone()).unwrap_or_else(node::name),
+            node: file.run.node.clone().unwrap_or_else(node::name),
         })
     }
 }
@@ -294,11 +298,16 @@ impl RunOptions {
         }
         let kamailio = self.kamailio.clone().or_else(|| file.run.kamailio.clone());
         let htable = self.kamailio_htable.clone().or_else(|| file.run.kamailio_htable.clone()).unwrap_or_default();
+        let mode = self.mode.or(file.run.mode).unwrap_or(Mode::Auto);
+        let zero_copy = self.zero_copy.or(file.run.zero_copy).unwrap_or(false);
+        if zero_copy && mode == Mode::Generic {
+            return Err(Error::ZeroCopyGeneric);
+        }
         Ok(RunSettings {
             interfaces,
             ports,
-            mode: self.mode.or(file.run.mode).unwrap_or(Mode::Auto),
-            zero_copy: self.zero_copy.or(file.run.zero_copy).unwrap_or(false),
+            mode,
+            zero_copy,
             lease: Duration::from_millis(lease_ms),
             transactions,
             kamailio: kamailio.map(|socket| kamailio::Target { socket, htable }),
@@ -464,6 +473,15 @@ mod tests {
             Ok(settings) => assert!(valid && settings.transactions == transactions, "the flag wins: {settings:?}"),
             Err(error) => assert!(!valid && error.to_string().contains("1024 to 4194304"), "{error}"),
         }
+    }
+
+    #[test]
+    fn zero_copy_is_not_for_generic_mode() {
+        let iface = Some(vec!["eth0".into()]);
+        let flags = RunOptions { iface, mode: Some(Mode::Generic), ..RunOptions::default() };
+        let resolved = flags.resolve(&Common::default(), &file("[run]\nzero-copy = true").unwrap());
+        assert!(matches!(resolved, Err(Error::ZeroCopyGeneric)));
+        assert!(flags.resolve(&Common::default(), &Common::default()).is_ok());
     }
 
     #[rstest]

@@ -52,9 +52,6 @@ pub enum Error {
          the new ones could not be refused: run `ethtool -L {interface} combined {now}` before sip-filter starts"
     )]
     QueuesAppeared { interface: String, before: u32, now: u32 },
-    /// Zero-copy was asked for in generic mode.
-    #[error("zero-copy needs the XDP program in the driver: leave out `--zero-copy`, or `--mode generic`")]
-    ZeroCopyGeneric,
     /// An AF_XDP socket could not be had.
     #[error("interface {interface}, queue {queue}: cannot open an AF_XDP socket: {reason}{hint}")]
     Socket { interface: String, queue: u32, reason: String, hint: &'static str },

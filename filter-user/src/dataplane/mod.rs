@@ -54,7 +54,8 @@ pub struct Options {
     pub ports: Vec<u16>,
     /// How the program is attached.
     pub mode: Mode,
-    /// Whether the sockets are to be bound in zero-copy mode. Then every packet that passes is copied by the driver.
+    /// Whether the sockets are to be bound in zero-copy mode, which takes the program in the driver: not in
+    /// [`Mode::Generic`]. Then every packet that passes is copied by the driver.
     pub zero_copy: bool,
     /// How long a responder that hangs may keep redirected frames from the proxy.
     pub lease: Duration,
@@ -115,9 +116,6 @@ pub struct InterfaceStatus {
 impl DataPlane {
     /// Brings everything up, with `policy` in force from the first packet on. Blocks for some hundred milliseconds.
     pub fn start(options: &Options, policy: &Policy) -> Result<Self, Error> {
-        if options.zero_copy && options.mode == Mode::Generic {
-            return Err(Error::ZeroCopyGeneric);
-        }
         let interfaces = find_interfaces(&options.interfaces)?;
         let mut this = Self {
             program: Program::load(&ProgramSettings {
