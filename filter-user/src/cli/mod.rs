@@ -81,7 +81,8 @@ enum Command {
     /// it writes the database and says that nobody has applied it.
     ///
     /// What is not given stays as its row has it: after `on --percent 10`, `off` and `on`, it is 10 % again. `--percent
-    /// 100` and `--methods INVITE` are the way back; a row that is deleted in the database is the default again.
+    /// 100` and `--methods INVITE` are the way back; a row that is deleted in the database is the default again. Only a
+    /// planned end does not stay.
     On(switch::OnOptions),
 
     /// End maintenance: new calls go to the proxy

@@ -79,7 +79,8 @@ struct CommonOptions {
     #[arg(long)]
     all: bool,
 
-    /// Wait until each host that is alive has applied it, at most so long; names those that have not, with exit status 1
+    /// Wait until each host that is alive has applied it, at most so long (10s without a time); names those that have not,
+    /// with exit status 1
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
         value_parser = when::parse_wait)]
     wait: Option<Duration>,
