@@ -9,11 +9,15 @@ use super::Server;
 use crate::process;
 
 /// Makes the data directory.
+///
+/// Here and below, temporary tables go to the server's own directory: in a shared one each server that starts removes
+/// all of them, also those of one that is at work.
 pub(super) fn initialise(server: &Server) -> Result<()> {
     let mut command = Command::new("mariadb-install-db");
     command.args(["--no-defaults", "--user=root", "--skip-test-db", "--auth-root-authentication-method=normal"]);
     command.args(["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M"]);
-    process::output(command.arg(format!("--datadir={}", server.path("data").display()))).map(drop)
+    command.arg(format!("--datadir={}", server.path("data").display()));
+    process::output(command.env("TMPDIR", server.directory.path())).map(drop)
 }
 
 /// The server.
@@ -25,6 +29,7 @@ pub(super) fn command(server: &Server) -> Command {
     command.arg(format!("--datadir={}", server.path("data").display()));
     command.arg(format!("--socket={}", server.path("socket").display()));
     command.arg(format!("--pid-file={}", server.path("pid").display()));
+    command.env("TMPDIR", server.directory.path());
     match &server.network {
         None => {
             command.arg("--skip-networking");
