@@ -102,7 +102,7 @@ pub struct QueueKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueState {
     /// The lease: until when frames may be redirected, in nanoseconds of `CLOCK_MONOTONIC`
-    /// (`bpf_ktime_get_ns()`). The responder thread renews it from its own loop, after it has made progress, so
+    /// (`bpf_ktime_get_coarse_ns()`). The responder thread renews it from its own loop, after it has made progress, so
     /// that a thread that hangs fails open when the lease runs out.
     pub redirect_until_ns: u64,
     /// Index of the queue's AF_XDP socket in [`SOCKETS`].

@@ -1,7 +1,8 @@
 //! The XDP program of sip-filter: finds the requests that would set up a new call and hands them to the responder.
 //!
 //! It reads top to bottom as a packet does: headers ([`packet`]), method and policy ([`request`]), and where it comes to
-//! that, the transaction's past ([`transactions`]), the To tag ([`scan`]) and what exempts a call ([`exemptions`]).
+//! that, the transaction's past ([`transactions`]), the To tag ([`scan`]) and what exempts a call ([`exemptions`]). What is
+//! found out on the way is kept in [`scratch`].
 //! Whatever it is not sure of, it passes; the one thing that it drops is the ACK to our own response.
 #![allow(missing_docs, reason = "the `xdp` macro writes a function without")]
 #![cfg_attr(target_arch = "bpf", no_std)]
@@ -13,6 +14,7 @@ mod maps;
 mod packet;
 mod request;
 mod scan;
+mod scratch;
 mod transactions;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
@@ -43,7 +45,7 @@ pub fn sip_filter(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Verdict {
     match packet::sip_packet(ctx) {
-        Ok(packet) => request::judge(ctx, &packet),
+        Ok(packet) => request::judge(ctx, packet),
         Err(passed) => passed,
     }
 }

@@ -1,6 +1,6 @@
 //! The maps that the XDP program shares with the daemon. Their layouts and names are [`filter_common::maps`].
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, XskMap};
 use aya_ebpf::programs::XdpContext;
@@ -34,11 +34,12 @@ pub fn is_sip_port(port: u16) -> bool {
     PORTS.get(0).is_some_and(|ports| ports.contains(port))
 }
 
-/// The time of leases and of what is remembered, in nanoseconds of `CLOCK_MONOTONIC`.
+/// The time of leases and of what is remembered, in nanoseconds of `CLOCK_MONOTONIC`, as it was at the last tick of the
+/// kernel: up to 10 ms ago (at 100 Hz), which is nothing to a lease of a second, and does without reading a clock.
 #[inline(always)]
 pub fn now() -> u64 {
     // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
+    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 /// The RX queue on which the frame came.

@@ -207,20 +207,17 @@ fn check_size(ctx: &XdpContext, packet: &Packet) -> Result<(), Verdict> {
     Ok(())
 }
 
-/// The packet without the line ends before its start line (RFC 3261 section 7.5). With more than are skipped, what is left
+/// How many line ends there are before the start line (RFC 3261 section 7.5). With more than are skipped, what is left
 /// begins with one, which no method does.
 #[inline(always)]
-pub fn skip_line_ends(ctx: &XdpContext, mut packet: Packet) -> Packet {
-    for _ in 0..MAX_LEADING_CRLF {
-        match octets::<2>(ctx, packet.offset) {
-            Some([b'\r' | b'\n', _]) if packet.length > 0 => {
-                packet.offset += 1;
-                packet.length -= 1;
-            }
-            _ => break,
+pub fn leading_line_ends(ctx: &XdpContext, packet: &Packet) -> u32 {
+    for count in 0..MAX_LEADING_CRLF {
+        match octets::<2>(ctx, packet.offset + count) {
+            Some([b'\r' | b'\n', _]) if count < packet.length => {}
+            _ => return count,
         }
     }
-    packet
+    MAX_LEADING_CRLF
 }
 
 /// Keeps an offset within what the verifier accepts for packet pointers (`MAX_PACKET_OFF`); no header is further in.

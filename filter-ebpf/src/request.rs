@@ -8,18 +8,20 @@ use filter_common::transaction::is_refused;
 use filter_common::verdict::Verdict;
 
 use crate::packet::{self, Packet};
-use crate::scan::Loaded;
-use crate::transactions::{self, Transaction};
-use crate::{exemptions, maps};
+use crate::scratch::Scratch;
+use crate::{exemptions, maps, scan, transactions};
 
 /// The verdict on a packet to the proxy's port.
 #[inline(always)]
-pub fn judge(ctx: &XdpContext, packet: &Packet) -> Verdict {
-    let packet = packet::skip_line_ends(ctx, *packet);
-    if packet.length < SHORTEST_REQUEST {
+pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
+    let Some(scratch) = Scratch::of(packet) else {
+        return Verdict::Undecided;
+    };
+    scratch.skip(packet::leading_line_ends(ctx, scratch.packet()));
+    if scratch.packet().length < SHORTEST_REQUEST {
         return Verdict::NotInvite;
     }
-    let Some((method, name)) = packet::octets(ctx, packet.offset).and_then(Method::of) else {
+    let Some((method, name)) = packet::octets(ctx, scratch.packet().offset).and_then(Method::of) else {
         return Verdict::NotInvite;
     };
     let Some(policy) = maps::policy() else {
@@ -29,17 +31,25 @@ pub fn judge(ctx: &XdpContext, packet: &Packet) -> Verdict {
     if !is_looked_at(method, policy, now) {
         return Verdict::NotInvite;
     }
-    let Some(mut message) = Loaded::load(ctx, &packet) else {
+    scratch.set_method(method);
+    if scratch.load(ctx).is_none() {
         return Verdict::Undecided;
-    };
-    if method != Method::Invite {
-        let decision = message.decide(name);
-        return match method {
-            Method::Ack => ack(policy, decision, &message),
-            _ => other(ctx, &packet, policy, now, decision, &message),
-        };
     }
-    invite(ctx, &packet, policy, now, name, &mut message)
+    if scratch.is_method(Method::Invite) {
+        scratch.transaction = transactions::transaction(scratch);
+        if let Some(verdict) = invite_by_its_past(ctx, policy, now, scratch) {
+            return verdict;
+        }
+    }
+    // The scan is the most of the program, and the verifier goes through it for each place that it is called at.
+    let decision = scan::decide(scratch, name);
+    if scratch.is_method(Method::Ack) {
+        ack(policy, decision, scratch)
+    } else if scratch.is_method(Method::Invite) {
+        invite(ctx, policy, now, decision, scratch)
+    } else {
+        exempted(policy, decision, scratch).unwrap_or_else(|| redirect(ctx, now, Verdict::RedirectedMethod))
+    }
 }
 
 /// Whether there is any more to be found out about a request. INVITEs are remembered also while nothing is refused.
@@ -54,68 +64,55 @@ fn is_looked_at(method: Method, policy: &Policy, now: u64) -> bool {
 
 /// An ACK: dropped if its To tag is one of ours, for then the proxy has never seen its INVITE.
 #[inline(always)]
-fn ack(policy: &Policy, decision: Decision, message: &Loaded) -> Verdict {
-    if decision == Decision::InDialog && message.tag() == policy.tag_prefix {
+fn ack(policy: &Policy, decision: Decision, scratch: &Scratch) -> Verdict {
+    if decision == Decision::InDialog && scratch.tag() == policy.tag_prefix {
         Verdict::AckAbsorbed
     } else {
         Verdict::NotInvite
     }
 }
 
-/// A request of another method that the policy refuses.
+/// An INVITE that is the same as the last time it was sent, or that nothing has to be known of: its headers do not matter.
 #[inline(always)]
-fn other(
-    ctx: &XdpContext,
-    packet: &Packet,
-    policy: &Policy,
-    now: u64,
-    decision: Decision,
-    message: &Loaded,
-) -> Verdict {
-    match exempted(packet, policy, decision, message) {
-        Some(passed) => passed,
-        None => redirect(ctx, now, Verdict::RedirectedMethod),
-    }
-}
-
-/// An INVITE: the same as the last time if it is sent again, otherwise as the policy says.
-#[inline(always)]
-fn invite(ctx: &XdpContext, packet: &Packet, policy: &Policy, now: u64, name: u32, message: &mut Loaded) -> Verdict {
-    let transaction = Transaction::of(packet, message);
+fn invite_by_its_past(ctx: &XdpContext, policy: &Policy, now: u64, scratch: &Scratch) -> Option<Verdict> {
+    let transaction = &scratch.transaction;
     let refusing = policy.maintenance != 0 && policy.methods & Method::Invite.bit() != 0;
     // What was refused stays refused: after the end of maintenance, and when the share has been made smaller.
     let may_be_refused_again = if refusing { policy.percent < 100 } else { now < policy.tail_until_ns };
-    if may_be_refused_again && transactions::REFUSED.holds(&transaction, now) {
-        return redirect(ctx, now, Verdict::RedirectedAgain);
+    if may_be_refused_again && transactions::REFUSED.holds(transaction, now) {
+        return Some(redirect(ctx, now, Verdict::RedirectedAgain));
     }
-    if refusing && transactions::PASSED.holds(&transaction, now) {
-        return Verdict::Seen;
+    if !refusing {
+        transactions::PASSED.remember(transaction, now);
+        return Some(Verdict::Off);
     }
-    let verdict = if refusing {
-        let decision = message.decide(name);
-        match exempted(packet, policy, decision, message) {
-            Some(passed) => passed,
-            None if !is_refused(transaction.hash(), policy.percent) => Verdict::Spared,
-            None => redirect(ctx, now, Verdict::Redirected),
-        }
-    } else {
-        Verdict::Off
+    transactions::PASSED.holds(transaction, now).then_some(Verdict::Seen)
+}
+
+/// An INVITE while they are refused.
+#[inline(always)]
+fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scratch: &Scratch) -> Verdict {
+    let transaction = &scratch.transaction;
+    let verdict = match exempted(policy, decision, scratch) {
+        Some(passed) => passed,
+        None if !is_refused(transaction.hash, policy.percent) => Verdict::Spared,
+        None => redirect(ctx, now, Verdict::Redirected),
     };
     match verdict {
-        Verdict::Redirected => transactions::REFUSED.remember(&transaction, now),
+        Verdict::Redirected => transactions::REFUSED.remember(transaction, now),
         // These say always the same of the same octets. The others hang on the time or on tables that may change.
         Verdict::InDialog | Verdict::Undecided | Verdict::Replaces => {}
-        _ => transactions::PASSED.remember(&transaction, now),
+        _ => transactions::PASSED.remember(transaction, now),
     }
     verdict
 }
 
 /// Why a request passes although its method is refused; `None` if nothing exempts it.
 #[inline(always)]
-fn exempted(packet: &Packet, policy: &Policy, decision: Decision, message: &Loaded) -> Option<Verdict> {
+fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
     match decision {
-        Decision::New if exemptions::is_bypassed(packet, policy) => Some(Verdict::Bypass),
-        Decision::New if exemptions::is_emergency(message.user()) => Some(Verdict::Emergency),
+        Decision::New if exemptions::is_bypassed(scratch.packet(), policy) => Some(Verdict::Bypass),
+        Decision::New if exemptions::is_emergency(scratch.user()) => Some(Verdict::Emergency),
         Decision::New => None,
         Decision::InDialog => Some(Verdict::InDialog),
         Decision::Emergency => Some(Verdict::Emergency),

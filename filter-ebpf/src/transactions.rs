@@ -6,8 +6,7 @@ use aya_ebpf::maps::LruHashMap;
 use filter_common::maps::{DEFAULT_TRANSACTIONS, TRANSACTION_NS, TransactionKey};
 use filter_common::transaction::transaction_hash;
 
-use crate::packet::Packet;
-use crate::scan::Loaded;
+use crate::scratch::Scratch;
 
 #[map(name = "PASSED")]
 static PASSED_MAP: LruHashMap<TransactionKey, u64> = LruHashMap::with_max_entries(DEFAULT_TRANSACTIONS, 0);
@@ -29,40 +28,30 @@ pub struct Memory(&'static LruHashMap<TransactionKey, u64>);
 impl Memory {
     /// Whether the transaction was remembered less than 32 s before `now`.
     #[inline(always)]
-    pub fn holds(&self, transaction: &Transaction, now: u64) -> bool {
+    pub fn holds(&self, transaction: &TransactionKey, now: u64) -> bool {
         // SAFETY: an element that is evicted meanwhile may be given to another transaction, so that its time may be read:
         // both are times of INVITEs of the same kind and of the same minute, and an aligned u64 is read whole.
-        unsafe { self.0.get(transaction.0) }.is_some_and(|until| now < *until)
+        unsafe { self.0.get(transaction) }.is_some_and(|until| now < *until)
     }
 
     /// Remembers the transaction, from its first INVITE on: the ones that follow do not make it longer.
     #[inline(always)]
-    pub fn remember(&self, transaction: &Transaction, now: u64) {
+    pub fn remember(&self, transaction: &TransactionKey, now: u64) {
         if !self.holds(transaction, now) {
             // A map that is busy may refuse; then this one is not remembered.
-            let _ = self.0.insert(transaction.0, now + TRANSACTION_NS, 0);
+            let _ = self.0.insert(transaction, now + TRANSACTION_NS, 0);
         }
     }
 }
 
-/// An INVITE and its retransmissions.
-pub struct Transaction(TransactionKey);
-
-impl Transaction {
-    /// The transaction of the message in the packet.
-    #[inline(always)]
-    pub fn of(packet: &Packet, message: &Loaded) -> Self {
-        Self(TransactionKey {
-            source: packet.source,
-            port: packet.port.into(),
-            length: packet.length,
-            hash: transaction_hash(message.octets(), packet.length, HASH_SEED.load()),
-        })
-    }
-
-    /// The hash by which the share of refused calls is drawn.
-    #[inline(always)]
-    pub fn hash(&self) -> u64 {
-        self.0.hash
+/// The transaction of the message at hand: of an INVITE and its retransmissions.
+#[inline(always)]
+pub fn transaction(scratch: &Scratch) -> TransactionKey {
+    let packet = scratch.packet();
+    TransactionKey {
+        source: packet.source,
+        port: packet.port.into(),
+        length: packet.length,
+        hash: transaction_hash(&scratch.message, packet.length, HASH_SEED.load()),
     }
 }

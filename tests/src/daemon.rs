@@ -16,8 +16,8 @@ use crate::wait;
 /// What the daemon prints once it is attached and has applied the policy.
 const READY: &str = "sip-filter ready";
 
-/// How long it may take to get there, on a busy machine.
-const START: Duration = Duration::from_secs(20);
+/// How long it may take to get there, on a busy machine or an emulated one.
+const START: Duration = Duration::from_secs(60);
 
 /// A running `sip-filter run`; it is killed and reaped when this value goes.
 #[derive(Debug)]

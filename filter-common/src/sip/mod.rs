@@ -4,6 +4,8 @@
 //! [`Scan`] is written once and driven twice: by the XDP program (`bpf_loop`, over a per-CPU buffer) and by
 //! [`classify`] on the host.
 
+use core::ops::ControlFlow;
+
 mod exempt;
 mod method;
 mod scan;
@@ -46,19 +48,19 @@ pub struct Request {
     pub tag: u32,
 }
 
-/// Reads the message of one datagram. `None`: not a request of a [`Method`] that is looked at.
+/// Reads the message of one datagram. `None`: not a request of a [`Method`] that is looked at, or longer than a datagram.
 ///
 /// The message may have any content; nothing of it is required to be UTF-8.
 pub fn classify(message: &[u8]) -> Option<Request> {
     let blank = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-    if blank > MAX_LEADING_CRLF as usize || message.len() > u32::MAX as usize - 64 {
+    if blank > MAX_LEADING_CRLF as usize || message.len() > u16::MAX as usize {
         return None;
     }
     let message = &message[blank..];
     let (method, length) = Method::of(*message.first_chunk()?)?;
     let mut scan = Scan::new(length, message.len() as u32);
     loop {
-        if let Some(decision) = scan.turn(message) {
+        if let ControlFlow::Break(decision) = scan.turn(message) {
             let tag = blank as u32 + scan.tag();
             return Some(Request { method, decision, user: *scan.user(), tag });
         }

@@ -190,6 +190,16 @@ fn headers_without_an_end_are_undecided_wherever_they_are_cut() {
 }
 
 #[test]
+fn what_is_longer_than_a_datagram_is_not_looked_at() {
+    let mut message = invite("To: <sip:bob@b>");
+    let end = message.len() - 2;
+    message.splice(end..end, b"X: ".iter().copied().chain([b'x'; 65_000]).chain(*b"\r\n"));
+    assert_eq!(classify(&message), Some(New));
+    message.splice(end..end, [b'x'; 1000]);
+    assert_eq!(classify(&message), None);
+}
+
+#[test]
 fn a_long_line_takes_several_turns() {
     for length in 0..2000 {
         let to = format!("X: {}\r\nTo: \"{}\" <sip:bob@b>", "x".repeat(length), "y".repeat(length));

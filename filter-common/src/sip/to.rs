@@ -330,6 +330,12 @@ impl ToState {
         self.0 >= S::InDialog as u32
     }
 
+    /// Whether what comes is a part of a URI until the bracket is closed: any octet but a newline, `<`, `>` and controls.
+    #[inline(always)]
+    pub(super) const fn is_in_brackets(self) -> bool {
+        self.0 == S::Uri as u32
+    }
+
     /// Whether a line may be folded here (`LWS`): not in a URI, nor between a backslash and what it escapes.
     #[inline(always)]
     pub(super) const fn may_fold(self) -> bool {

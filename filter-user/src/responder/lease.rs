@@ -61,7 +61,7 @@ impl Lease {
     }
 }
 
-/// The clock of `bpf_ktime_get_ns()`.
+/// The clock of `bpf_ktime_get_coarse_ns()`, exact.
 pub(crate) fn monotonic_ns() -> io::Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     Ok(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
