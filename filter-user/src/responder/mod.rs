@@ -9,6 +9,7 @@
 //! sends at most one datagram, to where the request came from.
 
 mod address;
+mod busy_poll;
 mod checksum;
 mod counters;
 mod datagram;
@@ -36,6 +37,7 @@ pub use start_line::Method;
 pub use tag::{TAG_LEN, TagSecret};
 pub use template::{ReplyTemplate, TemplateError};
 
+pub(crate) use busy_poll::{BusyPoll, in_force as busy_poll_us};
 pub(crate) use lease::{Lease, monotonic_ns};
 pub(crate) use socket::{OpenError, QueueSocket};
 pub(crate) use worker::Worker;
