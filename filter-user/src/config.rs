@@ -133,10 +133,10 @@ pub struct RunOptions {
     /// How long a responder asks the driver for more packets after the last one, before it sleeps, in microseconds, 1 to 1000000
     /// [default: 0, not at all]
     ///
-    /// Busy polling (SO_PREFER_BUSY_POLL): replies leave sooner, and more of them under load, for a CPU that is busy as
-    /// long as new calls come. The thread then handles the packets of its queue that pass, too. The interrupts are held
-    /// off if /sys/class/net/IF/napi_defer_hard_irqs and gro_flush_timeout are set, which is left to the operator. It
-    /// takes the XDP program in the driver: in generic mode a responder looks at nothing but its socket.
+    /// Busy polling (SO_PREFER_BUSY_POLL): it saves the interrupt and the waking up, for a CPU that is busy as long as new
+    /// calls come. The thread then does the driver's work for the packets of its queue that pass, too. The interrupts stay
+    /// off between two looks if /sys/class/net/IF/napi_defer_hard_irqs and gro_flush_timeout are set, which is left to the
+    /// operator. It needs native mode: in generic mode a responder looks at nothing but its socket.
     #[arg(long, env = "SIP_FILTER_BUSY_POLL", value_name = "MICROSECONDS")]
     pub busy_poll: Option<u32>,
 

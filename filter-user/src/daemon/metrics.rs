@@ -194,7 +194,7 @@ mod tests {
             queue: 0,
             socket: "copy",
             cpu: None,
-            busy_poll_us: None,
+            busy_poll: None,
             lease_remaining_ms,
             answered,
             refused: [("no_via", no_via)].into(),

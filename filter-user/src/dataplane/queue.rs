@@ -16,7 +16,7 @@ use super::interface::Interface;
 use super::{Error, Options, Program, affinity};
 use crate::refusal_log::RefusalLog;
 use crate::responder::{
-    BusyPoll, Counters, Frames, Lease, OpenError, QueueSocket, ReplyTemplate, Worker, busy_poll_us, monotonic_ns,
+    BusyPoll, Counters, Frames, Lease, OpenError, Polled, QueueSocket, ReplyTemplate, Worker, monotonic_ns,
 };
 
 /// A queue with its responder.
@@ -44,9 +44,8 @@ pub struct QueueStatus {
     pub socket: &'static str,
     /// The CPU that its responder thread is kept on. `None`: it runs on any.
     pub cpu: Option<usize>,
-    /// For how long its driver is polled after a packet, in microseconds, as the kernel has it for the socket
-    /// (SO_BUSY_POLL). `None`: it is not polled.
-    pub busy_poll_us: Option<u32>,
+    /// How its driver is polled, as the kernel has it for the socket. `None`: it is not.
+    pub busy_poll: Option<Polled>,
     /// How much longer frames may be redirected, in milliseconds, if the lease is not renewed. `None`: it has run out, or
     /// there is none, so that everything passes.
     pub lease_remaining_ms: Option<u64>,
@@ -115,7 +114,7 @@ impl Queue {
             queue: self.key.queue,
             socket: if self.zero_copy { "zero-copy" } else { "copy" },
             cpu: self.cpu,
-            busy_poll_us: (!self.busy_poll.is_zero()).then(|| busy_poll_us(&self.socket)).flatten(),
+            busy_poll: (!self.busy_poll.is_zero()).then(|| Polled::of(&*self.socket)).flatten(),
             lease_remaining_ms: self.lease_remaining_ms(),
             answered: self.counters.answered(),
             refused: self.counters.refused().map(|(reason, count)| (reason.name(), count)).collect(),

@@ -9,10 +9,13 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::socket::BATCH;
 
 // `include/uapi/asm-generic/socket.h`; the libc crate does not have them.
 const SO_BUSY_POLL: c_int = 46;
+const SO_INCOMING_NAPI_ID: c_int = 56;
 const SO_PREFER_BUSY_POLL: c_int = 69;
 const SO_BUSY_POLL_BUDGET: c_int = 70;
 
@@ -62,16 +65,32 @@ fn set(socket: RawFd, option: c_int, value: c_int) -> io::Result<()> {
     Ok(())
 }
 
-/// For how long the kernel has noted that a socket is to be polled, in microseconds. `None`: it does not say.
-pub(crate) fn in_force(socket: &impl AsRawFd) -> Option<u32> {
-    let mut value: c_int = 0;
-    let mut length = size_of::<c_int>() as libc::socklen_t;
+/// What the kernel has noted of a socket that is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Polled {
+    /// For how long its driver is polled after a packet, in microseconds (SO_BUSY_POLL).
+    pub us: u32,
+    /// The NAPI instance of the driver that is polled (SO_INCOMING_NAPI_ID). `None`: none is known, so that the thread looks
+    /// only at its socket; in copy mode none is known before the first packet.
+    pub napi_id: Option<u32>,
+}
+
+impl Polled {
+    /// As it is now. `None`: the kernel does not say.
+    pub(crate) fn of(socket: &impl AsRawFd) -> Option<Self> {
+        let napi_id = get(socket.as_raw_fd(), SO_INCOMING_NAPI_ID).filter(|id| *id != 0);
+        Some(Self { us: get(socket.as_raw_fd(), SO_BUSY_POLL)?, napi_id })
+    }
+}
+
+fn get(socket: RawFd, option: c_int) -> Option<u32> {
+    let mut value: u32 = 0;
+    let mut length = size_of::<u32>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` octets to the pointer, which are those of `value`, and the length to the
-    // other pointer. Both outlive the call.
-    let result = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_BUSY_POLL, (&raw mut value).cast(), &raw mut length)
-    };
-    (result == 0).then(|| u32::try_from(value).ok())?
+    // other pointer. Both outlive the call; whatever the descriptor is, it is only looked at.
+    let result =
+        unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut length) };
+    (result == 0).then_some(value)
 }
 
 #[cfg(test)]
@@ -80,7 +99,7 @@ mod tests {
     use std::os::fd::AsRawFd as _;
     use std::time::{Duration, Instant};
 
-    use super::{BusyPoll, in_force, set_up};
+    use super::{BusyPoll, Polled, set_up};
 
     #[test]
     fn it_goes_on_for_its_time_after_the_last_packet() {
@@ -105,7 +124,7 @@ mod tests {
     fn the_kernel_takes_the_options_and_tells_them() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         set_up(socket.as_raw_fd(), Duration::from_micros(70)).unwrap();
-        assert_eq!(in_force(&socket), Some(70));
+        assert_eq!(Polled::of(&socket), Some(Polled { us: 70, napi_id: None }));
     }
 
     #[test]
