@@ -136,7 +136,8 @@ pub struct RunOptions {
     /// Busy polling (SO_PREFER_BUSY_POLL): it saves the interrupt and the waking up, for a CPU that is busy as long as new
     /// calls come. The thread then does the driver's work for the packets of its queue that pass, too. The interrupts stay
     /// off between two looks if /sys/class/net/IF/napi_defer_hard_irqs and gro_flush_timeout are set, which is left to the
-    /// operator. It needs native mode: in generic mode a responder looks at nothing but its socket.
+    /// operator. It needs native mode, and a kernel that knows the driver's NAPI instance: `status` says `no NAPI` if it does
+    /// not, and the responder looks at nothing but its socket.
     #[arg(long, env = "SIP_FILTER_BUSY_POLL", value_name = "MICROSECONDS")]
     pub busy_poll: Option<u32>,
 

@@ -3,6 +3,11 @@
 //!
 //! The kernel polls once for each `recvfrom` or `sendto` on an AF_XDP socket that has SO_BUSY_POLL, however large that
 //! is (`xsk_recvmsg()`: only non-blocking), and `poll` not at all; so the time is kept here.
+//!
+//! It polls the NAPI instance that it has noted of the socket. Up to Linux 6.12 it notes that of the first packet; 6.13
+//! notes none (since "net: napi: Add napi_config"); 6.14 notes that of the queue at `bind`, of zero-copy sockets alone and
+//! where the driver has told it ("xsk: Bring back busy polling support"), and later ones in copy mode too. Without
+//! one, and in generic mode, the thread does no more than look at its ring for that time, which saves the waking up.
 
 use std::ffi::c_int;
 use std::io;
@@ -70,8 +75,8 @@ fn set(socket: RawFd, option: c_int, value: c_int) -> io::Result<()> {
 pub struct Polled {
     /// For how long its driver is polled after a packet, in microseconds (SO_BUSY_POLL).
     pub us: u32,
-    /// The NAPI instance of the driver that is polled (SO_INCOMING_NAPI_ID). `None`: none is known, so that the thread looks
-    /// only at its socket; in copy mode none is known before the first packet.
+    /// The NAPI instance of the driver that is polled (SO_INCOMING_NAPI_ID). `None`: the kernel knows of none, or not yet, and
+    /// the thread looks only at its ring.
     pub napi_id: Option<u32>,
 }
 

@@ -221,8 +221,7 @@ impl QueueSocket {
 
     /// Has the driver look for packets once, in this thread; it takes no longer than the packets that are there.
     ///
-    /// Where the kernel knows of no NAPI instance for the queue (in generic mode, and before the first packet in copy
-    /// mode) it does nothing.
+    /// Where the kernel knows of no NAPI instance for the queue it does nothing.
     pub(crate) fn poll_driver(&self) -> io::Result<()> {
         match recv(self.socket.as_raw_fd(), &mut [], MsgFlags::MSG_DONTWAIT) {
             Ok(_) | Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(()),
