@@ -16,6 +16,7 @@ use filter_common::maps::DEFAULT_TRANSACTIONS;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::cpus::CpuList;
 use crate::dataplane::Mode;
 use crate::kamailio::{self, HtableName};
 use crate::node;
@@ -31,6 +32,8 @@ const LEASE_MS: u64 = 1000;
 const TRANSACTIONS_RANGE: RangeInclusive<u32> = 1024..=4_194_304;
 /// A thread renews its lease several times within it, and a hung one has to fail open in a few seconds.
 const LEASE_RANGE_MS: RangeInclusive<u64> = 100..=10_000;
+/// From a poll or two after the last packet, to a thread that hardly ever sleeps while calls come.
+const BUSY_POLL_RANGE_US: RangeInclusive<u32> = 1..=1_000_000;
 /// `IFNAMSIZ` of the kernel, less the NUL.
 const MAX_INTERFACE: usize = 15;
 
@@ -119,6 +122,25 @@ pub struct RunOptions {
     )]
     pub zero_copy: Option<bool>,
 
+    /// CPUs on which the responders run, as 2-5,8 [default: any, as the kernel schedules them]
+    ///
+    /// There is one thread for each RX queue of each interface: that of the first queue is kept on the first CPU of the list, and so on,
+    /// counted on from one interface to the next, and from the beginning of the list again when it is at its end. The rest of
+    /// the daemon runs where it runs. Best on the CPU that has the queue's interrupt, or on one beside it.
+    #[arg(long, env = "SIP_FILTER_CPUS", value_name = "LIST")]
+    pub cpus: Option<CpuList>,
+
+    /// How long a responder asks the driver for more packets after the last one, before it sleeps, in microseconds, 1 to 1000000
+    /// [default: 0, not at all]
+    ///
+    /// Busy polling (SO_PREFER_BUSY_POLL): it saves the interrupt and the waking up, for a CPU that is busy as long as new
+    /// calls come. The thread then does the driver's work for the packets of its queue that pass, too. The interrupts stay
+    /// off between two looks if /sys/class/net/IF/napi_defer_hard_irqs and gro_flush_timeout are set, which is left to the
+    /// operator. It needs native mode, and a kernel that knows the driver's NAPI instance: `status` says `no NAPI` if it does
+    /// not, and the responder looks at nothing but its socket.
+    #[arg(long, env = "SIP_FILTER_BUSY_POLL", value_name = "MICROSECONDS")]
+    pub busy_poll: Option<u32>,
+
     /// How long a responder that makes no progress still gets new calls, in milliseconds, 100 to 10000 [default: 1000]
     ///
     /// When it is over, calls go to the proxy again.
@@ -180,6 +202,10 @@ pub struct RunSettings {
     pub mode: Mode,
     /// Whether the AF_XDP sockets are bound in zero-copy mode.
     pub zero_copy: bool,
+    /// On which CPUs the responders are kept, if on any.
+    pub cpus: Option<CpuList>,
+    /// For how long a responder polls the driver after the last packet; zero: not at all.
+    pub busy_poll: Duration,
     /// How many INVITEs are remembered, of each of the two kinds.
     pub transactions: u32,
     /// Lease of a responder.
@@ -230,6 +256,9 @@ pub enum Error {
     /// The lease.
     #[error("a lease of {0} ms is out of range: {least} to {most} ms", least = LEASE_RANGE_MS.start(), most = LEASE_RANGE_MS.end())]
     Lease(u64),
+    /// Busy polling.
+    #[error("busy polling for {0} microseconds is out of range: {least} to {most} microseconds, or 0 for none", least = BUSY_POLL_RANGE_US.start(), most = BUSY_POLL_RANGE_US.end())]
+    BusyPoll(u32),
     /// Zero-copy was asked for in generic mode.
     #[error("zero-copy needs the XDP program in the driver: leave out `--zero-copy`, or `--mode generic`")]
     ZeroCopyGeneric,
@@ -296,6 +325,10 @@ impl RunOptions {
         if !LEASE_RANGE_MS.contains(&lease_ms) {
             return Err(Error::Lease(lease_ms));
         }
+        let busy_poll = self.busy_poll.or(file.run.busy_poll).unwrap_or(0);
+        if busy_poll != 0 && !BUSY_POLL_RANGE_US.contains(&busy_poll) {
+            return Err(Error::BusyPoll(busy_poll));
+        }
         let kamailio = self.kamailio.clone().or_else(|| file.run.kamailio.clone());
         let htable = self.kamailio_htable.clone().or_else(|| file.run.kamailio_htable.clone()).unwrap_or_default();
         let mode = self.mode.or(file.run.mode).unwrap_or(Mode::Auto);
@@ -308,6 +341,8 @@ impl RunOptions {
             ports,
             mode,
             zero_copy,
+            cpus: self.cpus.clone().or_else(|| file.run.cpus.clone()),
+            busy_poll: Duration::from_micros(busy_poll.into()),
             lease: Duration::from_millis(lease_ms),
             transactions,
             kamailio: kamailio.map(|socket| kamailio::Target { socket, htable }),
@@ -361,6 +396,8 @@ mod tests {
         port = [5060, 5080]
         mode = "native"
         zero-copy = true
+        cpus = "2-5,8"
+        busy-poll = 50
         lease-ms = 250
         transactions = 2048
         kamailio = "unix:/run/kamailio/rpc.sock"
@@ -393,6 +430,7 @@ mod tests {
         let only_interfaces = RunOptions { iface: Some(vec!["eth0".into()]), ..RunOptions::default() };
         let default = only_interfaces.resolve(&Common::default(), &Common::default()).unwrap();
         assert_eq!((default.transactions, default.ports, default.metrics), (65_536, vec![5060], None));
+        assert_eq!((default.cpus, default.busy_poll), (None, Duration::ZERO));
 
         let settings = flags.resolve(&Common::default(), &file(FULL).unwrap()).unwrap();
         let expected = RunSettings {
@@ -400,6 +438,8 @@ mod tests {
             ports: vec![5070],
             mode: Mode::Native,
             zero_copy: true,
+            cpus: Some("2-5,8".parse().unwrap()),
+            busy_poll: Duration::from_micros(50),
             lease: Duration::from_millis(250),
             transactions: 2048,
             kamailio: Some(kamailio::Target {
@@ -420,6 +460,9 @@ mod tests {
     #[case::port_too_high("[run]\nport = [65536]", "line 2: invalid value: integer `65536`")]
     #[case::metrics_without_a_port("[run]\nmetrics = \"127.0.0.1\"", "line 2: invalid socket address")]
     #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
+    #[case::cpus("[run]\ncpus = \"5-2\"", "line 2: 5-2 is no range of CPUs")]
+    #[case::cpus_as_a_number("[run]\ncpus = 2", "expected a string")]
+    #[case::busy_poll("[run]\nbusy-poll = -1", "line 2: invalid value: integer `-1`")]
     #[case::kamailio_without_unix("[run]\nkamailio = \"/run/kamailio/rpc.sock\"", "unix:PATH is wanted")]
     #[case::htable("[run]\nkamailio-htable = \"\"", "is not the name of an htable")]
     #[case::table("table = \"a b\"", "is not a table name")]
@@ -482,6 +525,29 @@ mod tests {
         let resolved = flags.resolve(&Common::default(), &file("[run]\nzero-copy = true").unwrap());
         assert!(matches!(resolved, Err(Error::ZeroCopyGeneric)));
         assert!(flags.resolve(&Common::default(), &Common::default()).is_ok());
+    }
+
+    #[test]
+    fn cpus_and_busy_polling_of_a_flag_win_over_the_file() {
+        let iface = Some(vec!["eth0".into()]);
+        let flags = RunOptions { iface, cpus: Some("7".parse().unwrap()), busy_poll: Some(0), ..RunOptions::default() };
+        let settings = flags.resolve(&Common::default(), &file(FULL).unwrap()).unwrap();
+        assert_eq!(settings.cpus, Some("7".parse().unwrap()));
+        assert_eq!(settings.busy_poll, Duration::ZERO, "0 switches off what the file has switched on");
+    }
+
+    #[rstest]
+    #[case::off(0, true)]
+    #[case::shortest(1, true)]
+    #[case::longest(1_000_000, true)]
+    #[case::too_long(1_000_001, false)]
+    fn how_long_the_driver_is_polled(#[case] busy_poll: u32, #[case] valid: bool) {
+        let iface = Some(vec!["eth0".into()]);
+        let flags = RunOptions { iface, busy_poll: Some(busy_poll), ..RunOptions::default() };
+        match flags.resolve(&Common::default(), &Common::default()) {
+            Ok(settings) => assert!(valid && settings.busy_poll == Duration::from_micros(busy_poll.into())),
+            Err(error) => assert!(!valid && error.to_string().contains("1 to 1000000"), "{error}"),
+        }
     }
 
     #[rstest]

@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod config;
 pub mod control;
+pub mod cpus;
 pub mod daemon;
 pub mod dataplane;
 pub mod kamailio;

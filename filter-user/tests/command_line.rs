@@ -94,6 +94,13 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 #[case::port_too_high(&["run", "--iface", "eth0", "--port", "65536"], "--port")]
 #[case::unknown_mode(&["run", "--iface", "eth0", "--mode", "turbo"], "turbo")]
 #[case::lease(&["run", "--iface", "eth0", "--lease-ms", "5"], "100 to 10000 ms")]
+#[case::cpus(&["run", "--iface", "eth0", "--cpus", "two"], "for example 2-5,8")]
+#[case::cpus_empty(&["run", "--iface", "eth0", "--cpus", ""], "for example 2-5,8")]
+#[case::cpus_backwards(&["run", "--iface", "eth0", "--cpus", "5-2"], "the lower number comes first")]
+#[case::cpus_too_high(&["run", "--iface", "eth0", "--cpus", "0,1024"], "there is no CPU 1024")]
+#[case::cpu_twice(&["run", "--iface", "eth0", "--cpus", "0-3,2"], "CPU 2 is named twice")]
+#[case::busy_poll(&["run", "--iface", "eth0", "--busy-poll", "1000001"], "1 to 1000000")]
+#[case::busy_poll_with_a_unit(&["run", "--iface", "eth0", "--busy-poll", "50us"], "--busy-poll")]
 #[case::transactions(&["run", "--iface", "eth0", "--transactions", "100"], "1024 to 4194304")]
 #[case::log_level(&["run", "--iface", "eth0", "--log-level", "loud=very"], "log level")]
 #[case::code(&["on", "--code", "200"], "400 to 699")]
@@ -118,6 +125,16 @@ fn wrong_usage_is_told_with_status_2(#[case] arguments: &[&str], #[case] message
     let error = text(&output.stderr);
     assert!(error.contains(message), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[rstest]
+#[case::cpus("SIP_FILTER_CPUS", "4-", "--cpus")]
+#[case::busy_poll("SIP_FILTER_BUSY_POLL", "-1", "--busy-poll")]
+fn a_variable_is_checked_as_its_flag_is(#[case] name: &str, #[case] value: &str, #[case] flag: &str) {
+    let output = Host::new().command(&["run", "--iface", "eth0"]).env(name, value).output().unwrap();
+    exits(&output, 2);
+    let error = text(&output.stderr);
+    assert!(error.contains(value) && error.contains(flag), "{error}");
 }
 
 #[test]
@@ -331,7 +348,7 @@ fn each_key_of_the_example_configuration_is_one() {
     let host = Host::new();
     let example = include_str!("../../packaging/config.toml");
     let keys = example.lines().filter(|line| line.starts_with('#') && line.contains(" = ")).count();
-    assert_eq!(keys, 15, "every option is in it");
+    assert_eq!(keys, 17, "every option is in it");
     let uncommented: Vec<&str> =
         example.lines().map(|line| if line.contains(" = ") { line.trim_start_matches('#') } else { line }).collect();
     for text in [example.to_owned(), uncommented.join("\n")] {

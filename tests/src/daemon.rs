@@ -29,10 +29,16 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon of `installation` and waits until it is ready; an error has its log.
     pub fn start(installation: &Installation, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(installation, arguments, &[])
+    }
+
+    /// The same with these variables in its environment, names and values.
+    pub fn start_with(installation: &Installation, arguments: &[&str], variables: &[(String, String)]) -> Result<Self> {
         let (stdout, log) = (installation.stdout_file(), installation.log_file());
         let output = File::create(&stdout).context("create the daemon's stdout")?;
         let errors = OpenOptions::new().append(true).create(true).open(&log).context("open the daemon's log")?;
         let mut command = installation.command();
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.arg("run").args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
         // A group of its own: Ctrl-C at the terminal is for the laboratory, which then ends the daemon.
         command.process_group(0);

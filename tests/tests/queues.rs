@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use filter_tests::lab::Lab;
 use filter_tests::wire::{Family, PROXY_INTERFACE, WireOptions};
+use rstest::rstest;
 
 /// Frames redirected by XDP, for each RX queue, as the veth driver counts them.
 fn redirected_by_queue(lab: &Lab) -> Result<BTreeMap<u32, u64>> {
@@ -19,10 +20,15 @@ fn redirected_by_queue(lab: &Lab) -> Result<BTreeMap<u32, u64>> {
     Ok(queues)
 }
 
-#[test]
-fn calls_on_each_queue_are_refused() -> Result<()> {
-    let lab = Lab::with(WireOptions { queues: 2, ..WireOptions::default() })?;
-    let _daemon = lab.start("native")?;
+#[rstest]
+#[case::two(2, &[])]
+#[case::four(4, &[])]
+#[case::four_on_two_cpus(4, &["--cpus", "0-1"])]
+#[case::four_with_busy_polling(4, &["--busy-poll", "50"])]
+#[case::four_on_one_cpu_with_busy_polling(4, &["--cpus", "1", "--busy-poll", "1000"])]
+fn calls_on_each_queue_are_refused(#[case] queues: u32, #[case] arguments: &[&str]) -> Result<()> {
+    let lab = Lab::with(WireOptions { queues, ..WireOptions::default() })?;
+    let _daemon = lab.filter.start(&[&["--iface", PROXY_INTERFACE, "--mode", "native"], arguments].concat())?;
     lab.filter.done(&["on"])?;
 
     // The kernel spreads flows over the queues by a hash of their addresses and ports.
@@ -30,10 +36,10 @@ fn calls_on_each_queue_are_refused() -> Result<()> {
         lab.is_refused(&lab.caller(Family::V4)?)?;
         lab.is_refused(&lab.caller(Family::V6)?)?;
     }
-    let queues = redirected_by_queue(&lab)?;
-    assert_eq!(queues.keys().copied().collect::<Vec<_>>(), [0, 1]);
-    assert!(queues.values().all(|count| *count > 0), "all on one queue: {queues:?}");
-    assert_eq!(queues.values().sum::<u64>(), 64);
+    let redirected = redirected_by_queue(&lab)?;
+    assert_eq!(redirected.keys().copied().collect::<Vec<_>>(), (0..queues).collect::<Vec<_>>());
+    assert!(redirected.values().all(|count| *count > 0), "none on some queue: {redirected:?}");
+    assert_eq!(redirected.values().sum::<u64>(), 64);
     assert_eq!(lab.filter.stats()?.responder("answered")?, 64);
     Ok(())
 }

@@ -30,6 +30,8 @@ fn assert_refused(answer: &Answer, code: i32, words: &[&str]) {
 #[case::port(&["run", "--iface", "lo", "--port", "65536"], &["65536", "--port"])]
 #[case::port_zero(&["run", "--iface", "lo", "--port", "0"], &["--port"])]
 #[case::lease(&["run", "--iface", "lo", "--lease-ms", "soon"], &["soon", "--lease-ms"])]
+#[case::cpus(&["run", "--iface", "lo", "--cpus", "0-"], &["0-", "--cpus", "2-5,8"])]
+#[case::busy_poll(&["run", "--iface", "lo", "--busy-poll", "2000000"], &["2000000", "1000000"])]
 #[case::code_that_accepts(&["on", "--code", "200"], &["200", "--code"])]
 #[case::code_beyond_sip(&["on", "--code", "700"], &["700", "--code"])]
 #[case::reason_with_line_end(&["on", "--reason", "a\r\nX: b"], &["--reason"])]

@@ -112,7 +112,7 @@ fn exempt(policy: &Policy) -> String {
 
 /// A line for each queue. The first columns are always the same, the others are the queue's counters.
 fn queues(interfaces: &[Map<String, Value>]) -> Vec<Vec<String>> {
-    const FIRST: [&str; 3] = ["queue", "socket", "lease_remaining_ms"];
+    const FIRST: [&str; 5] = ["queue", "socket", "cpu", "busy_poll", "lease_remaining_ms"];
     let of = |interface: &Map<String, Value>| -> Vec<Map<String, Value>> {
         let queues = interface.get("queues").and_then(Value::as_array).into_iter().flatten();
         queues.filter_map(Value::as_object).cloned().collect()
@@ -122,18 +122,33 @@ fn queues(interfaces: &[Map<String, Value>]) -> Vec<Vec<String>> {
     };
     let counters: Vec<&String> = first.keys().filter(|key| !FIRST.contains(&key.as_str())).collect();
 
-    let mut head: Vec<String> = ["INTERFACE", "MODE", "QUEUE", "SOCKET", "LEASE MS"].map(str::to_owned).into();
+    let mut head: Vec<String> =
+        ["INTERFACE", "MODE", "QUEUE", "SOCKET", "CPU", "BUSY POLL", "LEASE MS"].map(str::to_owned).into();
     head.extend(counters.iter().map(|key| key.replace('_', " ").to_uppercase()));
     let mut rows = vec![head];
     for interface in interfaces {
         for queue in of(interface) {
             let mut row = vec![cell(interface.get("name")), cell(interface.get("mode"))];
-            row.extend(FIRST.iter().map(|key| cell(queue.get(*key))));
+            row.extend(FIRST.iter().map(|key| match *key {
+                "busy_poll" => polling(queue.get("busy_poll")),
+                key => cell(queue.get(key)),
+            }));
             row.extend(counters.iter().map(|key| cell(queue.get(*key))));
             rows.push(row);
         }
     }
     rows
+}
+
+/// How a queue's driver is polled.
+fn polling(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::Object(polled)) if polled.get("napi_id").is_some_and(Value::is_u64) => {
+            format!("{} us", cell(polled.get("us")))
+        }
+        Some(Value::Object(polled)) => format!("{} us, no NAPI", cell(polled.get("us"))),
+        other => cell(other),
+    }
 }
 
 /// A value in a table; of counters by reason, their sum.
@@ -164,8 +179,8 @@ mod tests {
             "kamailio": {"socket": "/run/k.sock", "htable": "config", "state": "in_step", "since": "2026-11-24T13:00:01Z", "maintenance": true},
             "database": {"url": "sqlite:///a.db", "table": "htable_config", "reachable": true, "read": "2026-11-24T14:00:00Z"},
             "interfaces": [{"name": "eth0", "ifindex": 2, "mode": "native", "program_id": 17, "queues": [
-                {"queue": 0, "socket": "copy", "lease_remaining_ms": 950, "answered": 1234, "refused": {"no_via": 1, "no_cseq": 2}},
-                {"queue": 1, "socket": "copy", "lease_remaining_ms": null, "answered": 5, "refused": {}}]}],
+                {"queue": 0, "socket": "copy", "cpu": 12, "busy_poll": {"us": 50, "napi_id": 8193}, "lease_remaining_ms": 950, "answered": 1234, "refused": {"no_via": 1, "no_cseq": 2}},
+                {"queue": 1, "socket": "copy", "cpu": null, "busy_poll": null, "lease_remaining_ms": null, "answered": 5, "refused": {}}]}],
             "verdicts": {"off": 3, "redirected": 1240, "not_udp": 0}, "responder": {"answered": 1239},
         });
         let expected = "\
@@ -180,9 +195,9 @@ ports     UDP 5060, 5080
 daemon    sip-filter 0.1.0 on sbc1, process 42, since 2026-11-24 13:00:00 UTC
 health    DEGRADED
 
-INTERFACE  MODE    QUEUE  SOCKET  LEASE MS  ANSWERED  REFUSED
-eth0       native      0  copy         950      1234        3
-eth0       native      1  copy           -         5        0
+INTERFACE  MODE    QUEUE  SOCKET  CPU  BUSY POLL  LEASE MS  ANSWERED  REFUSED
+eth0       native      0  copy     12  50 us           950      1234        3
+eth0       native      1  copy      -  -                 -         5        0
 
 ";
         let text = text(&answer).unwrap();

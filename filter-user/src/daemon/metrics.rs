@@ -193,6 +193,8 @@ mod tests {
         let queue = QueueStatus {
             queue: 0,
             socket: "copy",
+            cpu: None,
+            busy_poll: None,
             lease_remaining_ms,
             answered,
             refused: [("no_via", no_via)].into(),

@@ -99,6 +99,8 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
         ports: options.ports.clone(),
         mode: options.mode,
         zero_copy: options.zero_copy,
+        cpus: options.cpus.clone(),
+        busy_poll: options.busy_poll,
         lease: options.lease,
         tag: *keeper.tag(),
         transactions: options.transactions,

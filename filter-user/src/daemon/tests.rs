@@ -41,6 +41,8 @@ impl Daemon {
             ports: vec![5060],
             mode: Mode::Auto,
             zero_copy: false,
+            cpus: None,
+            busy_poll: Duration::ZERO,
             transactions: 1024,
             lease: Duration::from_secs(1),
             kamailio: None,

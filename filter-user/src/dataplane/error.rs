@@ -55,6 +55,18 @@ pub enum Error {
     /// An AF_XDP socket could not be had.
     #[error("interface {interface}, queue {queue}: cannot open an AF_XDP socket: {reason}{hint}")]
     Socket { interface: String, queue: u32, reason: String, hint: &'static str },
+    /// A CPU of the list cannot be had.
+    #[error(
+        "CPU {cpu} of --cpus: it is not online, or not allowed to this process, which can use {usable} (those of \
+         /sys/devices/system/cpu/online that its cpuset has: AllowedCPUs= of a systemd unit, or what a container was given)"
+    )]
+    Cpu { cpu: usize, usable: String },
+    /// The kernel does not tell which CPUs can be had.
+    #[error("cannot find out which CPUs this process can use, for --cpus: {0}")]
+    Cpus(io::Error),
+    /// A thread could not be kept on its CPU.
+    #[error("interface {interface}, queue {queue}: its responder {source}")]
+    Pin { interface: String, queue: u32, source: io::Error },
     /// A responder thread could not be started.
     #[error("interface {interface}, queue {queue}: cannot start its responder thread: {source}")]
     Thread { interface: String, queue: u32, source: io::Error },

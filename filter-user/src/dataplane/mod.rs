@@ -2,6 +2,7 @@
 //!
 //! Start: program, sockets, threads, and the program goes onto the interfaces last. End: it comes off them first.
 
+mod affinity;
 mod error;
 mod interface;
 mod kernel;
@@ -24,6 +25,7 @@ pub use kernel::check as check_kernel;
 pub use program::{Attachment, Program, ProgramSettings};
 pub use queue::QueueStatus;
 
+use crate::cpus::CpuList;
 use crate::policy::{EmergencyUser, Policy};
 use crate::prefix::Prefix;
 use crate::refusal_log::{RefusalLog, Writer};
@@ -57,6 +59,10 @@ pub struct Options {
     /// Whether the sockets are to be bound in zero-copy mode, which takes the program in the driver: not in
     /// [`Mode::Generic`]. Then every packet that passes is copied by the driver.
     pub zero_copy: bool,
+    /// On which CPUs the responder threads are kept, in turn; on any, if there is no list.
+    pub cpus: Option<CpuList>,
+    /// For how long a responder polls the driver after the last packet, before it sleeps; zero: not at all.
+    pub busy_poll: Duration,
     /// How long a responder that hangs may keep redirected frames from the proxy.
     pub lease: Duration,
     /// How many INVITEs are remembered, of those that passed and of those that were refused, so that each gets the
@@ -117,6 +123,9 @@ impl DataPlane {
     /// Brings everything up, with `policy` in force from the first packet on. Blocks for some hundred milliseconds.
     pub fn start(options: &Options, policy: &Policy) -> Result<Self, Error> {
         let interfaces = find_interfaces(&options.interfaces)?;
+        if let Some(cpus) = &options.cpus {
+            affinity::check(cpus)?;
+        }
         let mut this = Self {
             program: Program::load(&ProgramSettings {
                 ports: &options.ports,
@@ -170,6 +179,7 @@ impl DataPlane {
                 queues.push(Queue::start(start, &mut self.program)?);
                 slot += 1;
             }
+            log_placement(&interface.name, &queues, options.busy_poll);
             self.interfaces.push(AttachedInterface { interface, mtu, attachment: None, queues });
         }
         Ok(())
@@ -325,6 +335,17 @@ fn template(policy: &Policy, tag: &TagSecret) -> Result<ReplyTemplate, Error> {
 /// response may be under way.
 fn tail(now: std::io::Result<u64>) -> u64 {
     now.map_or(0, |now| now + maps::TRANSACTION_NS)
+}
+
+/// Says where the responders of an interface run and how they wait, if something was asked for.
+fn log_placement(interface: &str, queues: &[Queue], busy_poll: Duration) {
+    let placed = queues.iter().filter_map(Queue::placement).collect::<Vec<_>>();
+    if !placed.is_empty() {
+        tracing::info!("interface {interface}: responders are kept on their CPUs: {}", placed.join(", "));
+    }
+    if !busy_poll.is_zero() {
+        tracing::info!("interface {interface}: its driver is polled for {} us after a packet", busy_poll.as_micros());
+    }
 }
 
 fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps::{QueueKey, QueueState};
@@ -12,15 +13,21 @@ use serde::Serialize;
 use xdp::socket::XdpSocket;
 
 use super::interface::Interface;
-use super::{Error, Options, Program};
+use super::{Error, Options, Program, affinity};
 use crate::refusal_log::RefusalLog;
-use crate::responder::{Counters, Frames, Lease, OpenError, QueueSocket, ReplyTemplate, Worker, monotonic_ns};
+use crate::responder::{
+    BusyPoll, Counters, Frames, Lease, OpenError, Polled, QueueSocket, ReplyTemplate, Worker, monotonic_ns,
+};
 
 /// A queue with its responder.
 pub(super) struct Queue {
     interface: String,
     key: QueueKey,
     zero_copy: bool,
+    /// The CPU that its thread is kept on.
+    cpu: Option<usize>,
+    /// Zero: its driver is not polled.
+    busy_poll: Duration,
     socket: Arc<XdpSocket>,
     counters: Arc<Counters>,
     leases: aya::maps::HashMap<aya::maps::MapData, QueueKey, QueueState>,
@@ -35,6 +42,10 @@ pub struct QueueStatus {
     pub queue: u32,
     /// How its AF_XDP socket is bound: `copy` or `zero-copy`.
     pub socket: &'static str,
+    /// The CPU that its responder thread is kept on. `None`: it runs on any.
+    pub cpu: Option<usize>,
+    /// How its driver is polled, as the kernel has it for the socket. `None`: it is not.
+    pub busy_poll: Option<Polled>,
     /// How much longer frames may be redirected, in milliseconds, if the lease is not renewed. `None`: it has run out, or
     /// there is none, so that everything passes.
     pub lease_remaining_ms: Option<u64>,
@@ -68,25 +79,31 @@ impl Queue {
     /// Opens the socket, puts it into the XSKMAP, and starts the thread, which takes out the lease.
     pub(super) fn start(start: Start<'_>, program: &mut Program) -> Result<Self, Error> {
         let Start { interface, queue, slot, options, template, log, stop, mtu } = start;
-        let zero_copy = options.zero_copy;
-        let socket = QueueSocket::open(interface.ifindex, queue, zero_copy)
-            .map_err(|error| socket_error(&interface.name, queue, zero_copy, &error))?;
+        let cpu = options.cpus.as_ref().map(|cpus| cpus.for_thread(slot as usize));
+        let socket = open(interface, queue, cpu, options)?;
         program.set_socket(slot, &*socket.socket())?;
         let key = QueueKey { ifindex: interface.ifindex, queue };
         let mut this = Self {
             interface: interface.name.clone(),
             key,
-            zero_copy,
+            zero_copy: options.zero_copy,
+            cpu,
+            busy_poll: options.busy_poll,
             socket: socket.socket(),
             counters: Arc::default(),
             leases: program.queues()?,
             thread: None,
         };
         let lease = Lease::new(program.queues()?, key, slot, options.lease);
-        let worker = Worker { socket, lease, mtu, template, counters: Arc::clone(&this.counters), log, stop };
+        let busy_poll = BusyPoll::new(options.busy_poll);
+        let counters = Arc::clone(&this.counters);
+        let worker = Worker { socket, lease, busy_poll, mtu, template, counters, log, stop };
         let thread = std::thread::Builder::new()
             .name(format!("{}/{queue}", interface.name))
-            .spawn(move || worker.run())
+            .spawn(move || {
+                cpu.map_or(Ok(()), affinity::keep_on)?;
+                worker.run()
+            })
             .map_err(|source| Error::Thread { interface: interface.name.clone(), queue, source })?;
         this.thread = Some(thread);
         Ok(this)
@@ -96,6 +113,8 @@ impl Queue {
         QueueStatus {
             queue: self.key.queue,
             socket: if self.zero_copy { "zero-copy" } else { "copy" },
+            cpu: self.cpu,
+            busy_poll: (!self.busy_poll.is_zero()).then(|| Polled::of(&*self.socket)).flatten(),
             lease_remaining_ms: self.lease_remaining_ms(),
             answered: self.counters.answered(),
             refused: self.counters.refused().map(|(reason, count)| (reason.name(), count)).collect(),
@@ -103,6 +122,11 @@ impl Queue {
             send_errors: self.counters.send_errors(),
             frames: self.counters.frames(),
         }
+    }
+
+    /// Where its thread is kept, for the log.
+    pub(super) fn placement(&self) -> Option<String> {
+        self.cpu.map(|cpu| format!("queue {} on CPU {cpu}", self.key.queue))
     }
 
     fn lease_remaining_ms(&self) -> Option<u64> {
@@ -134,6 +158,17 @@ impl Queue {
     fn stopped(&self, reason: String) -> Error {
         Error::ResponderStopped { interface: self.interface.clone(), queue: self.key.queue, reason }
     }
+}
+
+/// Opens the socket, on the CPU of its thread if there is one: a UMEM lies on the NUMA node on which it is registered.
+fn open(interface: &Interface, queue: u32, cpu: Option<usize>, options: &Options) -> Result<QueueSocket, Error> {
+    let open = || QueueSocket::open(interface.ifindex, queue, options.zero_copy, options.busy_poll);
+    let pin_error = |source| Error::Pin { interface: interface.name.clone(), queue, source };
+    let opened = match cpu {
+        Some(cpu) => affinity::on(cpu, open).map_err(pin_error)?,
+        None => open(),
+    };
+    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, &error))
 }
 
 /// Waits for a thread and says what it failed with.
@@ -168,6 +203,7 @@ pub(super) fn total<'a>(queues: impl Iterator<Item = &'a Queue>) -> Vec<(&'stati
 fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError) -> Error {
     let hint = match error.os_error() {
         Some(libc::EPERM | libc::EACCES) => "; it takes root, or CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
+        Some(libc::ENOPROTOOPT) => "; this kernel has no busy polling (CONFIG_NET_RX_BUSY_POLL), leave out --busy-poll",
         Some(libc::EBUSY) => "; another AF_XDP program has the queue",
         Some(libc::ENOBUFS) => "; raise the limit on locked memory (`LimitMEMLOCK=infinity` in the systemd unit)",
         Some(libc::EAFNOSUPPORT) => {
@@ -177,4 +213,24 @@ fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError)
         _ => "",
     };
     Error::Socket { interface: interface.to_owned(), queue, reason: error.to_string(), hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rstest::rstest;
+
+    use super::{OpenError, socket_error};
+
+    #[rstest]
+    #[case::not_built_in(libc::ENOPROTOOPT, "leave out --busy-poll")]
+    #[case::not_allowed(libc::EPERM, "CAP_NET_ADMIN")]
+    fn an_option_that_is_refused_is_told_with_its_queue(#[case] errno: i32, #[case] hint: &str) {
+        let (step, source) = ("setsockopt(SO_PREFER_BUSY_POLL)", io::Error::from_raw_os_error(errno));
+        let error = socket_error("eth0", 3, false, &OpenError::Kernel { step, source }).to_string();
+        for word in ["interface eth0, queue 3", "SO_PREFER_BUSY_POLL", hint] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
 }

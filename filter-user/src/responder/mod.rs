@@ -9,6 +9,7 @@
 //! sends at most one datagram, to where the request came from.
 
 mod address;
+mod busy_poll;
 mod checksum;
 mod counters;
 mod datagram;
@@ -30,12 +31,14 @@ mod worker;
 
 use std::net::SocketAddr;
 
+pub use busy_poll::Polled;
 pub use counters::{Counters, Frames};
 pub use refused::Refused;
 pub use start_line::Method;
 pub use tag::{TAG_LEN, TagSecret};
 pub use template::{ReplyTemplate, TemplateError};
 
+pub(crate) use busy_poll::BusyPoll;
 pub(crate) use lease::{Lease, monotonic_ns};
 pub(crate) use socket::{OpenError, QueueSocket};
 pub(crate) use worker::Worker;

@@ -1,4 +1,4 @@
-//! An AF_XDP socket with its UMEM: the only room of the responder with `unsafe` in it.
+//! An AF_XDP socket with its UMEM: the room of the responder with `unsafe` in it, but for two socket options.
 //!
 //! Frames are conserved: each is free, or with the kernel to be received into, or with the kernel to be sent.
 
@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{MsgFlags, recv, send};
 use xdp::nic::NicIndex;
 use xdp::slab::{HeapSlab, Slab as _};
 use xdp::socket::{SocketError, XdpSocket, XdpSocketBuilder};
 use xdp::umem::{FrameSize, UmemCfgBuilder};
 use xdp::{CompletionRing, Packet, RingConfigBuilder, RxRing, Umem, WakableFillRing, WakableTxRing};
 
+use super::busy_poll;
 use super::counters::Frames;
 
 /// Entries in each ring.
@@ -88,8 +89,9 @@ pub(crate) struct QueueSocket {
 }
 
 impl QueueSocket {
-    /// Opens a socket on a queue. `zero_copy`: only if the driver can; otherwise in copy mode, which any can.
-    pub(crate) fn open(ifindex: u32, queue: u32, zero_copy: bool) -> Result<Self, OpenError> {
+    /// Opens a socket on a queue. `zero_copy`: only if the driver can; otherwise in copy mode, which any can. `busy_poll`:
+    /// for how long after a packet [`QueueSocket::poll_driver`] will be called; zero: not at all.
+    pub(crate) fn open(ifindex: u32, queue: u32, zero_copy: bool, busy_poll: Duration) -> Result<Self, OpenError> {
         let config =
             UmemCfgBuilder { frame_size: FrameSize::FourK, frame_count: FRAMES, ..Default::default() }.build()?;
         let mut umem = Umem::map(config).map_err(OpenError::Memory)?;
@@ -108,6 +110,10 @@ impl QueueSocket {
             flags.force_copy()
         }
         let socket = builder.bind(NicIndex::new(ifindex), queue, flags)?;
+        if !busy_poll.is_zero() {
+            busy_poll::set_up(socket.as_raw_fd(), busy_poll)
+                .map_err(|(step, source)| OpenError::Kernel { step, source })?;
+        }
         Ok(Self {
             fill: rings.fill_ring,
             rx: rings.rx_ring.ok_or(OpenError::Ring)?,
@@ -211,6 +217,16 @@ impl QueueSocket {
     /// Whether a packet that is redirected now will find a frame, and its reply another one.
     pub(crate) fn has_room(&self) -> bool {
         self.receiving > 0 && self.umem.allocatable() >= BATCH
+    }
+
+    /// Has the driver look for packets once, in this thread; it takes no longer than the packets that are there.
+    ///
+    /// Where the kernel knows of no NAPI instance for the queue it does nothing.
+    pub(crate) fn poll_driver(&self) -> io::Result<()> {
+        match recv(self.socket.as_raw_fd(), &mut [], MsgFlags::MSG_DONTWAIT) {
+            Ok(_) | Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits for packets, at most for `timeout`. `poll` also wakes a driver that needs to be (need_wakeup).

@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, Cache};
 use xdp::Packet;
 use xdp::slab::{HeapSlab, Slab as _};
 
+use super::busy_poll::BusyPoll;
 use super::counters::Counters;
 use super::lease::Lease;
 use super::socket::{BATCH, QueueSocket};
@@ -19,6 +20,7 @@ use crate::refusal_log::RefusalLog;
 pub(crate) struct Worker {
     pub(crate) socket: QueueSocket,
     pub(crate) lease: Lease,
+    pub(crate) busy_poll: BusyPoll,
     /// The MTU of the interface, in octets: it may change while the thread runs.
     pub(crate) mtu: Arc<AtomicUsize>,
     pub(crate) template: Arc<ArcSwap<ReplyTemplate>>,
@@ -37,6 +39,7 @@ impl Worker {
             let stopping = self.stop.load(Ordering::Relaxed);
             let received = self.round(template.load(), &mut requests, &mut replies);
             if received > 0 {
+                self.busy_poll.extend(Instant::now());
                 // As long as there is work, the lease is looked at between batches.
                 if let Err(error) = self.keep_lease(&mut requests) {
                     break Err(error);
@@ -46,7 +49,7 @@ impl Worker {
             if stopping {
                 break Ok(());
             }
-            if let Err(error) = self.keep_lease(&mut requests).and_then(|()| self.socket.wait(self.idle_time())) {
+            if let Err(error) = self.keep_lease(&mut requests).and_then(|()| self.wait()) {
                 break Err(error);
             }
         };
@@ -157,6 +160,15 @@ impl Worker {
             self.discard_late(requests);
         }
         if self.socket.has_room() { self.lease.renew(Instant::now()) } else { Ok(()) }
+    }
+
+    /// Waits for packets: awake while the last ones are not long ago, if that was asked for, and else asleep.
+    fn wait(&self) -> io::Result<()> {
+        // An error is for the other way of waiting to judge: of an interface that is down there will be more.
+        if self.busy_poll.goes_on(Instant::now()) && self.socket.poll_driver().is_ok() {
+            return Ok(());
+        }
+        self.socket.wait(self.idle_time())
     }
 
     /// How long to wait for packets: until the lease has to be renewed, or shortly while replies are still to go out.
