@@ -17,7 +17,9 @@ use super::plan::{DONE, EXIT_PORT, FIXTURES, MARK, MODULES, PLAN, Plan, Said};
 use crate::process;
 
 /// How long the fixtures may take: an emulated CPU is some twenty times slower than a real one.
-const FIXTURES_TIME: Duration = Duration::from_secs(240);
+const FIXTURES_TIME: Duration = Duration::from_secs(600);
+/// How many mutated messages the kernel and the host grammar are compared on, by each of two threads: a sample.
+const MUTATED_MESSAGES: &str = "3000";
 
 /// Does all that the plan says and turns the machine off. Only for a machine that is there for nothing else.
 pub fn run() -> ! {
@@ -102,6 +104,7 @@ fn fixtures() -> Result<Said> {
     let log = Path::new("/tmp/fixtures.log");
     let output = File::create(log).context("create the log of the fixtures")?;
     let mut test = Command::new(FIXTURES);
+    test.env("SIP_FILTER_TEST_MESSAGES", MUTATED_MESSAGES);
     test.stdout(output.try_clone().context("duplicate the log")?).stderr(output);
     let status = process::Process::spawn(&mut test)?.wait(FIXTURES_TIME)?;
     let log = String::from_utf8_lossy(&fs::read(log).context("read the log of the fixtures")?).into_owned();

@@ -1,5 +1,6 @@
-//! What runs in the machines: built without shared libraries, since their kernels have no file system but a few files.
+//! What runs in the machines: the programs of an ordinary build, with the libraries of this host that they are linked with.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,8 +9,6 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{command, workspace};
 
-/// Named, since flags are only kept from build scripts (which are for the host) if a target is.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What is built: the guest's first process, the product, and the tests on single packets.
 const NAMES: [&str; 3] = ["kernel-guest", "sip-filter", "kernel"];
 
@@ -18,16 +17,17 @@ pub(super) struct Binaries {
     pub(super) guest: PathBuf,
     pub(super) sip_filter: PathBuf,
     pub(super) fixtures: PathBuf,
+    /// The libraries of this host that they need, with the loader.
+    pub(super) libraries: BTreeSet<PathBuf>,
 }
 
 impl Binaries {
-    /// Builds them and puts them into `folder`.
+    /// Builds them, as `cargo xtask test` does, and puts them into `folder`.
     pub(super) fn build(folder: &Path) -> Result<Self> {
         let mut cargo = workspace::cargo();
-        cargo.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET]);
+        cargo.args(["build", "--message-format=json-render-diagnostics"]);
         cargo.args(["--package", "filter-user", "--package", "filter-tests"]);
         cargo.args(["--bin", "sip-filter", "--bin", "kernel-guest", "--test", "kernel"]);
-        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
         let built = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
         if !built.status.success() {
             bail!("`{}` failed ({})", command::line(&cargo), built.status);
@@ -44,8 +44,12 @@ impl Binaries {
             command::output(Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(built))?;
             found.push(stripped);
         }
+        let mut libraries = BTreeSet::new();
+        for program in &found {
+            libraries.extend(linked(program)?);
+        }
         let [guest, sip_filter, fixtures] = <[PathBuf; 3]>::try_from(found).unwrap_or_default();
-        Ok(Self { guest, sip_filter, fixtures })
+        Ok(Self { guest, sip_filter, fixtures, libraries })
     }
 }
 
@@ -55,8 +59,15 @@ pub(super) fn with_libraries(tool: &str) -> Result<Vec<PathBuf>> {
     let path = path.into_iter().find(|path| path.is_file());
     let path =
         path.with_context(|| format!("`{tool}` is not installed: `cargo xtask setup` installs what is needed"))?;
-    let linked = command::output(Command::new("ldd").arg(&path))?;
+    let mut files = linked(&path)?;
+    files.push(path);
+    Ok(files)
+}
+
+/// The libraries that a program is linked with, and their loader.
+fn linked(program: &Path) -> Result<Vec<PathBuf>> {
+    let linked = command::output(Command::new("ldd").arg(program))?;
     // `libc.so.6 => /lib/…/libc.so.6 (0x…)`, and the loader by its path alone.
     let libraries = linked.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
-    Ok(std::iter::once(path.clone()).chain(libraries.filter(|library| fs::metadata(library).is_ok())).collect())
+    Ok(libraries.filter(|library| fs::metadata(library).is_ok()).collect())
 }

@@ -27,7 +27,7 @@ pub(super) fn write(path: &Path, binaries: &Binaries, modules: &[(String, Vec<u8
     for (name, binary) in [("/init", &binaries.guest), (BINARY, &binaries.sip_filter), (FIXTURES, &binaries.fixtures)] {
         archive.copy(Path::new(name), binary)?;
     }
-    let mut tools = BTreeSet::new();
+    let mut tools = binaries.libraries.clone();
     for tool in TOOLS {
         tools.extend(with_libraries(tool)?);
     }

@@ -132,7 +132,10 @@ impl Nic {
             };
         }
         match self {
-            Self::Veth => both_modes(&[Some(1), Some(2)], true),
+            // Without a native program it has no queue of its own for each of the sender's: all comes on the first.
+            Self::Veth => {
+                vec![native(Some(1), true), generic(Some(1), true), native(Some(2), true), generic(Some(2), false)]
+            }
             Self::Virtio => both_modes(&[Some(1), Some(2)], true),
             Self::VirtioSpare => spare(),
             Self::VirtioNoOffloads => vec![

@@ -39,7 +39,7 @@ pub(super) struct Qemu {
 
 /// How long a machine may take for a plan. It takes some seconds where nothing goes wrong; a busy host needs more.
 pub(super) fn patience(plan: &Plan) -> Duration {
-    let fixtures = if plan.fixtures { 300 } else { 0 };
+    let fixtures = if plan.fixtures { 660 } else { 0 };
     Duration::from_secs(60 + 60 * plan.cells.len() as u64 + fixtures)
 }
 
