@@ -37,7 +37,7 @@ pub use tag::{TAG_LEN, TagSecret};
 pub use template::{ReplyTemplate, TemplateError};
 
 pub(crate) use lease::{Lease, monotonic_ns};
-pub(crate) use socket::{OpenError, QueueSocket};
+pub(crate) use socket::{LOCKED, OpenError, QueueSocket, probe};
 pub(crate) use worker::Worker;
 
 use datagram::Datagram;
