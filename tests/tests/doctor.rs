@@ -69,14 +69,17 @@ fn lab(options: WireOptions) -> Result<Lab> {
     Ok(lab)
 }
 
+/// When a file was written, and what is in it.
+type Contents = (SystemTime, Vec<u8>);
+
 /// The files of an installation, with what would tell that one was written.
-fn files(dir: &Path) -> Result<BTreeMap<String, (u64, SystemTime, Vec<u8>)>> {
+fn files(dir: &Path) -> Result<BTreeMap<String, Contents>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir)? {
         let (entry, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
         let meta = fs::metadata(&path)?;
         let content = if meta.is_file() { fs::read(&path)? } else { Vec::new() };
-        files.insert(entry.to_string_lossy().into_owned(), (meta.len(), meta.modified()?, content));
+        files.insert(entry.to_string_lossy().into_owned(), (meta.modified()?, content));
     }
     Ok(files)
 }
