@@ -167,7 +167,7 @@ impl Nic {
             ),
             _ => (
                 format!("{driver} cannot run the XDP program"),
-                "for more than a few thousand calls a second, a NIC whose driver can".to_owned(),
+                "nothing has to be; a NIC whose driver can is the faster way".to_owned(),
             ),
         };
         if wanted.is_driver_alone() {
@@ -240,7 +240,7 @@ impl Nic {
 
     fn kind(&self) -> Option<Finding> {
         let stack =
-            "what comes to it has been through the network stack of the device below: all work that was to be saved";
+            "what comes to it has been through the network stack of the device below, so nothing of that work is saved";
         let (what, why, lower) = match self.link.kind.as_deref()? {
             "bond" | "team" => (
                 "a bond",
