@@ -221,9 +221,7 @@ fn is_occupied(error: &io::Error) -> bool {
 
 fn occupied(interface: &Interface, error: io::Error) -> Error {
     match interface.link() {
-        Ok(Link { program: Some(found), .. }) => {
-            Error::Occupied { interface: interface.name.clone(), program: found.describe() }
-        }
+        Ok(Link { program: Some(found), .. }) => interface.occupied_by(&found),
         _ => Error::Attach { interface: interface.name.clone(), mode: "any", source: error, hint: "" },
     }
 }
@@ -278,6 +276,9 @@ fn map_error(map: &'static str) -> impl Fn(MapError) -> Error {
     move |error| Error::Map { map, reason: chain(&error) }
 }
 
+/// What loading takes.
+const PRIVILEGES: &str = "; it takes root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
+
 fn load_error(error: EbpfError) -> Error {
     if let EbpfError::ProgramError(ProgramError::LoadError { io_error, verifier_log }) = &error {
         let log = verifier_log.to_string();
@@ -285,12 +286,14 @@ fn load_error(error: EbpfError) -> Error {
         // EACCES is what the verifier says of a program that it does not like, and what a missing capability gives: then
         // there is no log.
         if let Some(objection) = objection(&log) {
-            return Error::Load { reason: format!("{io_error}; the verifier: {objection}"), hint: "" };
+            // What it says of pointer arithmetic where CAP_PERFMON is missing (`sanitize_ptr_alu()` in the verifier).
+            let hint = if log.contains("prohibited for !root") { PRIVILEGES } else { "" };
+            return Error::Load { reason: format!("{io_error}; the verifier: {objection}"), hint };
         }
     }
     let reason = chain(&error);
     let hint = if reason.contains("Operation not permitted") || reason.contains("Permission denied") {
-        "; it takes root, or CAP_BPF and CAP_NET_ADMIN"
+        PRIVILEGES
     } else {
         ""
     };
