@@ -45,9 +45,9 @@ impl Interface {
         if tx < rx { Err(Error::TooFewTxQueues { interface: self.name.clone(), rx, tx }) } else { Ok(()) }
     }
 
-    /// How many RX queues it has by now: some drivers change that when an XDP program comes.
-    pub(crate) fn rx_queues_now(&self) -> Result<u32, Error> {
-        Ok(channels(&self.name)?.rx)
+    /// Its channels by now: some drivers change that when an XDP program comes.
+    pub(crate) fn channels_now(&self) -> Result<Channels, Error> {
+        channels(&self.name)
     }
 
     /// The error that `program` is in our way.

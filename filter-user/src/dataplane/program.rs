@@ -13,6 +13,7 @@ use filter_common::maps::{self, PortSet, QueueKey, QueueState};
 use filter_common::sip::User;
 use filter_common::verdict::Verdict;
 
+use super::ethtool::Channels;
 use super::interface::{Interface, Link};
 use super::{Error, Mode, kernel};
 use crate::prefix::Prefix;
@@ -170,9 +171,10 @@ fn attach_in(
     })?;
     // virtio_net opens spare queue pairs for XDP_TX when a program comes (`virtnet_xdp_set()`), and then receives on them.
     // There are no responders on these, and what a socket on them sends is lost.
-    let now = interface.rx_queues_now()?;
+    let Channels { rx: now, max_combined, .. } = interface.channels_now()?;
     if now > interface.rx_queues {
-        return Err(Error::QueuesAppeared { interface: interface.name.clone(), before: interface.rx_queues, now });
+        let (interface, before) = (interface.name.clone(), interface.rx_queues);
+        return Err(Error::QueuesAppeared { interface, before, now, most: now.max(max_combined) });
     }
     Ok(Attachment { _link: link })
 }
