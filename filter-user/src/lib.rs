@@ -6,6 +6,7 @@ pub mod control;
 pub mod cpus;
 pub mod daemon;
 pub mod dataplane;
+pub mod doctor;
 pub mod kamailio;
 pub mod metrics;
 pub mod node;

@@ -24,6 +24,8 @@ fn assert_refused(answer: &Answer, code: i32, words: &[&str]) {
 #[rstest]
 #[case::no_command(&[], &["Usage"])]
 #[case::no_interface(&["run"], &["--iface"])]
+#[case::doctor_interface(&["doctor", "--iface", "a/b"], &["a/b", "ip link"])]
+#[case::doctor_mode(&["doctor", "--iface", "lo", "--mode", "fast"], &["fast", "native", "generic"])]
 #[case::unknown_command(&["onn"], &["onn", "on"])]
 #[case::unknown_option(&["status", "--jsn"], &["--jsn", "--json"])]
 #[case::mode(&["run", "--iface", "lo", "--mode", "fast"], &["fast", "native", "generic"])]
@@ -106,7 +108,7 @@ fn status_without_a_daemon_says_where_it_looked() -> Result<()> {
 fn help_names_the_commands() -> Result<()> {
     let answer = Answer::of(host()?.bare_command().arg("--help"))?;
     assert_eq!(answer.code, Some(0));
-    for command in ["run", "on", "off", "status", "reload", "stats", "migrate"] {
+    for command in ["run", "doctor", "on", "off", "status", "reload", "stats", "migrate"] {
         assert!(answer.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {answer:#?}");
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod database;
+mod doctor;
 mod exempt;
 mod history;
 mod migrate;
@@ -27,11 +28,12 @@ use self::output::Output;
 const FAILED: u8 = 1;
 /// The person has to call it in another way.
 const USAGE: u8 = 2;
-/// `status`: it works, but not all is as it should be.
+/// `status`, `doctor`: it works, but not all is as it should be.
 const DEGRADED: u8 = 3;
 
 const EXAMPLES: &str = "\
 Examples:
+  sip-filter doctor --iface eth0                  can it run here, and how well?
   sip-filter run --iface eth0                     filter what arrives on eth0 for UDP port 5060
   sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; calls that are up go on
   sip-filter on --code 480 --reason 'Moving' --retry-after 120
@@ -42,7 +44,7 @@ Examples:
   sip-filter status                               what is in force, and is all well?
   sip-filter off                                  new calls go to the proxy again
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 works but degraded (status).";
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 works but degraded (status, doctor).";
 
 /// Shields a SIP proxy during maintenance: new calls get a 503 before they reach it.
 ///
@@ -71,9 +73,19 @@ enum Command {
     /// it): the program is attached and the policy in force. SIGTERM and SIGINT end it, and all traffic passes again;
     /// SIGHUP is `sip-filter reload`. It logs to stderr.
     ///
-    /// It needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or root.
+    /// It needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW, or root; `sip-filter doctor` says whether it has what it
+    /// needs.
     #[command(after_help = run::EXAMPLES)]
     Run(RunOptions),
+
+    /// Look whether sip-filter can run here, and how well; changes nothing
+    ///
+    /// Looks at the kernel, at what this process may do, at the interfaces that `run` would take, at the daemon and at the
+    /// database, and says of each what is so, why it matters, and how to mend it. Nothing is attached or written.
+    ///
+    /// Exit status 0 if all is well, 3 if it works but not as well as it could, 1 if sip-filter cannot run here.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorOptions),
 
     /// Begin maintenance: new calls are refused
     ///
@@ -171,6 +183,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let node = options.node.clone().unwrap_or_else(|| settings.node.clone());
             run::run(Settings { node, ..settings }, options.resolve(&cli.common, &file)?)
         }
+        Command::Doctor(options) => doctor::doctor(&settings, options, (&cli.common, &file), output),
         Command::On(options) => switch::on(&settings, options, output),
         Command::Off(options) => switch::off(&settings, options, output),
         Command::Bypass(command) => exempt::bypass(&settings, command, output),

@@ -86,6 +86,8 @@ impl Signals {
 /// Attached once and for all at the start, with the policy in force (some drivers reset their channels when an XDP
 /// program comes or goes, so never per switch). At the end, whatever the reason, detached first.
 pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
+    // Before anything is made or looked up: on a kernel that is too old no other error is worth mending first.
+    dataplane::check_kernel()?;
     let mut signals = Signals::install()?;
     let socket = ControlSocket::claim(&settings.socket)?;
     // Before anything is attached: a port that is taken must not cost the interface its link.

@@ -49,9 +49,9 @@ pub enum Error {
     /// The driver opened more RX queues when the program came: calls on these would be missed, and replies on them lost.
     #[error(
         "interface {interface}: in native mode its driver raises the number of RX queues from {before} to {now}, and calls on \
-         the new ones could not be refused: run `ethtool -L {interface} combined {now}` before sip-filter starts"
+         the new ones could not be refused: run `ethtool -L {interface} combined {most}` before sip-filter starts, so that there are none to spare"
     )]
-    QueuesAppeared { interface: String, before: u32, now: u32 },
+    QueuesAppeared { interface: String, before: u32, now: u32, most: u32 },
     /// An AF_XDP socket could not be had.
     #[error("interface {interface}, queue {queue}: cannot open an AF_XDP socket: {reason}{hint}")]
     Socket { interface: String, queue: u32, reason: String, hint: &'static str },

@@ -5,11 +5,14 @@ use std::io;
 use aya::programs::loaded_programs;
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::if_nametoindex;
 
 use super::Error;
+use super::ethtool::Channels;
 
 /// An interface on which calls are to be filtered.
 #[derive(Clone, Debug)]
@@ -23,18 +26,33 @@ pub(crate) struct Interface {
 impl Interface {
     /// Looks the interface up by its name.
     pub(crate) fn find(name: &str) -> Result<Self, Error> {
-        let ifindex = if_nametoindex(name).map_err(|_| Error::NoInterface { interface: name.to_owned() })?;
-        let channels = channels(name)?;
-        if channels.tx < channels.rx {
-            // Copy-mode TX on a queue that is not there is silently lost (seen on veth with `numtxqueues 1`).
-            return Err(Error::TooFewTxQueues { interface: name.to_owned(), rx: channels.rx, tx: channels.tx });
-        }
-        Ok(Self { name: name.to_owned(), ifindex, rx_queues: channels.rx })
+        let (interface, channels) = Self::look_up(name)?;
+        interface.check_queues(&channels)?;
+        Ok(interface)
     }
 
-    /// How many RX queues it has by now: some drivers change that when an XDP program comes.
-    pub(crate) fn rx_queues_now(&self) -> Result<u32, Error> {
-        Ok(channels(&self.name)?.rx)
+    /// The same, whatever its queues are like.
+    pub(crate) fn look_up(name: &str) -> Result<(Self, Channels), Error> {
+        let ifindex = if_nametoindex(name).map_err(|_| Error::NoInterface { interface: name.to_owned() })?;
+        let channels = channels(name)?;
+        Ok((Self { name: name.to_owned(), ifindex, rx_queues: channels.rx }, channels))
+    }
+
+    /// Whether a reply can be sent on each RX queue. Copy-mode TX on a queue that is not there is silently lost (seen on
+    /// veth with `numtxqueues 1`).
+    pub(crate) fn check_queues(&self, channels: &Channels) -> Result<(), Error> {
+        let &Channels { rx, tx, .. } = channels;
+        if tx < rx { Err(Error::TooFewTxQueues { interface: self.name.clone(), rx, tx }) } else { Ok(()) }
+    }
+
+    /// Its channels by now: some drivers change that when an XDP program comes.
+    pub(crate) fn channels_now(&self) -> Result<Channels, Error> {
+        channels(&self.name)
+    }
+
+    /// The error that `program` is in our way.
+    pub(crate) fn occupied_by(&self, program: &Attached) -> Error {
+        Error::Occupied { interface: self.name.clone(), program: program.describe() }
     }
 
     /// What rtnetlink tells of the interface now.
@@ -47,69 +65,17 @@ fn channels(interface: &str) -> Result<Channels, Error> {
     Channels::of(interface).map_err(|source| Error::Channels { interface: interface.to_owned(), source })
 }
 
-/// How many queues an interface has in each direction.
-#[derive(Clone, Copy, Debug)]
-struct Channels {
-    rx: u32,
-    tx: u32,
-}
-
-impl Channels {
-    /// As `ethtool -l` reads them. An interface whose driver does not tell has one of each.
-    fn of(interface: &str) -> io::Result<Self> {
-        let channels = match ethtool_channels(interface) {
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(Self { rx: 1, tx: 1 }),
-            other => other?,
-        };
-        Ok(Self {
-            rx: (channels.rx_count + channels.combined_count).max(1),
-            tx: (channels.tx_count + channels.combined_count).max(1),
-        })
-    }
-}
-
-/// `struct ethtool_channels` of `include/uapi/linux/ethtool.h`.
-#[repr(C)]
-#[derive(Default)]
-struct EthtoolChannels {
-    cmd: u32,
-    max_rx: u32,
-    max_tx: u32,
-    max_other: u32,
-    max_combined: u32,
-    rx_count: u32,
-    tx_count: u32,
-    other_count: u32,
-    combined_count: u32,
-}
-
-/// `ETHTOOL_GCHANNELS`. Our own, since the `xdp` crate does not tell the count of combined channels.
-fn ethtool_channels(interface: &str) -> io::Result<EthtoolChannels> {
-    const ETHTOOL_GCHANNELS: u32 = 0x3c;
-    let socket = std::os::unix::net::UnixDatagram::unbound()?;
-    let mut channels = EthtoolChannels { cmd: ETHTOOL_GCHANNELS, ..EthtoolChannels::default() };
-    // SAFETY: `ifreq` is plain data, for which zero is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if interface.len() >= request.ifr_name.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *to = from as libc::c_char;
-    }
-    request.ifr_ifru.ifru_data = (&raw mut channels).cast();
-    // SAFETY: the request names an interface and points to a `struct ethtool_channels` that outlives the call, which is
-    // what SIOCETHTOOL with ETHTOOL_GCHANNELS reads and writes.
-    if unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCETHTOOL as _, &raw mut request) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(channels)
-}
-
 /// What may change of an interface while it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Link {
     /// Its MTU, in octets.
     pub(crate) mtu: usize,
+    /// Whether it was set up (`ip link set IF up`).
+    pub(crate) up: bool,
+    /// Whether there is something at the other end of the wire.
+    pub(crate) carrier: bool,
+    /// What kind of device it is (`veth`, `bond`, `vlan` …), if it is one that software makes.
+    pub(crate) kind: Option<String>,
     /// The XDP program that is attached to it.
     pub(crate) program: Option<Attached>,
 }
@@ -152,15 +118,25 @@ impl Attached {
 
 /// Asks rtnetlink for an interface.
 fn link(ifindex: u32) -> io::Result<Link> {
-    let mut link = Link { mtu: 0, program: None };
-    for attribute in get_link(ifindex)?.attributes {
+    let message = get_link(ifindex)?;
+    let has = |flag| message.header.flags.contains(flag);
+    let mut link = Link { up: has(LinkFlags::Up), carrier: has(LinkFlags::LowerUp), ..Link::default() };
+    for attribute in message.attributes {
         match attribute {
+            LinkAttribute::LinkInfo(infos) => link.kind = kind(&infos),
             LinkAttribute::Mtu(mtu) => link.mtu = mtu as usize,
             LinkAttribute::Xdp(attributes) => link.program = Attached::from_attributes(&attributes),
             _ => {}
         }
     }
     Ok(link)
+}
+
+fn kind(infos: &[LinkInfo]) -> Option<String> {
+    infos.iter().find_map(|info| match info {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    })
 }
 
 /// One `RTM_GETLINK` and its answer.

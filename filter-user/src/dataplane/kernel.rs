@@ -18,7 +18,7 @@ pub fn check() -> Result<(), Error> {
 }
 
 /// As `uname -r` prints it.
-fn release() -> String {
+pub(crate) fn release() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-    release.map_or_else(|_| "older".to_owned(), |release| release.trim().to_owned())
+    release.map_or_else(|_| "of an unknown version".to_owned(), |release| release.trim().to_owned())
 }

@@ -4,8 +4,9 @@
 
 mod affinity;
 mod error;
-mod interface;
-mod kernel;
+pub(crate) mod ethtool;
+pub(crate) mod interface;
+pub(crate) mod kernel;
 mod kernel_log;
 mod program;
 mod queue;
@@ -276,7 +277,7 @@ impl DataPlane {
                 return Some(error);
             }
             let what = match attached.interface.link() {
-                Ok(Link { mtu, program: Some(found) }) if found.id == program => {
+                Ok(Link { mtu, program: Some(found), .. }) if found.id == program => {
                     attached.mtu.store(mtu, Ordering::Relaxed);
                     continue;
                 }
@@ -357,12 +358,15 @@ fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
     for interface in &interfaces {
         // Found out before any socket is opened, since the queues of another sip-filter are taken as well.
         if let Some(program) = interface.link()?.program {
-            return Err(Error::Occupied { interface: interface.name.clone(), program: program.describe() });
+            return Err(interface.occupied_by(&program));
         }
     }
-    let queues = interfaces.iter().map(|interface| interface.rx_queues).sum();
-    if queues > MAX_QUEUES {
-        return Err(Error::TooManyQueues { queues });
-    }
+    check_number_of_queues(&interfaces)?;
     Ok(interfaces)
+}
+
+/// Whether the maps have room for all RX queues of `interfaces`.
+pub(crate) fn check_number_of_queues(interfaces: &[Interface]) -> Result<(), Error> {
+    let queues = interfaces.iter().map(|interface| interface.rx_queues).sum();
+    if queues > MAX_QUEUES { Err(Error::TooManyQueues { queues }) } else { Ok(()) }
 }

@@ -13,6 +13,7 @@ use filter_common::maps::{self, PortSet, QueueKey, QueueState};
 use filter_common::sip::User;
 use filter_common::verdict::Verdict;
 
+use super::ethtool::Channels;
 use super::interface::{Interface, Link};
 use super::{Error, Mode, kernel};
 use crate::prefix::Prefix;
@@ -170,9 +171,10 @@ fn attach_in(
     })?;
     // virtio_net opens spare queue pairs for XDP_TX when a program comes (`virtnet_xdp_set()`), and then receives on them.
     // There are no responders on these, and what a socket on them sends is lost.
-    let now = interface.rx_queues_now()?;
+    let Channels { rx: now, max_combined, .. } = interface.channels_now()?;
     if now > interface.rx_queues {
-        return Err(Error::QueuesAppeared { interface: interface.name.clone(), before: interface.rx_queues, now });
+        let (interface, before) = (interface.name.clone(), interface.rx_queues);
+        return Err(Error::QueuesAppeared { interface, before, now, most: now.max(max_combined) });
     }
     Ok(Attachment { _link: link })
 }
@@ -221,9 +223,7 @@ fn is_occupied(error: &io::Error) -> bool {
 
 fn occupied(interface: &Interface, error: io::Error) -> Error {
     match interface.link() {
-        Ok(Link { program: Some(found), .. }) => {
-            Error::Occupied { interface: interface.name.clone(), program: found.describe() }
-        }
+        Ok(Link { program: Some(found), .. }) => interface.occupied_by(&found),
         _ => Error::Attach { interface: interface.name.clone(), mode: "any", source: error, hint: "" },
     }
 }
@@ -278,6 +278,9 @@ fn map_error(map: &'static str) -> impl Fn(MapError) -> Error {
     move |error| Error::Map { map, reason: chain(&error) }
 }
 
+/// What loading takes.
+const PRIVILEGES: &str = "; it takes root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
+
 fn load_error(error: EbpfError) -> Error {
     if let EbpfError::ProgramError(ProgramError::LoadError { io_error, verifier_log }) = &error {
         let log = verifier_log.to_string();
@@ -285,12 +288,14 @@ fn load_error(error: EbpfError) -> Error {
         // EACCES is what the verifier says of a program that it does not like, and what a missing capability gives: then
         // there is no log.
         if let Some(objection) = objection(&log) {
-            return Error::Load { reason: format!("{io_error}; the verifier: {objection}"), hint: "" };
+            // What it says of pointer arithmetic where CAP_PERFMON is missing (`sanitize_ptr_alu()` in the verifier).
+            let hint = if log.contains("prohibited for !root") { PRIVILEGES } else { "" };
+            return Error::Load { reason: format!("{io_error}; the verifier: {objection}"), hint };
         }
     }
     let reason = chain(&error);
     let hint = if reason.contains("Operation not permitted") || reason.contains("Permission denied") {
-        "; it takes root, or CAP_BPF and CAP_NET_ADMIN"
+        PRIVILEGES
     } else {
         ""
     };

@@ -40,7 +40,7 @@ pub use template::{ReplyTemplate, TemplateError};
 
 pub(crate) use busy_poll::BusyPoll;
 pub(crate) use lease::{Lease, monotonic_ns};
-pub(crate) use socket::{OpenError, QueueSocket};
+pub(crate) use socket::{LOCKED, OpenError, QueueSocket, probe};
 pub(crate) use worker::Worker;
 
 use datagram::Datagram;

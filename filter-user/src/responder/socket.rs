@@ -22,6 +22,8 @@ use super::counters::Frames;
 const RING: u32 = 2048;
 /// Frames in the UMEM, of 4 KiB each: a full fill ring, and as many to be sent.
 const FRAMES: u32 = 2 * RING;
+/// How much memory a socket locks, in octets: its UMEM.
+pub(crate) const LOCKED: u64 = FRAMES as u64 * 4096;
 /// How many frames are taken from or given to a ring at a time.
 pub(crate) const BATCH: usize = 64;
 /// How many frames the kernel sends in one call in copy mode (`TX_BATCH_SIZE` in `net/xdp/xsk.c`).
@@ -70,6 +72,12 @@ impl From<xdp::error::Error> for OpenError {
             other => Self::Library(other),
         }
     }
+}
+
+/// Whether the kernel has AF_XDP and lets us have a socket of it.
+pub(crate) fn probe() -> Result<(), OpenError> {
+    XdpSocketBuilder::new()?;
+    Ok(())
 }
 
 /// One queue's socket.

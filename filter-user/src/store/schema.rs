@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr};
 use tracing::warn;
 
-use super::connection::{PATIENCE, within};
+use super::connection::{Connection, PATIENCE, within};
 use super::dialect::Dialect;
 use super::{Error, Missing, TableName, sql};
 
@@ -86,14 +86,37 @@ macro_rules! applied {
     };
 }
 
-/// What has to be done, a line for each step; nothing if all is there.
-fn plan(
+/// What has to be done.
+pub(super) struct Plan {
+    /// A line for each step; none if all is there.
+    steps: Vec<String>,
+    /// The last migration that was made; 0 if none was.
+    pub(super) version: i64,
+    /// The last one that we make.
+    pub(super) latest: i64,
+}
+
+/// Looks what has to be done, and does nothing.
+pub(super) async fn plan(connection: &mut Connection, table: &TableName, missing: Missing) -> Result<Plan, Error> {
+    let patience = connection.patience();
+    let migrator = Files::of(connection.dialect()).migrator();
+    let plan = async {
+        match connection {
+            Connection::Sqlite(connection) => plan_sqlite(connection, &migrator, table, missing).await,
+            Connection::MySql(connection) => plan_mysql(connection, &migrator, table, missing).await,
+            Connection::Postgres(connection) => plan_postgres(connection, &migrator, table, missing).await,
+        }
+    };
+    within(patience, READING, plan).await
+}
+
+fn plan_from(
     migrator: &Migrator,
     applied: &[Applied],
     has_table: bool,
     table: &TableName,
     missing: Missing,
-) -> Result<Vec<String>, Error> {
+) -> Result<Plan, Error> {
     check(migrator, applied)?;
     let mut steps = Vec::new();
     if !has_table {
@@ -104,7 +127,9 @@ fn plan(
     }
     let pending = migrator.iter().filter(|migration| !applied.iter().any(|(version, _)| *version == migration.version));
     steps.extend(pending.map(|migration| format!("made migration {}, {}", migration.version, migration.description)));
-    Ok(steps)
+    let version = applied.iter().map(|(version, _)| *version).max().unwrap_or(0);
+    let latest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    Ok(Plan { steps, version, latest })
 }
 
 /// Refuses a schema that another version of us has made.
@@ -129,14 +154,7 @@ pub(super) async fn sqlite(
 ) -> Result<Vec<String>, Error> {
     let files = Files::of(Dialect::Sqlite);
     let migrator = files.migrator();
-    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(sql(READING))?;
-    let exists = |name: &str| tables.iter().any(|table| table.eq_ignore_ascii_case(name));
-    let select = "SELECT version, checksum FROM sip_filter_migration ORDER BY version";
-    let applied = applied!(connection, exists(MIGRATIONS_TABLE), select);
-    let steps = plan(&migrator, &applied, exists(table.as_str()), table, missing)?;
+    let steps = plan_sqlite(connection, &migrator, table, missing).await?.steps;
     if steps.is_empty() {
         return Ok(steps);
     }
@@ -152,6 +170,22 @@ pub(super) async fn sqlite(
     Ok(steps)
 }
 
+async fn plan_sqlite(
+    connection: &mut SqliteConnection,
+    migrator: &Migrator,
+    table: &TableName,
+    missing: Missing,
+) -> Result<Plan, Error> {
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(sql(READING))?;
+    let exists = |name: &str| tables.iter().any(|table| table.eq_ignore_ascii_case(name));
+    let select = "SELECT version, checksum FROM sip_filter_migration ORDER BY version";
+    let applied = applied!(connection, exists(MIGRATIONS_TABLE), select);
+    plan_from(migrator, &applied, exists(table.as_str()), table, missing)
+}
+
 /// Makes what is missing in MySQL or MariaDB, and says what it made.
 pub(super) async fn mysql(
     connection: &mut MySqlConnection,
@@ -160,7 +194,7 @@ pub(super) async fn mysql(
 ) -> Result<Vec<String>, Error> {
     let files = Files::of(Dialect::MySql);
     let migrator = files.migrator();
-    let steps = within(PATIENCE, READING, plan_mysql(connection, &migrator, table, missing)).await?;
+    let steps = within(PATIENCE, READING, plan_mysql(connection, &migrator, table, missing)).await?.steps;
     if steps.is_empty() {
         return Ok(steps);
     }
@@ -183,7 +217,7 @@ async fn make_mysql(
         return Err(Error::BeingMigrated);
     }
     // Another host may have done it meanwhile. The lock ends with the connection, if not before.
-    let steps = plan_mysql(connection, migrator, table, missing).await?;
+    let steps = plan_mysql(connection, migrator, table, missing).await?.steps;
     if !steps.is_empty() {
         if missing == Missing::Create {
             let htable = files.htable(Dialect::MySql, table);
@@ -208,7 +242,7 @@ async fn plan_mysql(
     migrator: &Migrator,
     table: &TableName,
     missing: Missing,
-) -> Result<Vec<String>, Error> {
+) -> Result<Plan, Error> {
     let count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?";
     let mut exists = async |name: &str| -> Result<bool, Error> {
         let count: i64 =
@@ -218,7 +252,7 @@ async fn plan_mysql(
     let (has_table, migrated) = (exists(table.as_str()).await?, exists(MIGRATIONS_TABLE).await?);
     let select = "SELECT version, checksum FROM sip_filter_migration WHERE success ORDER BY version";
     let applied = applied!(connection, migrated, select);
-    plan(migrator, &applied, has_table, table, missing)
+    plan_from(migrator, &applied, has_table, table, missing)
 }
 
 /// Makes what is missing in PostgreSQL, and says what it made. Also whether the policy table has our trigger, so that the
@@ -230,7 +264,7 @@ pub(super) async fn postgres(
 ) -> Result<(Vec<String>, bool), Error> {
     let files = Files::of(Dialect::Postgres);
     let migrator = files.migrator();
-    let mut steps = within(PATIENCE, READING, plan_postgres(connection, &migrator, table, missing)).await?;
+    let mut steps = within(PATIENCE, READING, plan_postgres(connection, &migrator, table, missing)).await?.steps;
     if !steps.is_empty() {
         steps = within(MAKING, DOING, make_postgres(connection, &files, &migrator, table, missing)).await?;
     }
@@ -253,7 +287,7 @@ async fn make_postgres(
         .await
         .map_err(sql(DOING))?;
     // Another host may have done it meanwhile.
-    let steps = plan_postgres(&mut transaction, migrator, table, missing).await?;
+    let steps = plan_postgres(&mut transaction, migrator, table, missing).await?.steps;
     if missing == Missing::Create {
         let htable = files.htable(Dialect::Postgres, table);
         sqlx::raw_sql(AssertSqlSafe(htable)).execute(&mut *transaction).await.map_err(sql(DOING))?;
@@ -268,7 +302,7 @@ async fn plan_postgres(
     migrator: &Migrator,
     table: &TableName,
     missing: Missing,
-) -> Result<Vec<String>, Error> {
+) -> Result<Plan, Error> {
     let mut exists = async |name: &str| -> Result<bool, Error> {
         sqlx::query_scalar("SELECT to_regclass(quote_ident($1)) IS NOT NULL")
             .bind(name)
@@ -280,7 +314,7 @@ async fn plan_postgres(
     let migrated = exists(MIGRATIONS_TABLE).await?;
     let select = "SELECT version, checksum FROM sip_filter_migration ORDER BY version";
     let applied = applied!(connection, migrated, select);
-    plan(migrator, &applied, has_table, table, missing)
+    plan_from(migrator, &applied, has_table, table, missing)
 }
 
 /// The policy table may be Kamailio's, and be dropped and made anew at any time: its trigger is no migration. Without the

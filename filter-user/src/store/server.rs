@@ -42,7 +42,8 @@ impl ServerWatch {
     }
 }
 
-async fn connect<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<O::Connection, Error> {
+/// Connects, if the server answers in time.
+pub(super) async fn connect<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<O::Connection, Error> {
     let doing = "connect to it";
     within(PATIENCE, doing, async { options.connect().await.map_err(sql(doing)) }).await
 }

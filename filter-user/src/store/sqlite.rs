@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait for somebody else's lock. It may pass twice before an outage is told (once more after opening the
 /// file anew), and that has to be within 5 s.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The file, watched for changes that are not ours.
 pub(super) struct FileWatch {

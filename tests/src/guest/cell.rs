@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use super::plan::{BINARY, Cell, Expect, Plan};
 use crate::daemon::Daemon;
@@ -77,6 +78,7 @@ fn set_queues(lab: &Lab, queues: u32) -> Result<()> {
 fn run(lab: &Lab, cell: &Cell) -> Result<u64> {
     let mut arguments = vec!["--iface", PROXY_INTERFACE];
     arguments.extend(cell.arguments.iter().map(String::as_str));
+    foretold(lab, cell, &arguments).context("`sip-filter doctor`")?;
     let result = match &cell.expect {
         Expect::Refused { saying } => refused(lab, &arguments, saying).map(|()| 0),
         Expect::Works { mode, socket, log, spread } => {
@@ -85,6 +87,29 @@ fn run(lab: &Lab, cell: &Cell) -> Result<u64> {
         }
     };
     result.with_context(|| format!("log of the daemon: {}", lab.filter.log()))
+}
+
+/// The doctor promises no more than comes of it, and has no failure where there is none.
+fn foretold(lab: &Lab, cell: &Cell, arguments: &[&str]) -> Result<()> {
+    let answer = lab.filter.cli(&[&["doctor", "--json"], arguments].concat())?;
+    let findings: Vec<Value> = serde_json::from_str(&answer.stdout).with_context(|| format!("its JSON: {answer:?}"))?;
+    let find = |check: &str| findings.iter().find(|finding| finding["check"] == check);
+    let says = |mode: &Value, words: &str| mode["fact"].as_str().is_some_and(|fact| fact.contains(words));
+    let native = find("mode").is_some_and(|mode| says(mode, "can run the XDP program") && !says(mode, "not known"));
+    let promised = native && find("spare-queues").is_none();
+    match &cell.expect {
+        Expect::Works { mode, .. } => {
+            ensure!(matches!(answer.code, Some(0 | 3)), "a failure where all works: {findings:?}");
+            ensure!(mode == "native" || !promised, "native mode is promised: {findings:?}");
+        }
+        Expect::Refused { saying } => {
+            ensure!(answer.code == Some(1) || !promised, "native mode is promised: {findings:?}");
+            let kernel = find("kernel").filter(|kernel| kernel["level"] == "failure");
+            let told = kernel.is_none_or(|kernel| answer.code == Some(1) && kernel.to_string().contains(saying));
+            ensure!(told, "not what `run` says of the kernel: {findings:?}");
+        }
+    }
+    Ok(())
 }
 
 /// The daemon does not start, says why, and leaves calls alone.
