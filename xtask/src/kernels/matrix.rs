@@ -139,7 +139,7 @@ impl Nic {
             Self::Virtio => both_modes(&[Some(1), Some(2)], true),
             Self::VirtioSpare => spare(),
             Self::VirtioNoOffloads => vec![
-                falls_back(None, "Operation not supported"),
+                falls_back(None, "Operation not supported", true),
                 refused("native is refused with the way out", None, &["--mode", "native"], "--mode generic"),
             ],
             Self::VirtioIommu => {
@@ -155,7 +155,7 @@ impl Nic {
             // It has native XDP since 6.6.
             Self::Vmxnet3 if kernel >= Version(6, 6) => both_modes(&[None], false),
             Self::Vmxnet3 | Self::E1000e => vec![
-                falls_back(None, "Operation not supported"),
+                falls_back(None, "Operation not supported", false),
                 generic(None, false),
                 refused("zero-copy is refused", None, &["--zero-copy"], "leave out --zero-copy"),
             ],
@@ -176,9 +176,9 @@ fn generic(queues: Option<u32>, spread: bool) -> Cell {
 }
 
 /// `why` is of the error that the driver makes of it.
-fn falls_back(queues: Option<u32>, why: &str) -> Cell {
+fn falls_back(queues: Option<u32>, why: &str, spread: bool) -> Cell {
     let log = [why, FALLS_BACK].map(str::to_owned).to_vec();
-    works("auto falls back to generic and says so", queues, &[], ("generic", "copy"), log, true)
+    works("auto falls back to generic and says so", queues, &[], ("generic", "copy"), log, spread)
 }
 
 /// The driver has zero-copy in 6.18 (igb since 6.14, virtio_net since 6.11) and not in 6.12.
@@ -194,7 +194,7 @@ fn zero_copy(kernel: Version, queues: &[Option<u32>], spread: bool) -> Vec<Cell>
 fn spare() -> Vec<Cell> {
     vec![
         refused("native is refused with the way out", Some(2), &["--mode", "native"], "combined 4"),
-        falls_back(Some(2), "combined 4"),
+        falls_back(Some(2), "combined 4", true),
         native(Some(4), true),
     ]
 }

@@ -133,7 +133,8 @@ fn network(namespace: &Namespace, machine: &Machine) -> Result<Vec<String>> {
         bail!("a hub has one queue for each NIC");
     }
     let mut options = Vec::new();
-    for (end, slot) in [(0, 4), (1, 5)] {
+    // Apart from each other: igb has virtual functions, which take the slots 16 and 17 after its own.
+    for (end, slot) in [(0, 4), (1, 8)] {
         let netdev = if machine.tap {
             format!("tap,id=end{end},ifname={},script=no,downscript=no,queues={}", tap(end), machine.queues)
         } else {
