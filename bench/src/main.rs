@@ -2,7 +2,11 @@
 
 mod allocations;
 mod cpu;
+mod kernel;
+#[path = "../ebpf/src/layout.rs"]
+mod layout;
 mod messages;
+mod programs;
 mod reply;
 mod report;
 mod sync;
@@ -33,6 +37,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Subject {
+    /// What the XDP program costs, by the kind of packet
+    Kernel,
     /// Reading a request and writing its response, in userspace
     Reply,
     /// From a change of the row to the first call that is decided by it
@@ -57,6 +63,7 @@ fn main() -> Result<()> {
             continue;
         }
         match subject {
+            Subject::Kernel => kernel::run(effort, &mut report)?,
             Subject::Reply => reply::run(effort, &mut report)?,
             Subject::Sync => sync::run(effort, &mut report)?,
         }
