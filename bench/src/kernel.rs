@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
-use aya::maps::{Array, ProgramArray};
+use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{DEFAULT_TRANSACTIONS, Policy, QueueKey, QueueState};
 use filter_common::sip::Method;
@@ -60,7 +60,7 @@ struct FirstOfItsKind {
 struct Measured {
     filter: Program,
     bench: Ebpf,
-    next: ProgramArray<aya::maps::MapData>,
+    next: ProgramArray<MapData>,
     /// For the XSKMAP; it is bound to nothing, which the map does not mind.
     _socket: XdpSocketBuilder,
 }
@@ -140,9 +140,7 @@ impl Measured {
         for name in ["bare_pass", "read_once", "distinct"] {
             programs::program(&mut bench, name)?;
         }
-        let mut templates: Array<_, _> = programs::map(&mut bench, "TEMPLATE")?;
-        let typical = packet(messages::invite(Size::Typical, PLACEHOLDER, false))?;
-        programs::set_template(&mut templates, &typical)?;
+        programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false))?)?;
         let next = programs::map(&mut bench, "NEXT")?;
         Ok(Self { filter, bench, next, _socket: socket })
     }

@@ -1,6 +1,7 @@
 //! What `cargo xtask bench` runs: each subject in several rounds, then a table, and the same as JSON.
 
 mod allocations;
+mod answers;
 mod cpu;
 mod kernel;
 #[path = "../ebpf/src/layout.rs"]
@@ -37,6 +38,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Subject {
+    /// Answers per second and core, beside the limits of the kernel and beside Kamailio
+    Answers,
     /// What the XDP program costs, by the kind of packet
     Kernel,
     /// Reading a request and writing its response, in userspace
@@ -63,6 +66,7 @@ fn main() -> Result<()> {
             continue;
         }
         match subject {
+            Subject::Answers => answers::run(effort, &mut report)?,
             Subject::Kernel => kernel::run(effort, &mut report)?,
             Subject::Reply => reply::run(effort, &mut report)?,
             Subject::Sync => sync::run(effort, &mut report)?,

@@ -1,7 +1,7 @@
 //! The XDP programs of the benchmarks (`bench/ebpf`) in the kernel.
 
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{Array, MapData, MapError};
+use aya::maps::{Array, MapError};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, Pod};
 
@@ -32,14 +32,16 @@ pub(crate) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp>
     }
 }
 
-/// One of the maps.
+/// One of the maps; the caller keeps it as long as a program that works with it is still to be loaded.
 pub(crate) fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
     let map = ebpf.take_map(name).with_context(|| format!("no map {name} in the object"))?;
     M::try_from(map).with_context(|| format!("the map {name}"))
 }
 
 /// Puts a frame, whose message has the number [`PLACEHOLDER`], into the map of the template.
-pub(crate) fn set_template(templates: &mut Array<MapData, Template>, frame: &[u8]) -> Result<()> {
+///
+/// The generator writes other numbers, so the frame must do without a UDP checksum ([`without_checksum`]).
+pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8]) -> Result<()> {
     let placeholder = format!("{PLACEHOLDER:08x}").into_bytes();
     let found = frame.windows(placeholder.len()).enumerate().filter(|(_, octets)| *octets == placeholder);
     let places: Vec<u32> = found.map(|(place, _)| place as u32).collect();
@@ -48,5 +50,13 @@ pub(crate) fn set_template(templates: &mut Array<MapData, Template>, frame: &[u8
     let places = places.try_into().ok().with_context(|| format!("{count} numbers in a frame, not {PLACES}"))?;
     let mut template = Template { length: frame.len() as u32, number: 0, places, frame: [0; MAX_FRAME + 8] };
     template.frame[..frame.len()].copy_from_slice(frame);
-    templates.set(0, template, 0).context("the map TEMPLATE")
+    let templates = ebpf.map_mut("TEMPLATE").context("no map TEMPLATE in the object")?;
+    Array::<_, Template>::try_from(templates)?.set(0, template, 0).context("the map TEMPLATE")
+}
+
+/// Takes the UDP checksum out of a frame with IPv4 and no options: zero means that there is none (RFC 768).
+pub(crate) fn without_checksum(mut frame: Vec<u8>) -> Vec<u8> {
+    const UDP_CHECKSUM: usize = 14 + 20 + 6;
+    frame[UDP_CHECKSUM..UDP_CHECKSUM + 2].fill(0);
+    frame
 }

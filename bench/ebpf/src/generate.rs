@@ -29,13 +29,15 @@ pub fn generate(ctx: XdpContext) -> u32 {
     // SAFETY: one thread runs the generator, and nobody else writes these maps meanwhile.
     let (pace, template) = unsafe { (&mut *pace, &mut *template) };
     let now = wait(pace.next_ns);
-    if now >= pace.until_ns {
+    if pace.sent == 0 {
+        (pace.first_ns, pace.next_ns) = (now, now);
+    }
+    if now - pace.first_ns >= pace.duration_ns {
+        // Who was held up has sent less, not faster.
+        pace.last_ns = pace.first_ns + pace.duration_ns;
         return XDP_DROP;
     }
     pace.next_ns = pace.next_ns.max(now.saturating_sub(MAX_BEHIND_NS)) + pace.interval_ns;
-    if pace.sent == 0 {
-        pace.first_ns = now;
-    }
     pace.last_ns = now;
     pace.sent += 1;
     write(&ctx, template)
@@ -67,7 +69,8 @@ fn write(ctx: &XdpContext, template: &mut Template) -> u32 {
         // SAFETY: `place` is less than MAX_FRAME, and eight octets follow it in a frame of MAX_FRAME + 8.
         unsafe { template.frame.as_mut_ptr().add(place).cast::<u64>().write_unaligned(digits) };
     }
-    let length = template.length & (MAX_FRAME as u32 - 1);
+    // One less goes through the mask: the helper wants to be sure that there is something to store.
+    let length = (template.length.wrapping_sub(1) & (MAX_FRAME as u32 - 1)) + 1;
     // SAFETY: the context is the kernel's, and the frame has MAX_FRAME octets and more.
     let stored = unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, template.frame.as_mut_ptr().cast(), length) };
     if stored == 0 { XDP_TX } else { XDP_ABORTED }

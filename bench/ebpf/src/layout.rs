@@ -33,10 +33,10 @@ pub struct Template {
 pub struct Pace {
     /// From one frame to the next.
     pub interval_ns: u64,
-    /// When the next one is due.
+    /// For how long frames are sent.
+    pub duration_ns: u64,
+    /// When the next one is due; 0: at once, for it is the first.
     pub next_ns: u64,
-    /// From when on nothing is sent.
-    pub until_ns: u64,
     /// How many were sent.
     pub sent: u64,
     /// When the first was sent.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
+use super::find_linker;
 use super::program::{Object, Program};
 use super::toolchain::Toolchain;
-use super::find_linker;
 
 /// Builds `object`, of which the crates in `crates` (folders of the workspace) are parts too, and copies it to `OUT_DIR`
 /// under the name of its binary.
