@@ -7,9 +7,11 @@ mod kernel;
 #[path = "../ebpf/src/layout.rs"]
 mod layout;
 mod messages;
+mod passing;
 mod programs;
 mod reply;
 mod report;
+mod stage;
 mod sync;
 
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ enum Subject {
     Answers,
     /// What the XDP program costs, by the kind of packet
     Kernel,
+    /// What the filter costs the traffic that it lets through, and the host: memory, time to start
+    Passing,
     /// Reading a request and writing its response, in userspace
     Reply,
     /// From a change of the row to the first call that is decided by it
@@ -68,6 +72,7 @@ fn main() -> Result<()> {
         match subject {
             Subject::Answers => answers::run(effort, &mut report)?,
             Subject::Kernel => kernel::run(effort, &mut report)?,
+            Subject::Passing => passing::run(effort, &mut report)?,
             Subject::Reply => reply::run(effort, &mut report)?,
             Subject::Sync => sync::run(effort, &mut report)?,
         }

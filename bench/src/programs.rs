@@ -12,6 +12,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fi
 /// What stands in a message where its number belongs: no message has it anywhere else.
 pub(crate) const PLACEHOLDER: u32 = 0xdead_beef;
 
+/// Where the number of a frame without one goes: behind it.
+const BEYOND: u32 = MAX_FRAME as u32 - 8;
+
 // SAFETY: `repr(C)`, of integers only, and without padding: each field is as aligned as the one after it wants.
 unsafe impl Pod for Template {}
 // SAFETY: as above.
@@ -38,15 +41,16 @@ pub(crate) fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf,
     M::try_from(map).with_context(|| format!("the map {name}"))
 }
 
-/// Puts a frame, whose message has the number [`PLACEHOLDER`], into the map of the template.
+/// Puts a frame into the map of the template. Its message has the number [`PLACEHOLDER`] in three places, or nowhere.
 ///
 /// The generator writes other numbers, so the frame must do without a UDP checksum ([`without_checksum`]).
 pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8]) -> Result<()> {
     let placeholder = format!("{PLACEHOLDER:08x}").into_bytes();
     let found = frame.windows(placeholder.len()).enumerate().filter(|(_, octets)| *octets == placeholder);
     let places: Vec<u32> = found.map(|(place, _)| place as u32).collect();
-    ensure!(frame.len() < MAX_FRAME, "a frame of {} octets has no room in a template", frame.len());
+    ensure!(frame.len() <= BEYOND as usize, "a frame of {} octets has no room in a template", frame.len());
     let count = places.len();
+    let places = if count == 0 { vec![BEYOND; PLACES] } else { places };
     let places = places.try_into().ok().with_context(|| format!("{count} numbers in a frame, not {PLACES}"))?;
     let mut template = Template { length: frame.len() as u32, number: 0, places, frame: [0; MAX_FRAME + 8] };
     template.frame[..frame.len()].copy_from_slice(frame);

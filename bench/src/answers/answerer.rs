@@ -12,8 +12,8 @@ use filter_tests::wire::{End, Family, PROXY_INTERFACE};
 use serde_json::json;
 
 use super::reflector::Reflector;
-use super::stage::Stage;
 use crate::layout::{ANSWERS, PORT, REFLECTED};
+use crate::stage::Stage;
 use crate::{cpu, programs};
 
 /// Who answers.

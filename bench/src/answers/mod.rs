@@ -3,15 +3,14 @@
 mod answerer;
 mod reflector;
 mod search;
-mod stage;
 
 use anyhow::{Context as _, Result};
 
 use crate::Effort;
 use crate::report::{Bound, Report, Rounds};
+use crate::stage::Stage;
 use answerer::Answerer;
 use search::Found;
-use stage::Stage;
 
 /// What is measured, and in how many shapes, of which the better one counts.
 const SUBJECTS: [(&str, &[Answerer]); 5] = [
@@ -82,7 +81,7 @@ impl Measured {
 fn best(shapes: &[Answerer], effort: Effort) -> Result<Found> {
     let mut best: Option<Found> = None;
     for answerer in shapes {
-        let mut stage = Stage::new()?;
+        let mut stage = Stage::new(1)?;
         let _running = answerer.start(&stage)?;
         let found = search::search(&mut stage, answerer.answers(), effort)?;
         if best.as_ref().is_none_or(|best| best.loss_free < found.loss_free) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::stage::{Probe, Stage};
 use crate::Effort;
+use crate::stage::{Probe, Stage};
 
 /// How long a rate is tried.
 const TRY: Duration = Duration::from_millis(400);

@@ -1,4 +1,4 @@
-//! A wire with the generator and the counter at its one end, and an answerer to come at its other one.
+//! A wire with the generator and the counter at its one end, and what is measured to come at its other one.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,9 +24,9 @@ const SILENCE: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Two hosts and a wire.
-pub(super) struct Stage {
-    /// The answerer's host.
-    pub(super) inside: Namespace,
+pub(crate) struct Stage {
+    /// The host of what is measured.
+    pub(crate) inside: Namespace,
     outside: Namespace,
     /// The generator's end, by its number.
     ifindex: u32,
@@ -38,29 +38,43 @@ pub(super) struct Stage {
 
 /// What has become of a load.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     /// Frames that were sent.
-    pub(super) sent: u64,
+    pub(crate) sent: u64,
     /// Frames a second.
-    pub(super) sent_rate: f64,
+    pub(crate) sent_rate: f64,
     /// Answers, those after the end of the load too.
-    pub(super) answered: u64,
+    pub(crate) answered: u64,
     /// Answers a second, as long as the load lasted.
-    pub(super) answer_rate: f64,
+    pub(crate) answer_rate: f64,
     /// CPU time of everything but the generator.
-    pub(super) cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
+}
+
+/// What the generator has sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// Frames.
+    pub(crate) frames: u64,
+    /// How long that took.
+    seconds: f64,
+}
+
+impl Sent {
+    /// Frames a second.
+    pub(crate) fn rate(self) -> f64 {
+        self.frames as f64 / self.seconds
+    }
 }
 
 impl Stage {
-    pub(super) fn new() -> Result<Self> {
+    /// A stage with so many queues at each end of the wire, and typical INVITEs to be sent.
+    pub(crate) fn new(queues: u32) -> Result<Self> {
         let (outside, inside) = (Namespace::new()?, Namespace::new()?);
-        wire::lay(&outside, &inside, WireOptions { quiet: true, ..WireOptions::default() })?;
+        wire::lay(&outside, &inside, WireOptions { quiet: true, queues, ..WireOptions::default() })?;
         // Without an XDP program, as with Kamailio, a veth takes XDP frames only with NAPI.
         inside.sh(&format!("ethtool -K {PROXY_INTERFACE} gro on"))?;
         let mut bench = programs::load()?;
-        let frame = messages::frame(messages::invite(Size::Typical, PLACEHOLDER, false), PORT)?;
-        let frame = programs::without_checksum(frame);
-        programs::set_template(&mut bench, &frame)?;
         let (pace, counted) = (programs::map(&mut bench, "PACE")?, programs::map(&mut bench, "COUNTED")?);
         programs::program(&mut bench, "generate")?;
         let count = programs::program(&mut bench, "count")?;
@@ -68,26 +82,39 @@ impl Stage {
             count.attach(CALLER_INTERFACE, XdpMode::Driver).context("attach the counter")?;
             nix::net::if_::if_nametoindex(CALLER_INTERFACE).context("the generator's end of the wire")
         })??;
-        Ok(Self { inside, outside, ifindex, bench, pace, counted, frame })
+        let mut stage = Self { inside, outside, ifindex, bench, pace, counted, frame: Vec::new() };
+        stage.set_frame(messages::frame(messages::invite(Size::Typical, PLACEHOLDER, false), PORT)?)?;
+        Ok(stage)
     }
 
-    /// Sends INVITEs at `rate` a second for `duration`. `answers`: which counter has the answers.
-    pub(super) fn probe(&mut self, rate: f64, duration: Duration, answers: u32) -> Result<Probe> {
+    /// Changes what is sent.
+    pub(crate) fn set_frame(&mut self, frame: Vec<u8>) -> Result<()> {
+        self.frame = programs::without_checksum(frame);
+        programs::set_template(&mut self.bench, &self.frame)
+    }
+
+    /// Sends frames at `rate` a second for `duration`, or as many as it can.
+    pub(crate) fn send(&mut self, rate: f64, duration: Duration) -> Result<Sent> {
         cpu::pin(cpu::GENERATOR)?;
-        let (before, cpu_before) = (self.count(answers)?, cpu::answering_seconds()?);
         let (interval_ns, duration_ns) = ((1e9 / rate).round() as u64, duration.as_nanos() as u64);
         let pace = Pace { interval_ns, duration_ns, ..Pace::default() };
         self.pace.set(0, pace, 0).context("the map PACE")?;
         self.generate((rate * duration.as_secs_f64()).ceil() as u32)?;
+        let Pace { sent, first_ns, last_ns, .. } = self.pace.get(&0, 0).context("the map PACE")?;
+        Ok(Sent { frames: sent, seconds: (last_ns - first_ns + interval_ns) as f64 / 1e9 })
+    }
+
+    /// Sends as [`Self::send`] does, and counts. `answers`: which counter has the answers.
+    pub(crate) fn probe(&mut self, rate: f64, duration: Duration, answers: u32) -> Result<Probe> {
+        let (before, cpu_before) = (self.count(answers)?, cpu::answering_seconds()?);
+        let sent = self.send(rate, duration)?;
         let at_end = self.count(answers)? - before;
-        let Pace { sent, first_ns, last_ns, interval_ns, .. } = self.pace.get(&0, 0).context("the map PACE")?;
-        let seconds = (last_ns - first_ns + interval_ns) as f64 / 1e9;
-        let answered = self.settled(answers, before + sent)? - before;
+        let answered = self.settled(answers, before + sent.frames)? - before;
         Ok(Probe {
-            sent,
-            sent_rate: sent as f64 / seconds,
+            sent: sent.frames,
+            sent_rate: sent.rate(),
             answered,
-            answer_rate: at_end as f64 / seconds,
+            answer_rate: at_end as f64 / sent.seconds,
             cpu_seconds: cpu::answering_seconds()? - cpu_before,
         })
     }
