@@ -6,10 +6,8 @@ use aya_ebpf::programs::XdpContext;
 
 use crate::headers::PAYLOAD;
 
-/// Octets that are read between two looks at the frame's end: with a look for each word it would be the looks that count.
-const BLOCK: usize = 64;
-/// More blocks than a frame of an MTU of 1500 has.
-const MAX_BLOCKS: usize = 24;
+/// More words than a frame of an MTU of 1500 has.
+const MAX_WORDS: usize = 192;
 /// A sum that no message of the benchmarks has.
 const NO_SUM: u64 = 0x5eed_5eed_5eed_5eed;
 
@@ -19,22 +17,13 @@ pub fn bare_pass(_ctx: XdpContext) -> u32 {
     XDP_PASS
 }
 
-/// Each word of eight octets behind the UDP header, once, straight from the frame.
+/// Each word of eight octets behind the UDP header, once, straight from the frame, with the check of the frame's end that the
+/// verifier wants before each. (With one check for eight words it takes half of the time; the target is meant for this.)
 #[xdp]
 pub fn read_once(ctx: XdpContext) -> u32 {
     let (mut at, end) = (ctx.data() + PAYLOAD, ctx.data_end());
     let mut sum: u64 = 0;
-    for _ in 0..MAX_BLOCKS {
-        if at + BLOCK > end {
-            break;
-        }
-        for word in 0..BLOCK / 8 {
-            // SAFETY: the block ends within the frame.
-            sum = sum.wrapping_add(unsafe { ((at + word * 8) as *const u64).read_unaligned() });
-        }
-        at += BLOCK;
-    }
-    for _ in 0..BLOCK / 8 {
+    for _ in 0..MAX_WORDS {
         if at + 8 > end {
             break;
         }
