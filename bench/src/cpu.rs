@@ -1,6 +1,7 @@
 //! The two CPUs: what generates load and receives runs on the first, what answers on the second; and how busy they were.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -43,20 +44,33 @@ fn chrt(policy: &[&str], priority: &str) -> Result<()> {
     Ok(())
 }
 
-/// What it has taken to answer, apart from making the load, since the machine started: what [`ANSWERER`] was busy with, and
-/// the receive work (softirq) of [`GENERATOR`], in seconds. The kernel samples it, 250 times a second say.
-pub(crate) fn answering_seconds() -> Result<f64> {
+/// How long the threads of a process have run so far, in seconds. What the kernel did by the way while they ran (softirqs) is
+/// in it, unless the kernel is configured to account for it apart (`CONFIG_IRQ_TIME_ACCOUNTING`).
+pub(crate) fn process_seconds(pid: u32) -> Result<f64> {
+    let threads = format!("/proc/{pid}/task");
+    let mut seconds = 0.0;
+    for thread in fs::read_dir(&threads).with_context(|| format!("read {threads}"))? {
+        seconds += thread_seconds(&thread?.path())?;
+    }
+    Ok(seconds)
+}
+
+/// The same of one thread, by its folder in `/proc`.
+pub(crate) fn thread_seconds(thread: &Path) -> Result<f64> {
+    let path = thread.join("schedstat");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let nanoseconds: f64 = text.split(' ').next().unwrap_or_default().parse().context("a time in schedstat")?;
+    Ok(nanoseconds / 1e9)
+}
+
+/// How long [`GENERATOR`] has been receiving (softirqs) since the machine started, in seconds. The kernel samples it, 250 times a
+/// second say.
+pub(crate) fn receiving_seconds() -> Result<f64> {
     /// `sysconf(_SC_CLK_TCK)`, which is this on every architecture that Linux has.
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
-    let of = |cpu: usize| {
-        let name = format!("cpu{cpu}");
-        let line = stat.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
-        let ticks = line.map(|line| line.split(' ').filter_map(|ticks| ticks.parse().ok()).collect::<Vec<f64>>());
-        ticks.filter(|ticks| ticks.len() >= 7).with_context(|| format!("no {name} in /proc/stat"))
-    };
+    let name = format!("cpu{GENERATOR} ");
     // user, nice, system, idle, iowait, irq, softirq (proc(5)).
-    let (answerer, generator) = (of(ANSWERER)?, of(GENERATOR)?);
-    let busy = answerer[0] + answerer[1] + answerer[2] + answerer[5] + answerer[6];
-    Ok((busy + generator[6]) / TICKS_PER_SECOND)
+    let softirq = stat.lines().find_map(|line| line.strip_prefix(&name)?.split(' ').nth(6)?.parse::<f64>().ok());
+    Ok(softirq.with_context(|| format!("no softirq of {name}in /proc/stat"))? / TICKS_PER_SECOND)
 }

@@ -47,8 +47,6 @@ pub(crate) struct Probe {
     pub(crate) answered: u64,
     /// Answers a second, as long as the load lasted.
     pub(crate) answer_rate: f64,
-    /// CPU time of everything but the generator.
-    pub(crate) cpu_seconds: f64,
 }
 
 /// What the generator has sent.
@@ -106,17 +104,11 @@ impl Stage {
 
     /// Sends as [`Self::send`] does, and counts. `answers`: which counter has the answers.
     pub(crate) fn probe(&mut self, rate: f64, duration: Duration, answers: u32) -> Result<Probe> {
-        let (before, cpu_before) = (self.count(answers)?, cpu::answering_seconds()?);
+        let before = self.count(answers)?;
         let sent = self.send(rate, duration)?;
         let at_end = self.count(answers)? - before;
         let answered = self.settled(answers, before + sent.frames)? - before;
-        Ok(Probe {
-            sent: sent.frames,
-            sent_rate: sent.rate(),
-            answered,
-            answer_rate: at_end as f64 / sent.seconds,
-            cpu_seconds: cpu::answering_seconds()? - cpu_before,
-        })
+        Ok(Probe { sent: sent.frames, sent_rate: sent.rate(), answered, answer_rate: at_end as f64 / sent.seconds })
     }
 
     fn generate(&mut self, frames: u32) -> Result<()> {

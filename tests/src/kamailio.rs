@@ -93,6 +93,19 @@ impl Kamailio {
         Ok(())
     }
 
+    /// The pids of its processes, while it runs.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        let mut found = vec![self.process.as_ref().context("Kamailio does not run")?.pid()];
+        let mut next = 0;
+        while let Some(pid) = found.get(next) {
+            let children = format!("/proc/{pid}/task/{pid}/children");
+            let children = fs::read_to_string(&children).with_context(|| format!("read {children}"))?;
+            found.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            next += 1;
+        }
+        Ok(found)
+    }
+
     /// Its datagram socket.
     pub fn socket(&self) -> PathBuf {
         self.path("rpc.sock")
@@ -156,7 +169,9 @@ impl Kamailio {
 impl Drop for Kamailio {
     fn drop(&mut self) {
         let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-        eprintln!("--- log of Kamailio ---\n{log}--- end of the log ---");
+        if !log.is_empty() {
+            eprintln!("--- log of Kamailio ---\n{log}--- end of the log ---");
+        }
     }
 }
 

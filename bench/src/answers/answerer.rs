@@ -35,12 +35,27 @@ pub(super) enum Answerer {
 }
 
 /// An answerer at work; it ends with this value.
-#[expect(dead_code, reason = "held, not read")]
 pub(super) enum Running {
-    SipFilter(Daemon, Installation),
+    SipFilter(Daemon, #[expect(dead_code, reason = "its files are held, not read")] Installation),
     AfXdpReflector(Reflector),
-    XdpTxReflector(Ebpf),
+    XdpTxReflector(#[expect(dead_code, reason = "the attached program is held, not read")] Ebpf),
     Kamailio(Kamailio),
+}
+
+impl Running {
+    /// What it has taken so far to receive and to answer, in seconds of CPU time: its processes, and the receive work of its
+    /// NIC. What is received from others in between is in it too.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        let own = match self {
+            Self::SipFilter(daemon, _) => cpu::process_seconds(daemon.pid())?,
+            Self::AfXdpReflector(reflector) => cpu::thread_seconds(reflector.thread())?,
+            Self::XdpTxReflector(_) => 0.0,
+            Self::Kamailio(kamailio) => {
+                kamailio.processes()?.into_iter().map(cpu::process_seconds).sum::<Result<_>>()?
+            }
+        };
+        Ok(own + cpu::receiving_seconds()?)
+    }
 }
 
 impl Answerer {

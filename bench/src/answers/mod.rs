@@ -82,8 +82,8 @@ fn best(shapes: &[Answerer], effort: Effort) -> Result<Found> {
     let mut best: Option<Found> = None;
     for answerer in shapes {
         let mut stage = Stage::new(1)?;
-        let _running = answerer.start(&stage)?;
-        let found = search::search(&mut stage, answerer.answers(), effort)?;
+        let running = answerer.start(&stage)?;
+        let found = search::search(&mut stage, &running, answerer.answers(), effort)?;
         if best.as_ref().is_none_or(|best| best.loss_free < found.loss_free) {
             best = Some(found);
         }

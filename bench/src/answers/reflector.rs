@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -17,6 +18,7 @@ use filter_tests::namespace::Namespace;
 use filter_tests::wire::PROXY_INTERFACE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
+use nix::unistd::Pid;
 use xdp::nic::NicIndex;
 use xdp::slab::{HeapSlab, Slab as _};
 use xdp::socket::{XdpSocket, XdpSocketBuilder};
@@ -36,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Reflector {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// The thread's folder in `/proc`.
+    folder: PathBuf,
 }
 
 impl Reflector {
@@ -46,9 +50,15 @@ impl Reflector {
         let stopped = Arc::clone(&stop);
         // A thread that is started in the namespace stays there.
         let thread = namespace.run(|| thread::spawn(move || work(&stopped, &ready)))?;
-        let reflector = Self { stop, thread: Some(thread) };
-        readiness.recv_timeout(PATIENCE).context("the AF_XDP reflector does not get ready")??;
+        let mut reflector = Self { stop, thread: Some(thread), folder: PathBuf::new() };
+        let id = readiness.recv_timeout(PATIENCE).context("the AF_XDP reflector does not get ready")??;
+        reflector.folder = format!("/proc/self/task/{id}").into();
         Ok(reflector)
+    }
+
+    /// The thread's folder in `/proc`.
+    pub(super) fn thread(&self) -> &Path {
+        &self.folder
     }
 }
 
@@ -61,7 +71,7 @@ impl Drop for Reflector {
     }
 }
 
-fn work(stop: &AtomicBool, ready: &Sender<Result<()>>) {
+fn work(stop: &AtomicBool, ready: &Sender<Result<Pid>>) {
     let attached = programs::load().and_then(|mut bench| {
         let socket = Socket::open()?;
         let mut sockets: XskMap<_> = programs::map(&mut bench, "REFLECTORS")?;
@@ -73,7 +83,7 @@ fn work(stop: &AtomicBool, ready: &Sender<Result<()>>) {
     // The receiver is gone only if nobody waits any more, and then `stop` is set.
     match attached {
         Ok((_bench, mut socket)) => {
-            let _ = ready.send(Ok(()));
+            let _ = ready.send(Ok(nix::unistd::gettid()));
             if let Err(error) = socket.reflect(stop) {
                 eprintln!("the AF_XDP reflector: {error}");
             }

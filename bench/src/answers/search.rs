@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::answerer::Running;
 use crate::Effort;
 use crate::stage::{Probe, Stage};
 
 /// How long a rate is tried.
 const TRY: Duration = Duration::from_millis(400);
-/// So many times as long is CPU time counted, which is sampled.
+/// So many times as long is CPU time counted, some of which is sampled.
 const CPU_TRIES: u32 = 5;
 /// Where the search begins, in frames a second.
 const FLOOR: f64 = 10_000.0;
@@ -58,8 +59,8 @@ struct Search<'a> {
     peak: f64,
 }
 
-/// Searches. `answers`: which of the two counters has this answerer's answers.
-pub(super) fn search(stage: &mut Stage, answers: u32, effort: Effort) -> Result<Found> {
+/// Searches. `answers`: which of the two counters has the answers of `running`.
+pub(super) fn search(stage: &mut Stage, running: &Running, answers: u32, effort: Effort) -> Result<Found> {
     // A tenth of the duration would be too few frames to see one in a thousand missing.
     let mut search = Search { stage, answers, duration: TRY / effort.divisor.min(4), peak: 0.0 };
     search.probe(FLOOR)?;
@@ -69,8 +70,9 @@ pub(super) fn search(stage: &mut Stage, answers: u32, effort: Effort) -> Result<
         overloaded = search.probe(loss_free.max(FLOOR) * factor)?.answer_rate;
     }
     search.duration *= CPU_TRIES;
+    let before = running.cpu_seconds()?;
     let steady = search.probe(loss_free.max(FLOOR) * 0.9)?;
-    let cpu_us = steady.cpu_seconds * 1e6 / steady.answered as f64;
+    let cpu_us = (running.cpu_seconds()? - before) * 1e6 / steady.answered as f64;
     Ok(Found { loss_free, overloaded, peak: search.peak, cpu_us })
 }
 
