@@ -36,6 +36,8 @@ pub(super) struct Found {
     pub(super) loss_free: f64,
     /// Answers at three times that rate.
     pub(super) overloaded: f64,
+    /// What was really sent then: less, if the receive work leaves the generator too little of the CPU that they share.
+    pub(super) overload: f64,
     /// The most answers at any rate.
     pub(super) peak: f64,
     /// CPU time per answer, at nine tenths of the loss-free rate, in microseconds.
@@ -65,15 +67,16 @@ pub(super) fn search(stage: &mut Stage, running: &Running, answers: u32, effort:
     let mut search = Search { stage, answers, duration: TRY / effort.divisor.min(4), peak: 0.0 };
     search.probe(FLOOR)?;
     let loss_free = search.loss_free()?;
-    let mut overloaded = 0.0;
+    let (mut overload, mut overloaded) = (0.0, 0.0);
     for factor in OVERLOADS {
-        overloaded = search.probe(loss_free.max(FLOOR) * factor)?.answer_rate;
+        let probe = search.probe(loss_free.max(FLOOR) * factor)?;
+        (overload, overloaded) = (probe.sent_rate, probe.answer_rate);
     }
     search.duration *= CPU_TRIES;
     let before = running.cpu_seconds()?;
     let steady = search.probe(loss_free.max(FLOOR) * 0.9)?;
     let cpu_us = (running.cpu_seconds()? - before) * 1e6 / steady.answered as f64;
-    Ok(Found { loss_free, overloaded, peak: search.peak, cpu_us })
+    Ok(Found { loss_free, overloaded, overload, peak: search.peak, cpu_us })
 }
 
 impl Search<'_> {
