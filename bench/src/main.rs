@@ -1,10 +1,17 @@
 //! What `cargo xtask bench` runs: each subject in several rounds, then a table, and the same as JSON.
 
 mod allocations;
+mod answers;
 mod cpu;
+mod kernel;
+#[path = "../ebpf/src/layout.rs"]
+mod layout;
 mod messages;
+mod passing;
+mod programs;
 mod reply;
 mod report;
+mod stage;
 mod sync;
 
 use std::path::PathBuf;
@@ -33,6 +40,12 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Subject {
+    /// Answers per second and core, beside the limits of the kernel and beside Kamailio
+    Answers,
+    /// What the XDP program costs, by the kind of packet
+    Kernel,
+    /// What the filter costs the traffic that it lets through, and the host: memory, time to start
+    Passing,
     /// Reading a request and writing its response, in userspace
     Reply,
     /// From a change of the row to the first call that is decided by it
@@ -57,6 +70,9 @@ fn main() -> Result<()> {
             continue;
         }
         match subject {
+            Subject::Answers => answers::run(effort, &mut report)?,
+            Subject::Kernel => kernel::run(effort, &mut report)?,
+            Subject::Passing => passing::run(effort, &mut report)?,
             Subject::Reply => reply::run(effort, &mut report)?,
             Subject::Sync => sync::run(effort, &mut report)?,
         }

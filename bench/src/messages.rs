@@ -29,7 +29,7 @@ impl Size {
 pub(crate) fn invite(size: Size, call: u32, to_tag: bool) -> Vec<u8> {
     let to = if to_tag { "To: <sip:+4930123456@198.18.0.2>;tag=a6c85cf" } else { "To: <sip:+4930123456@198.18.0.2>" };
     let start = format!(
-        "INVITE sip:+4930123456@198.18.0.2:5060;user=phone SIP/2.0\r\n\
+        "{START}\r\n\
          Via: SIP/2.0/UDP 198.18.0.1:5060;branch=z9hG4bK{call:08x}776asdhds;rport\r\n"
     );
     let dialog = format!(
@@ -45,9 +45,23 @@ pub(crate) fn invite(size: Size, call: u32, to_tag: bool) -> Vec<u8> {
     message.into_bytes()
 }
 
+/// A request within the dialog of call number `call`, without a body. `to_tag` is eight octets and more.
+pub(crate) fn in_dialog(method: &str, call: u32, to_tag: &str) -> Vec<u8> {
+    let invite = String::from_utf8_lossy(&invite(Size::Short, call, true)).into_owned();
+    invite.replace("INVITE", method).replace("a6c85cf", to_tag).into_bytes()
+}
+
+/// The 200 to the INVITE of call number `call`, with SDP.
+pub(crate) fn ok(call: u32) -> Vec<u8> {
+    let invite = String::from_utf8_lossy(&invite(Size::Typical, call, true)).into_owned();
+    invite.replacen(START, "SIP/2.0 200 OK", 1).into_bytes()
+}
+
 fn body(sdp: &str) -> String {
     format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len())
 }
+
+const START: &str = "INVITE sip:+4930123456@198.18.0.2:5060;user=phone SIP/2.0";
 
 const FEATURES: &str = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY\r\n\
     Supported: 100rel, timer, replaces\r\nSession-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\n\

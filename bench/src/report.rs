@@ -41,6 +41,11 @@ impl Rounds {
         }
     }
 
+    /// What `compare` makes of each round and the same round of `other`.
+    pub(crate) fn against(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(own, other)| compare(*own, *other)).collect())
+    }
+
     /// The value that so many percent of the rounds do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
@@ -84,12 +89,14 @@ struct Target {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
     AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Bound {
     fn holds(self, value: f64) -> bool {
         match self {
             Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
         }
     }
 }
@@ -132,6 +139,7 @@ impl fmt::Display for Bound {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost(limit) => write!(out, "≤ {limit}"),
+            Self::AtLeast(limit) => write!(out, "≥ {limit}"),
         }
     }
 }

@@ -21,8 +21,8 @@ use crate::wait;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What Kamailio's htable `config` is like.
-#[derive(Clone, Debug, Default)]
+/// What Kamailio's htable `config` is like, and how Kamailio runs.
+#[derive(Clone, Debug)]
 pub struct Options {
     /// `sqlite:///PATH`, `mysql://…` or `postgres://…`; none: the table is in memory only.
     pub htable_db_url: Option<String>,
@@ -30,6 +30,16 @@ pub struct Options {
     pub table: String,
     /// 1: Kamailio rewrites the table when it stops.
     pub dbmode: u8,
+    /// Processes that receive over UDP.
+    pub children: u32,
+    /// Its allocator, for `-x` and `-X`; none: the one that it comes with.
+    pub memory: Option<&'static str>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { htable_db_url: None, table: String::new(), dbmode: 0, children: 1, memory: None }
+    }
 }
 
 /// The folder and the script of a Kamailio, and the Kamailio while it runs. All of its processes are in a pid namespace of
@@ -38,6 +48,7 @@ pub struct Options {
 pub struct Kamailio {
     namespace: Namespace,
     folder: TempDir,
+    memory: Option<&'static str>,
     process: Option<Process>,
 }
 
@@ -45,7 +56,7 @@ impl Kamailio {
     /// A Kamailio in `namespace` that will listen on `address`, UDP and TCP. It does not run yet.
     pub fn new(namespace: &Namespace, address: SocketAddr, options: &Options) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("sip-filter-kamailio-").tempdir().context("a folder")?;
-        let kamailio = Self { namespace: namespace.clone(), folder, process: None };
+        let kamailio = Self { namespace: namespace.clone(), folder, memory: options.memory, process: None };
         fs::write(kamailio.path("kamailio.cfg"), kamailio.script(address, options)).context("Kamailio's script")?;
         Ok(kamailio)
     }
@@ -56,6 +67,9 @@ impl Kamailio {
         let mut command = self.namespace.command("unshare");
         command.args(["--pid", "--fork", "--kill-child", "kamailio", "-DD", "-E", "-f"]).arg(self.path("kamailio.cfg"));
         command.arg("-Y").arg(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        if let Some(memory) = self.memory {
+            command.args(["-x", memory, "-X", memory]);
+        }
         let process = self.process.insert(Process::spawn(&mut command)?);
         let (socket, log) = (self.folder.path().join("rpc.sock"), self.folder.path().join("log"));
         let answers = wait::until("Kamailio to answer", PATIENCE, || {
@@ -77,6 +91,19 @@ impl Kamailio {
         kill(Pid::from_raw(main), Signal::SIGTERM).context("SIGTERM to Kamailio")?;
         process.wait(PATIENCE).context("Kamailio after SIGTERM")?;
         Ok(())
+    }
+
+    /// The pids of its processes, while it runs.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        let mut found = vec![self.process.as_ref().context("Kamailio does not run")?.pid()];
+        let mut next = 0;
+        while let Some(pid) = found.get(next) {
+            let children = format!("/proc/{pid}/task/{pid}/children");
+            let children = fs::read_to_string(&children).with_context(|| format!("read {children}"))?;
+            found.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            next += 1;
+        }
+        Ok(found)
     }
 
     /// Its datagram socket.
@@ -127,12 +154,13 @@ impl Kamailio {
         }
         let load: String = modules.iter().map(|module| format!("loadmodule \"{module}.so\"\n")).collect();
         format!(
-            "debug=2\nlog_stderror=yes\nchildren=1\ntcp_children=1\nlisten=udp:{address}\nlisten=tcp:{address}\n\
+            "debug=2\nlog_stderror=yes\nchildren={}\ntcp_children=1\nlisten=udp:{address}\nlisten=tcp:{address}\n\
              {load}modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n{database}\
              modparam(\"htable\", \"htable\", \"config=>{htable}\")\n\
              request_route {{\n  if (is_method(\"INVITE\") && !has_totag() && $sht(config=>maint)==\"1\") {{\n    \
              sl_send_reply(\"503\", \"Maintenance of Kamailio\");\n    exit;\n  }}\n  \
              if (!is_method(\"ACK\")) sl_send_reply(\"200\", \"Routed\");\n}}\n",
+            options.children,
             socket.display()
         )
     }
@@ -141,7 +169,9 @@ impl Kamailio {
 impl Drop for Kamailio {
     fn drop(&mut self) {
         let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-        eprintln!("--- log of Kamailio ---\n{log}--- end of the log ---");
+        if !log.is_empty() {
+            eprintln!("--- log of Kamailio ---\n{log}--- end of the log ---");
+        }
     }
 }
 

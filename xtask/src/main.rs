@@ -4,7 +4,7 @@ mod bench;
 mod build;
 mod command;
 mod demo;
-#[expect(dead_code, reason = "the build script of filter-user shares these files: it builds, xtask lints and probes")]
+#[allow(dead_code, unused_imports, reason = "build scripts share these files: they build, xtask lints and probes")]
 mod ebpf;
 mod fuzz;
 mod kernels;

@@ -1,4 +1,4 @@
-//! The call to cargo that builds or lints the XDP program.
+//! The call to cargo that builds or lints an object with XDP programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,14 +8,29 @@ use super::toolchain::Toolchain;
 /// The kernel's target. Every architecture with AF_XDP drivers is little-endian.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
-const PACKAGE: &str = "filter-ebpf";
-const BINARY: &str = "sip_filter";
+/// An object that is built for the kernel's target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object {
+    /// The package in the workspace; its folder is [`Self::folder`].
+    pub(crate) package: &'static str,
+    /// The folder of the package, from the workspace's root.
+    pub(crate) folder: &'static str,
+    /// The name of its binary.
+    pub(crate) binary: &'static str,
+}
+
+/// The XDP program of the product.
+pub(crate) const SIP_FILTER: Object = Object { package: "filter-ebpf", folder: "filter-ebpf", binary: "sip_filter" };
+/// The programs of the benchmarks.
+pub(crate) const BENCH: Object = Object { package: "filter-bench-ebpf", folder: "bench/ebpf", binary: "filter_bench" };
 
 /// An unaligned read is one load where the kernel's JIT allows it (x86-64, arm64), else a load a byte.
 const MISALIGNED: &str = "allows-misaligned-mem-access";
 
-/// How the XDP program is built.
+/// How an object is built.
 pub(crate) struct Program<'a> {
+    /// What is built.
+    pub(crate) object: Object,
     /// The compiler.
     pub(crate) toolchain: &'a Toolchain,
     /// The linker.
@@ -46,14 +61,15 @@ impl Program<'_> {
     }
 
     /// Where [`Self::build`] leaves the object.
-    pub(crate) fn object(&self) -> PathBuf {
-        self.target_dir.join(TARGET).join("release").join(BINARY)
+    pub(crate) fn path(&self) -> PathBuf {
+        self.target_dir.join(TARGET).join("release").join(self.object.binary)
     }
 
     fn arguments(&self, command: &mut Command) {
         command
             .current_dir(self.workspace)
-            .args(["--package", PACKAGE, "--bins", "--release", "--target", TARGET, "-Zbuild-std=core", "--target-dir"])
+            .args(["--package", self.object.package, "--bins", "--release", "--target", TARGET, "-Zbuild-std=core"])
+            .arg("--target-dir")
             .arg(self.target_dir)
             .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", self.linker)
             .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags());

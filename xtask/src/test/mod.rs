@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Error, Result, bail};
 use nix::unistd::Uid;
 
-use crate::ebpf::{self, Program, Toolchain};
+use crate::ebpf::{self, Object, Program, Toolchain};
 use crate::{build, command, fuzz, setup, workspace};
 use report::Report;
 use results::Results;
@@ -33,7 +33,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let mut report = Report::default();
     report.check("format", || command::run(workspace::cargo().args(["fmt", "--all", "--check"])));
     report.check("clippy", || command::run(&mut clippy()));
-    report.check("clippy of the XDP program", clippy_ebpf);
+    report.check("clippy of the XDP program", || clippy_ebpf(ebpf::SIP_FILTER));
+    report.check("clippy of the benchmarks' XDP programs", || clippy_ebpf(ebpf::BENCH));
     // With the tests' targets, so that all of it is built once, for one set of features.
     report.check("build", || command::run(workspace::cargo().args(["build", "--all-targets"])));
     let binary = build::binary("debug")?;
@@ -48,15 +49,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 
 fn clippy() -> Command {
     let mut cargo = workspace::cargo();
-    // All but the XDP program, which only compiles for the kernel.
-    cargo.args(["clippy", "--workspace", "--exclude", "filter-ebpf", "--all-targets", "--", "-D", "warnings"]);
+    cargo.args(["clippy", "--workspace"]);
+    // All but the XDP programs, which only compile for the kernel.
+    for object in [ebpf::SIP_FILTER, ebpf::BENCH] {
+        cargo.args(["--exclude", object.package]);
+    }
+    cargo.args(["--all-targets", "--", "-D", "warnings"]);
     cargo
 }
 
-fn clippy_ebpf() -> Result<()> {
+fn clippy_ebpf(object: Object) -> Result<()> {
     let toolchain = Toolchain::find().map_err(Error::msg)?;
     let linker = ebpf::find_linker().map_err(Error::msg)?;
     let program = Program {
+        object,
         toolchain: &toolchain,
         linker: &linker,
         workspace: workspace::root(),

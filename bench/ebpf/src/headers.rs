@@ -1,0 +1,47 @@
+//! The headers of the frames that the benchmarks send: Ethernet, IPv4 without options, UDP.
+
+use core::mem::size_of;
+
+use aya_ebpf::programs::XdpContext;
+
+const ETH_P_IP: u16 = 0x0800;
+const IPPROTO_UDP: u8 = 17;
+
+/// The three headers as they lie in the frame; numbers are in network byte order.
+#[repr(C, packed)]
+pub struct Headers {
+    pub destination_mac: [u8; 6],
+    pub source_mac: [u8; 6],
+    ethertype: u16,
+    version_ihl: u8,
+    before_protocol: [u8; 8],
+    protocol: u8,
+    checksum: u16,
+    pub source: u32,
+    pub destination: u32,
+    pub source_port: u16,
+    pub destination_port: u16,
+    length: u16,
+    udp_checksum: u16,
+}
+
+/// Where the payload begins.
+pub const PAYLOAD: usize = size_of::<Headers>();
+
+impl Headers {
+    /// The headers of the frame, if it has these.
+    #[inline(always)]
+    pub fn of(ctx: &XdpContext) -> Option<*mut Self> {
+        if ctx.data() + PAYLOAD > ctx.data_end() {
+            return None;
+        }
+        let headers = ctx.data() as *mut Self;
+        // SAFETY: the frame is at least as long as the headers, and packed fields need no alignment.
+        let fits = unsafe {
+            (*headers).ethertype == ETH_P_IP.to_be()
+                && (*headers).version_ihl == 0x45
+                && (*headers).protocol == IPPROTO_UDP
+        };
+        fits.then_some(headers)
+    }
+}

@@ -1,0 +1,41 @@
+//! The limits of an answerer: a frame goes back as it came, from within the kernel, or through an AF_XDP socket.
+
+use aya_ebpf::bindings::xdp_action::{XDP_PASS, XDP_TX};
+use aya_ebpf::macros::{map, xdp};
+use aya_ebpf::maps::XskMap;
+use aya_ebpf::programs::XdpContext;
+
+use crate::headers::Headers;
+use crate::layout::PORT;
+
+#[map]
+static REFLECTORS: XskMap = XskMap::with_max_entries(4, 0);
+
+/// What is for the proxy's port goes back with its addresses and ports swapped.
+#[xdp]
+pub fn reflect(ctx: XdpContext) -> u32 {
+    let Some(headers) = to_the_proxy(&ctx) else { return XDP_PASS };
+    // SAFETY: `Headers::of` has seen that the frame has them. Both sides are read before one is written.
+    unsafe {
+        let headers = &mut *headers;
+        (headers.source_mac, headers.destination_mac) = (headers.destination_mac, headers.source_mac);
+        (headers.source, headers.destination) = (headers.destination, headers.source);
+        (headers.source_port, headers.destination_port) = (headers.destination_port, headers.source_port);
+    }
+    XDP_TX
+}
+
+/// What is for the proxy's port goes to the AF_XDP socket of its queue.
+#[xdp]
+pub fn redirect(ctx: XdpContext) -> u32 {
+    if to_the_proxy(&ctx).is_none() {
+        return XDP_PASS;
+    }
+    REFLECTORS.redirect(ctx.rx_queue_index(), u64::from(XDP_PASS)).unwrap_or(XDP_PASS)
+}
+
+#[inline(always)]
+fn to_the_proxy(ctx: &XdpContext) -> Option<*mut Headers> {
+    // SAFETY: `Headers::of` has seen that the frame has them.
+    Headers::of(ctx).filter(|headers| unsafe { (**headers).destination_port } == PORT.to_be())
+}

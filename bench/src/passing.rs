@@ -1,0 +1,156 @@
+//! What the filter costs those whom it does not answer: traffic that passes, beside a bare `XDP_PASS`; memory; time to start.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::programs::xdp::XdpMode;
+use filter_tests::daemon::Daemon;
+use filter_tests::installation::Installation;
+use filter_tests::wire::{End, Family, PROXY_INTERFACE};
+
+use crate::layout::PORT;
+use crate::messages::{self, Size};
+use crate::programs::{self, PLACEHOLDER};
+use crate::report::{Bound, Report, Rounds};
+use crate::stage::Stage;
+use crate::{Effort, cpu};
+
+/// How long each kind of packet is sent in a round.
+const SEND: Duration = Duration::from_millis(500);
+/// More than one CPU can generate, in frames a second.
+const FLAT_OUT: f64 = 4e6;
+/// Where nobody but the benchmark listens.
+const OTHER_PORT: u16 = 30_000;
+/// RX and TX queues of the NIC.
+const QUEUES: u32 = 2;
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// A kind of packet that passes.
+struct Class {
+    name: &'static str,
+    frame: Vec<u8>,
+    /// Frames a second with a bare `XDP_PASS` on the NIC.
+    bare: Rounds,
+    /// Frames a second with sip-filter.
+    filter: Rounds,
+}
+
+/// What a daemon takes.
+#[derive(Default)]
+struct Footprint {
+    start_ms: Rounds,
+    resident: Rounds,
+    maps: Rounds,
+}
+
+pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
+    let mut classes = classes()?;
+    let mut footprint = Footprint::default();
+    let duration = SEND / effort.divisor.min(5);
+    for _ in 0..effort.rounds {
+        with_bare_pass(&mut classes, duration)?;
+        with_filter(&mut classes, &mut footprint, duration)?;
+    }
+    for Class { name, bare, filter, .. } in classes {
+        let ratio = filter.against(&bare, |filter, bare| filter / bare);
+        report.target(format!("{name}: what passes, by a bare XDP_PASS"), ratio.median(), Bound::AtLeast(0.97));
+        report.figure("passing", format!("{name}: with bare XDP_PASS"), "1/s", bare);
+        report.figure("passing", format!("{name}: with sip-filter"), "1/s", filter);
+    }
+    let Footprint { start_ms, resident, maps } = footprint;
+    report.target("resident memory on two queues, MiB", resident.median(), Bound::AtMost(48.0));
+    report.figure("passing", "resident memory on two queues, after the load", "MiB", resident);
+    report.figure("passing", "BPF maps, by the kernel's account", "MiB", maps);
+    report.figure("passing", "from the start of the process to attached and ready", "ms", start_ms);
+    Ok(())
+}
+
+fn classes() -> Result<Vec<Class>> {
+    let class = |name, message, port| {
+        let frame = messages::frame(message, port)?;
+        anyhow::Ok(Class { name, frame, bare: Rounds::default(), filter: Rounds::default() })
+    };
+    Ok(vec![
+        class("UDP to another port", vec![0x80; 172], OTHER_PORT)?,
+        class("BYE", messages::in_dialog("BYE", PLACEHOLDER, "a6c85cf"), PORT)?,
+        class("re-INVITE, typical, while on", messages::invite(Size::Typical, PLACEHOLDER, true), PORT)?,
+    ])
+}
+
+fn with_bare_pass(classes: &mut [Class], duration: Duration) -> Result<()> {
+    let mut stage = Stage::new(QUEUES)?;
+    let mut bench = programs::load()?;
+    let pass = programs::program(&mut bench, "bare_pass")?;
+    stage.inside.run(|| pass.attach(PROXY_INTERFACE, XdpMode::Driver))?.context("attach the bare XDP_PASS")?;
+    for class in classes {
+        class.bare.add(rate(&mut stage, &class.frame, duration).context(class.name)?);
+    }
+    Ok(())
+}
+
+fn with_filter(classes: &mut [Class], footprint: &mut Footprint, duration: Duration) -> Result<()> {
+    let mut stage = Stage::new(QUEUES)?;
+    let installation = Installation::new(&stage.inside, &Installation::binary_from_env()?)?;
+    cpu::pin(cpu::ANSWERER)?;
+    let start = Instant::now();
+    let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
+    footprint.start_ms.add(start.elapsed().as_secs_f64() * 1000.0);
+    installation.done(&["on"])?;
+    for class in classes {
+        class.filter.add(rate(&mut stage, &class.frame, duration).context(class.name)?);
+    }
+    footprint.resident.add(resident(&daemon)? / MIB);
+    footprint.maps.add(maps(&daemon)? / MIB);
+    Ok(())
+}
+
+/// Frames a second that go through the NIC to sockets that nobody reads, all on one CPU, the making of the frames too.
+fn rate(stage: &mut Stage, frame: &[u8], duration: Duration) -> Result<f64> {
+    let _listening = listen(stage)?;
+    stage.set_frame(frame.to_vec())?;
+    let before = received(stage)?;
+    let sent = stage.send(FLAT_OUT, duration)?;
+    let received = received(stage)? - before;
+    ensure!(received as f64 >= sent.frames as f64 * 0.999, "only {received} of {} frames have passed", sent.frames);
+    Ok(sent.rate())
+}
+
+/// Sockets at the ports to which frames are sent, or else the kernel would answer them by ICMP.
+fn listen(stage: &Stage) -> Result<[UdpSocket; 2]> {
+    let bind = |port| stage.inside.bind_udp(SocketAddr::new(End::Proxy.address(Family::V4), port));
+    Ok([bind(PORT)?, bind(OTHER_PORT)?])
+}
+
+/// What the NIC has received.
+fn received(stage: &Stage) -> Result<u64> {
+    let shown = stage.inside.sh(&format!("ip -j -s link show dev {PROXY_INTERFACE}"))?;
+    let shown: serde_json::Value = serde_json::from_str(&shown).context("JSON of ip")?;
+    shown[0]["stats64"]["rx"]["packets"].as_u64().with_context(|| format!("no rx packets in {shown}"))
+}
+
+/// `VmRSS` of the daemon, in octets.
+fn resident(daemon: &Daemon) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).context("the daemon's status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+    let kib: f64 = line.and_then(|kib| kib.trim().parse().ok()).context("no VmRSS in the daemon's status")?;
+    Ok(kib * 1024.0)
+}
+
+/// What the BPF maps of the daemon take of the kernel's memory, in octets: each once, however many descriptors it has.
+fn maps(daemon: &Daemon) -> Result<f64> {
+    let mut maps: HashMap<u64, f64> = HashMap::new();
+    let folder = format!("/proc/{}/fdinfo", daemon.pid());
+    for entry in fs::read_dir(&folder).with_context(|| folder.clone())? {
+        // A descriptor may have been closed meanwhile.
+        let Ok(info) = fs::read_to_string(entry?.path()) else { continue };
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        if let (Some(id), Some(memory)) = (field("map_id:"), field("memlock:")) {
+            maps.insert(id, memory as f64);
+        }
+    }
+    ensure!(!maps.is_empty(), "the daemon has no BPF maps in {folder}");
+    Ok(maps.values().sum())
+}

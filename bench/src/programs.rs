@@ -1,0 +1,66 @@
+//! The XDP programs of the benchmarks (`bench/ebpf`) in the kernel.
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, MapError};
+use aya::programs::{ProgramError, Xdp};
+use aya::{Ebpf, Pod};
+
+use crate::layout::{MAX_FRAME, PLACES, Pace, Template};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/filter_bench"));
+
+/// What stands in a message where its number belongs: no message has it anywhere else.
+pub(crate) const PLACEHOLDER: u32 = 0xdead_beef;
+
+/// Where the number of a frame without one goes: behind it.
+const BEYOND: u32 = MAX_FRAME as u32 - 8;
+
+// SAFETY: `repr(C)`, of integers only, and without padding: each field is as aligned as the one after it wants.
+unsafe impl Pod for Template {}
+// SAFETY: as above.
+unsafe impl Pod for Pace {}
+
+/// The object with all programs. None of them is loaded yet.
+pub(crate) fn load() -> Result<Ebpf> {
+    Ebpf::load(OBJECT).context("load the XDP programs of the benchmarks: it takes root")
+}
+
+/// One of the programs, loaded.
+pub(crate) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf.program_mut(name).with_context(|| format!("no XDP program {name} in the object"))?;
+    let program: &mut Xdp = program.try_into()?;
+    match program.load() {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
+        Err(error) => Err(error).with_context(|| format!("load the XDP program {name}")),
+    }
+}
+
+/// One of the maps; the caller keeps it as long as a program that works with it is still to be loaded.
+pub(crate) fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M> {
+    let map = ebpf.take_map(name).with_context(|| format!("no map {name} in the object"))?;
+    M::try_from(map).with_context(|| format!("the map {name}"))
+}
+
+/// Puts a frame into the map of the template. Its message has the number [`PLACEHOLDER`] in three places, or nowhere.
+///
+/// The generator writes other numbers, so the frame must do without a UDP checksum ([`without_checksum`]).
+pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8]) -> Result<()> {
+    let placeholder = format!("{PLACEHOLDER:08x}").into_bytes();
+    let found = frame.windows(placeholder.len()).enumerate().filter(|(_, octets)| *octets == placeholder);
+    let places: Vec<u32> = found.map(|(place, _)| place as u32).collect();
+    ensure!(frame.len() <= BEYOND as usize, "a frame of {} octets has no room in a template", frame.len());
+    let count = places.len();
+    let places = if count == 0 { vec![BEYOND; PLACES] } else { places };
+    let places = places.try_into().ok().with_context(|| format!("{count} numbers in a frame, not {PLACES}"))?;
+    let mut template = Template { length: frame.len() as u32, number: 0, places, frame: [0; MAX_FRAME + 8] };
+    template.frame[..frame.len()].copy_from_slice(frame);
+    let templates = ebpf.map_mut("TEMPLATE").context("no map TEMPLATE in the object")?;
+    Array::<_, Template>::try_from(templates)?.set(0, template, 0).context("the map TEMPLATE")
+}
+
+/// Takes the UDP checksum out of a frame with IPv4 and no options: zero means that there is none (RFC 768).
+pub(crate) fn without_checksum(mut frame: Vec<u8>) -> Vec<u8> {
+    const UDP_CHECKSUM: usize = 14 + 20 + 6;
+    frame[UDP_CHECKSUM..UDP_CHECKSUM + 2].fill(0);
+    frame
+}
