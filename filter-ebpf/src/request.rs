@@ -112,7 +112,7 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
 fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
     match decision {
         Decision::New if exemptions::is_bypassed(scratch.packet(), policy) => Some(Verdict::Bypass),
-        Decision::New if exemptions::is_emergency(scratch.user()) => Some(Verdict::Emergency),
+        Decision::New if exemptions::is_emergency(scratch.scan.user()) => Some(Verdict::Emergency),
         Decision::New => None,
         Decision::InDialog => Some(Verdict::InDialog),
         Decision::Emergency => Some(Verdict::Emergency),

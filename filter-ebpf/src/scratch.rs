@@ -9,7 +9,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::XdpContext;
 use filter_common::maps::TransactionKey;
-use filter_common::sip::{Message, Method, Scan, User};
+use filter_common::sip::{Message, Method, Scan};
 use filter_common::transaction::HASHED_BLOCK;
 
 use crate::packet::Packet;
@@ -119,12 +119,6 @@ impl Scratch {
             }
         }
         Some(())
-    }
-
-    /// The user part of the Request-URI, after the scan.
-    #[inline(always)]
-    pub fn user(&self) -> &User {
-        self.scan.user()
     }
 
     /// The first eight octets of the To tag, after the scan has found that there is one.

@@ -81,7 +81,7 @@ const fn undecided() -> Step {
 /// explored until its state converges, since Linux 6.7, "bpf: verify callbacks as if they are called unknown number of
 /// times").
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     /// The offset of the next octet to be read.
     position: u32,
@@ -112,21 +112,13 @@ mod exempting {
 
 impl Scan {
     /// A scan that begins at the Request-URI, `position` octets into a message of `end` octets.
-    pub const fn new(position: u32, end: u32) -> Self {
-        Self {
-            position,
-            end,
-            phase: phase::START,
-            to: 0,
-            to_headers: 0,
-            in_headers: 0,
-            exempting: 0,
-            tag: 0,
-            user: User::NONE,
-        }
+    pub fn new(position: u32, end: u32) -> Self {
+        let mut scan = Self::default();
+        scan.begin(position, end);
+        scan
     }
 
-    /// Makes this scan what [`Scan::new`] would, but for what is written before it is read.
+    /// Begins anew, whatever was read before: what is not set here is written before it is read.
     #[inline(always)]
     pub const fn begin(&mut self, position: u32, end: u32) {
         self.position = position;
