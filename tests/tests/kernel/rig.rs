@@ -30,6 +30,12 @@ pub struct Rig {
     _socket: XdpSocketBuilder,
 }
 
+/// The program in the kernel, for port 5060, and with room for so many transactions.
+pub fn load(transactions: u32) -> Program {
+    let settings = ProgramSettings { ports: &[5060], transactions, hash_seed: 0x0123_4567_89ab_cdef, debug: false };
+    Program::load(&settings).unwrap_or_else(|error| panic!("{error}\nThese tests load a BPF program and take root."))
+}
+
 impl Rig {
     /// With maintenance on, a lease of a minute, and a socket in the slot.
     pub fn on() -> Self {
@@ -46,9 +52,7 @@ impl Rig {
 
     /// Without maintenance or lease, and with room for so many transactions.
     pub fn remembering(transactions: u32) -> Self {
-        let settings = ProgramSettings { ports: &[5060], transactions, hash_seed: 0x0123_4567_89ab_cdef, debug: false };
-        let mut program = Program::load(&settings)
-            .unwrap_or_else(|error| panic!("{error}\nThese tests load a BPF program and take root."));
+        let mut program = load(transactions);
         let socket = XdpSocketBuilder::new().expect("an AF_XDP socket");
         program.set_socket(0, &socket).expect("the XSKMAP takes the socket");
         let policy = Policy {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use filter_tests::guest::plan::{BINARY, FIXTURES, MODULES, PLAN, Plan};
 
 use super::binaries::{Binaries, with_libraries};
+use crate::workspace;
 
 /// What the laboratory runs.
 const TOOLS: [&str; 2] = ["ip", "ethtool"];
@@ -33,6 +34,12 @@ pub(super) fn write(path: &Path, binaries: &Binaries, modules: &[(String, Vec<u8
     }
     for tool in &tools {
         archive.copy(tool, tool)?;
+    }
+    // Where the fixtures were built to look for it.
+    let corpus = workspace::root().join("tests/corpus");
+    for message in fs::read_dir(&corpus).with_context(|| format!("read {}", corpus.display()))? {
+        let message = message?.path();
+        archive.copy(&message, &message)?;
     }
     archive.folder(Path::new(MODULES))?;
     for (place, (name, module)) in modules.iter().enumerate() {
