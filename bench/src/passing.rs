@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use aya::programs::xdp::XdpMode;
 use filter_tests::daemon::Daemon;
 use filter_tests::installation::Installation;
-use filter_tests::wire::{End, Family, PROXY_INTERFACE};
+use filter_tests::wire::{self, End, Family, PROXY_INTERFACE};
 
 use crate::layout::PORT;
 use crate::messages::{self, Size};
@@ -126,9 +126,7 @@ fn listen(stage: &Stage) -> Result<[UdpSocket; 2]> {
 
 /// What the NIC has received.
 fn received(stage: &Stage) -> Result<u64> {
-    let shown = stage.inside.sh(&format!("ip -j -s link show dev {PROXY_INTERFACE}"))?;
-    let shown: serde_json::Value = serde_json::from_str(&shown).context("JSON of ip")?;
-    shown[0]["stats64"]["rx"]["packets"].as_u64().with_context(|| format!("no rx packets in {shown}"))
+    wire::interface_counter(&stage.inside, PROXY_INTERFACE, "rx", "packets")
 }
 
 /// `VmRSS` of the daemon, in octets.

@@ -1,6 +1,7 @@
 //! What each end-to-end test starts from: a caller's host, the proxy's host, a wire, and a SIP server behind it.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +14,7 @@ use crate::namespace::Namespace;
 use crate::packet_socket::PacketSocket;
 use crate::request::Request;
 use crate::server::{PORT, Server};
+use crate::stats::Stats;
 use crate::wire::{self, End, Family, PROXY_INTERFACE, WireOptions};
 
 /// A laboratory of its own for one test, so that tests can run side by side.
@@ -95,10 +97,28 @@ impl Lab {
             End::Caller => &self.outside,
             End::Proxy => &self.inside,
         };
-        let shown = host.ip(&format!("-j -s link show dev {}", end.interface()))?;
-        let shown: serde_json::Value = serde_json::from_str(&shown).context("JSON of ip")?;
-        let counter = shown[0]["stats64"][direction][name].as_u64();
-        counter.with_context(|| format!("no counter {direction} {name} in {shown}"))
+        wire::interface_counter(host, end.interface(), direction, name)
+    }
+
+    /// Sends new INVITEs in bursts, of which the responder may lose some at its socket. How many they were.
+    pub fn send_bursts(&self, caller: &Caller) -> Result<u64> {
+        const BURSTS: u64 = 10;
+        const INVITES: u64 = 300;
+        for _ in 0..BURSTS {
+            for _ in 0..INVITES {
+                caller.send(&caller.invite().to_bytes())?;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(BURSTS * INVITES)
+    }
+
+    /// The counters, once they have seen as many packets as were sent, and what became of all that were redirected.
+    pub fn counted(&self, sent: u64) -> Result<Stats> {
+        crate::wait::for_some(&format!("{sent} packets to be counted"), Duration::from_secs(2), || {
+            let stats = self.filter.stats()?;
+            Ok((stats.seen() >= sent && stats.handled() >= stats.verdict("redirected")?).then_some(stats))
+        })
     }
 
     /// A new call has to go through: it reaches the server, and the caller gets a 200.

@@ -173,3 +173,11 @@ pub fn wait_until_up(namespace: &Namespace, interface: &str) -> Result<()> {
 fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
+
+/// A counter of an interface, as `ip -s link` shows it: such as `("tx", "dropped")`.
+pub fn interface_counter(host: &Namespace, interface: &str, direction: &str, name: &str) -> Result<u64> {
+    let shown = host.ip(&format!("-j -s link show dev {interface}"))?;
+    let shown: serde_json::Value = serde_json::from_str(&shown).context("JSON of ip")?;
+    let counter = shown[0]["stats64"][direction][name].as_u64();
+    counter.with_context(|| format!("no counter {direction} {name} in {shown}"))
+}
