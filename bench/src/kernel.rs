@@ -1,11 +1,13 @@
 //! What the XDP program costs, by the kind of packet, beside a program that does nothing and one that reads the message once.
 
+use std::collections::HashSet;
+
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{DEFAULT_TRANSACTIONS, Policy, QueueKey, QueueState};
-use filter_common::sip::Method;
+use filter_common::sip::{Method, User};
 use filter_user::dataplane::{Program, ProgramSettings};
 use filter_user::policy::EmergencyUser;
 use xdp::socket::XdpSocketBuilder;
@@ -59,6 +61,8 @@ struct FirstOfItsKind {
 /// The programs, with all that they work with.
 struct Measured {
     filter: Program,
+    /// The bits of the emergency numbers in its table.
+    emergency: [u64; 2],
     bench: Ebpf,
     next: ProgramArray<MapData>,
     /// For the XSKMAP; it is bound to nothing, which the map does not mind.
@@ -131,7 +135,9 @@ impl Measured {
             debug: false,
         };
         let mut filter = Program::load(&settings)?;
-        filter.set_emergency(&EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect())?;
+        let numbers: HashSet<User> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
+        filter.set_emergency(&numbers)?;
+        let emergency = User::bits_of(numbers);
         let socket = XdpSocketBuilder::new().context("an AF_XDP socket")?;
         filter.set_socket(0, &socket)?;
         let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };
@@ -142,7 +148,7 @@ impl Measured {
         }
         programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false))?)?;
         let next = programs::map(&mut bench, "NEXT")?;
-        Ok(Self { filter, bench, next, _socket: socket })
+        Ok(Self { filter, emergency, bench, next, _socket: socket })
     }
 
     fn switch(&mut self, on: bool) -> Result<()> {
@@ -154,6 +160,7 @@ impl Measured {
             percent: 100,
             bypass: 0,
             tag_prefix: u64::from_le_bytes(tag_prefix),
+            emergency: self.emergency,
             tail_until_ns: 0,
         })?;
         Ok(())

@@ -3,6 +3,7 @@
 #![no_std]
 
 pub mod maps;
+pub mod memory;
 pub mod sip;
 pub mod transaction;
 pub mod verdict;

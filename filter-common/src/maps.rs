@@ -10,7 +10,8 @@ pub const SOCKETS: &str = "SOCKETS";
 pub const PORTS: &str = "PORTS";
 /// Per-CPU array of `u64`, indexed by [`Verdict`](crate::verdict::Verdict): packets by reason.
 pub const VERDICTS: &str = "VERDICTS";
-/// LRU hash of [`TransactionKey`] to the end of its memory in nanoseconds of `CLOCK_MONOTONIC`: INVITEs that passed.
+/// Array of [`Bucket`](crate::memory::Bucket)s: INVITEs that passed. The lower bits of a transaction's
+/// [`identity`](crate::transaction::identity) are the index of its bucket.
 pub const PASSED: &str = "PASSED";
 /// The same for INVITEs that were refused. Two maps, so that a flood of calls that are refused while maintenance is on
 /// does not push out what is known of calls that are being set up.
@@ -23,13 +24,16 @@ pub const BYPASS_IPV4: &str = "BYPASS_IPV4";
 pub const BYPASS_IPV6: &str = "BYPASS_IPV6";
 /// Global: the seed of [`transaction_hash`](crate::transaction::transaction_hash).
 pub const HASH_SEED: &str = "HASH_SEED";
+/// Global: how many [`Bucket`](crate::memory::Bucket)s [`PASSED`] and [`REFUSED`] each have, less one.
+pub const BUCKET_MASK: &str = "BUCKET_MASK";
 /// Per-CPU buffer into which the XDP program copies the message that it scans.
 pub const SCRATCH: &str = "SCRATCH";
 
 /// The most RX queues that one daemon can serve, over all interfaces: the size of [`QUEUES`] and [`SOCKETS`].
 pub const MAX_QUEUES: u32 = 256;
-/// How many transactions [`PASSED`] and [`REFUSED`] each remember, unless the daemon says otherwise when it loads them.
-pub const DEFAULT_TRANSACTIONS: u32 = 65_536;
+/// How many transactions [`PASSED`] and [`REFUSED`] each have room for, unless the daemon says otherwise when it loads them: four
+/// times those of 2000 calls a second in 32 s, with which one bucket in four thousand is too full.
+pub const DEFAULT_TRANSACTIONS: u32 = 262_144;
 /// The room for emergency numbers: twice as many as there can be, for a new set goes in before the old one goes out.
 pub const MAX_EMERGENCY: u32 = 1024;
 /// The room for bypass prefixes of each family: twice as many as there can be, likewise.
@@ -56,6 +60,9 @@ pub struct Policy {
     pub bypass: u32,
     /// With what our To tags begin: eight octets, the first in the lowest bits.
     pub tag_prefix: u64,
+    /// [`User::bits_of`](crate::sip::User::bits_of) the emergency numbers: a user part that has another bit is none of them, so
+    /// that the table need not be asked.
+    pub emergency: [u64; 2],
     /// For 32 s after maintenance has ended, in nanoseconds of `CLOCK_MONOTONIC`: until then a request that was refused
     /// is refused again, and the ACK to a response of ours dropped.
     pub tail_until_ns: u64,
@@ -71,21 +78,6 @@ impl Policy {
 /// How long a transaction is remembered on either side of a switch: 64·T1 (RFC 3261 section 17.1.1.2, timer B), after which
 /// a client transaction has given up.
 pub const TRANSACTION_NS: u64 = 32_000_000_000;
-
-/// One INVITE and its retransmissions: the same octets from the same source.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TransactionKey {
-    /// Source address, network byte order: IPv6, or IPv4 mapped (RFC 4291 section 2.5.5.2). Two words and not octets,
-    /// since LLVM would put octets together one by one.
-    pub source: [u64; 2],
-    /// Source port, host byte order.
-    pub port: u32,
-    /// Octets in the message.
-    pub length: u32,
-    /// [`transaction_hash`](crate::transaction::transaction_hash) of the message.
-    pub hash: u64,
-}
 
 /// An RX queue of an interface, as `struct xdp_md` names it.
 #[repr(C)]
@@ -144,14 +136,12 @@ impl FromIterator<u16> for PortSet {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Policy, PortSet, QueueKey, QueueState, TransactionKey};
+    use super::{Policy, PortSet, QueueKey, QueueState};
     use crate::sip::User;
 
-    // SAFETY: all are `repr(C)` structs of integers without padding (4 × u32 + 2 × u64; 2 × u32; u64 + 2 × u32;
-    // 1024 × u64; 2 × u64 + 2 × u32 + u64; 2 × u64), so every byte is initialised and any bit pattern is a value.
+    // SAFETY: all are `repr(C)` structs of integers without padding (4 × u32 + 4 × u64; 2 × u64; 2 × u32;
+    // u64 + 2 × u32; 1024 × u64), so every byte is initialised and any bit pattern is a value.
     unsafe impl aya::Pod for Policy {}
-    // SAFETY: see above.
-    unsafe impl aya::Pod for TransactionKey {}
     // SAFETY: see above.
     unsafe impl aya::Pod for User {}
     // SAFETY: see above.

@@ -51,7 +51,10 @@ pub fn is_bypassed(packet: &Packet, policy: &Policy) -> bool {
 
 /// Whether a call to `user` is an emergency call.
 #[inline(always)]
-pub fn is_emergency(user: &User) -> bool {
+pub fn is_emergency(user: &User, policy: &Policy) -> bool {
+    if !user.has_only(policy.emergency) {
+        return false;
+    }
     // SAFETY: only whether there is an element matters, nothing is read through the reference.
     unsafe { EMERGENCY.get(user) }.is_some()
 }

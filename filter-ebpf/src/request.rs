@@ -27,16 +27,16 @@ pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
     let Some(policy) = maps::policy() else {
         return Verdict::Off;
     };
-    let now = maps::now();
-    if !is_looked_at(method, policy, now) {
+    if !is_looked_at(method, policy) {
         return Verdict::NotInvite;
     }
+    let now = maps::now();
     scratch.set_method(method);
     if scratch.load(ctx).is_none() {
         return Verdict::Undecided;
     }
     if scratch.is_method(Method::Invite) {
-        scratch.transaction = transactions::transaction(scratch);
+        scratch.transaction = transactions::Transaction::of(scratch);
         if let Some(verdict) = invite_by_its_past(ctx, policy, now, scratch) {
             return verdict;
         }
@@ -54,10 +54,10 @@ pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
 
 /// Whether there is any more to be found out about a request. INVITEs are remembered also while nothing is refused.
 #[inline(always)]
-fn is_looked_at(method: Method, policy: &Policy, now: u64) -> bool {
+fn is_looked_at(method: Method, policy: &Policy) -> bool {
     match method {
         Method::Invite => true,
-        Method::Ack => policy.maintenance != 0 || now < policy.tail_until_ns,
+        Method::Ack => policy.maintenance != 0 || maps::now() < policy.tail_until_ns,
         _ => policy.maintenance != 0 && policy.methods & method.bit() != 0,
     }
 }
@@ -112,7 +112,7 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
 fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
     match decision {
         Decision::New if exemptions::is_bypassed(scratch.packet(), policy) => Some(Verdict::Bypass),
-        Decision::New if exemptions::is_emergency(scratch.scan.user()) => Some(Verdict::Emergency),
+        Decision::New if exemptions::is_emergency(scratch.scan.user(), policy) => Some(Verdict::Emergency),
         Decision::New => None,
         Decision::InDialog => Some(Verdict::InDialog),
         Decision::Emergency => Some(Verdict::Emergency),

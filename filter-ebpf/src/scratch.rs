@@ -8,11 +8,11 @@ use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::XdpContext;
-use filter_common::maps::TransactionKey;
 use filter_common::sip::{Message, Method, Scan};
 use filter_common::transaction::HASHED_BLOCK;
 
 use crate::packet::Packet;
+use crate::transactions::Transaction;
 
 /// The most octets of a message, a power of two: [`MAX_FRAME`](filter_common::maps::MAX_FRAME) is less.
 pub const BUFFER: usize = 4096;
@@ -24,12 +24,22 @@ const ZEROS: usize = HASHED_BLOCK as usize;
 #[repr(C, align(8))]
 pub struct Buffer([u8; BUFFER + ZEROS + 8]);
 
+const _: () = assert!(ZEROS >= size_of::<[u64; 4]>());
+
 impl Message for Buffer {
     #[inline(always)]
     fn word(&self, offset: u32) -> u64 {
         let offset = offset as usize & (BUFFER - 1);
         // SAFETY: `offset` is less than BUFFER, and more than eight octets follow it in the buffer.
         u64::from_le(unsafe { self.0.as_ptr().add(offset).cast::<u64>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn words(&self, offset: u32) -> [u64; 4] {
+        let offset = offset as usize & (BUFFER - 1);
+        // SAFETY: `offset` is less than BUFFER, and the buffer goes on for more than four words after that.
+        let words = unsafe { self.0.as_ptr().add(offset).cast::<[u64; 4]>().read_unaligned() };
+        words.map(u64::from_le)
     }
 
     #[inline(always)]
@@ -48,7 +58,7 @@ pub struct Scratch {
     /// A [`Decision`](filter_common::sip::Decision) as a number.
     pub decision: u32,
     /// Who sent which INVITE.
-    pub transaction: TransactionKey,
+    pub transaction: Transaction,
     /// The scan of the message.
     pub scan: Scan,
     /// The message, once it has been loaded.

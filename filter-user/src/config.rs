@@ -147,11 +147,11 @@ pub struct RunOptions {
     #[arg(long, env = "SIP_FILTER_LEASE_MS", value_name = "MS")]
     pub lease_ms: Option<u64>,
 
-    /// How many INVITEs are remembered for 32 s, of those that passed and of those that were refused, 1024 to 4194304
-    /// [default: 65536]
+    /// Room for how many INVITEs, of those that passed and of those that were refused, 1024 to 4194304 [default: 262144]
     ///
-    /// So that one that is sent again gets the same answer when maintenance has been switched meanwhile. As many as come
-    /// in 32 s do; each takes about 120 bytes of kernel memory, twice.
+    /// They are remembered for 32 s, so that one that is sent again gets the same answer when maintenance has been switched
+    /// meanwhile. Four times as many as come in 32 s forget none: they share buckets of eight, of which a full one forgets its
+    /// oldest. It is made a power of two, and each takes 8 bytes of kernel memory, twice.
     #[arg(long, env = "SIP_FILTER_TRANSACTIONS", value_name = "N")]
     pub transactions: Option<u32>,
 
@@ -429,7 +429,7 @@ mod tests {
         let flags = RunOptions { port: Some(vec![5070.try_into().unwrap()]), ..RunOptions::default() };
         let only_interfaces = RunOptions { iface: Some(vec!["eth0".into()]), ..RunOptions::default() };
         let default = only_interfaces.resolve(&Common::default(), &Common::default()).unwrap();
-        assert_eq!((default.transactions, default.ports, default.metrics), (65_536, vec![5060], None));
+        assert_eq!((default.transactions, default.ports, default.metrics), (262_144, vec![5060], None));
         assert_eq!((default.cpus, default.busy_poll), (None, Duration::ZERO));
 
         let settings = flags.resolve(&Common::default(), &file(FULL).unwrap()).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Where a spelling is odd, these lean to passing: they compare beginnings, and letters by their low five bits.
 
-use super::words::repeat;
+use super::words::{first, marks, repeat};
 
 /// Sets the bit by which a lower-case letter differs from its capital, in each octet.
 const LOWER_CASE: u64 = repeat(0x20);
@@ -118,6 +118,18 @@ impl User {
         Some(Self { words: [word(low), word(high)] })
     }
 
+    /// The bits that `users` have, all of them together.
+    pub fn bits_of(users: impl IntoIterator<Item = Self>) -> [u64; 2] {
+        users.into_iter().fold([0; 2], |[low, high], user| [low | user.words[0], high | user.words[1]])
+    }
+
+    /// Whether it has no other bits than `bits`, those of [`Self::bits_of`] some others. A number of three digits has none in its fourth octet, so that of the numbers
+    /// that are called hardly any has only bits of those.
+    #[inline(always)]
+    pub const fn has_only(&self, bits: [u64; 2]) -> bool {
+        self.words[0] & !bits[0] | self.words[1] & !bits[1] == 0
+    }
+
     /// The user part at the beginning of two words: up to the octet that ends it. Without one in the first 16 octets, it
     /// is longer than any in the set, and what is returned is in none.
     #[inline(always)]
@@ -139,12 +151,9 @@ impl User {
 /// The index of the first octet of `word` that ends a user part, 8 if none does.
 #[inline(always)]
 fn user_end(word: u64) -> u32 {
-    for index in 0..8 {
-        if ends_user((word >> (8 * index)) as u8) {
-            return index;
-        }
-    }
-    8
+    // `:` and `;` differ in the lowest bit.
+    let found = marks(word, repeat(b'@')) | marks(word & repeat(!1), repeat(b':')) | marks(word, repeat(b' '));
+    if found == 0 { 8 } else { first(found) }
 }
 
 /// `@` ends it, `:` before a password, `;` before a parameter, and a space the whole URI (RFC 3261 section 25.1, RFC 3966).

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps::{self, MAX_QUEUES};
+use filter_common::sip::User;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -229,12 +230,14 @@ impl DataPlane {
         for (is_ipv4, bit) in [(true, maps::Policy::BYPASS_IPV4), (false, maps::Policy::BYPASS_IPV6)] {
             bypass |= if has(is_ipv4) { bit } else { 0 };
         }
+        let emergency = User::bits_of(policy.emergency.iter().filter_map(EmergencyUser::key));
         maps::Policy {
             maintenance: policy.maintenance.into(),
             methods: policy.methods.bits(),
             percent: policy.percent.into(),
             bypass,
             tag_prefix: u64::from_le_bytes(self.tag.prefix),
+            emergency,
             tail_until_ns: self.answering_until_ns,
         }
     }

@@ -10,6 +10,7 @@ use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
+use filter_common::memory::SLOTS;
 use filter_common::sip::User;
 use filter_common::verdict::Verdict;
 
@@ -40,7 +41,7 @@ pub struct Program {
 pub struct ProgramSettings<'a> {
     /// The UDP destination ports on which the proxy listens.
     pub ports: &'a [u16],
-    /// How many transactions are remembered, of those that passed and of those that were refused.
+    /// How many transactions there is room for, of those that passed and of those that were refused; the next power of two.
     pub transactions: u32,
     /// The seed of the hash that tells transactions apart and draws the share that is refused: the same on all hosts of
     /// a cluster and after each start, or else a retransmission might meet another fate.
@@ -55,11 +56,13 @@ impl Program {
     pub fn load(settings: &ProgramSettings<'_>) -> Result<Self, Error> {
         kernel::check()?;
         let level: u8 = if settings.debug { aya_log::Level::Debug as u8 } else { 0 };
+        let buckets = settings.transactions.div_ceil(SLOTS as u32).next_power_of_two();
         let mut ebpf = EbpfLoader::new()
             .override_global(aya_log::LEVEL, &level, true)
             .override_global(maps::HASH_SEED, &settings.hash_seed, true)
-            .map_max_entries(maps::PASSED, settings.transactions)
-            .map_max_entries(maps::REFUSED, settings.transactions)
+            .override_global(maps::BUCKET_MASK, &(buckets - 1), true)
+            .map_max_entries(maps::PASSED, buckets)
+            .map_max_entries(maps::REFUSED, buckets)
             .load(OBJECT)
             .map_err(load_error)?;
         let program = xdp(&mut ebpf)?;

@@ -61,6 +61,7 @@ impl Rig {
             percent: 100,
             bypass: 0,
             tag_prefix: u64::from_le_bytes(TAG_PREFIX),
+            emergency: [u64::MAX; 2],
             tail_until_ns: 0,
         };
         let mut rig = Self { program, policy, _socket: socket };
