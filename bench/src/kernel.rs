@@ -1,6 +1,7 @@
 //! What the XDP program costs, by the kind of packet, beside a program that does nothing and one that reads the message once.
 
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
@@ -8,9 +9,9 @@ use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{DEFAULT_TRANSACTIONS, Policy, QueueKey, QueueState};
 use filter_common::sip::{Method, User};
+use filter_tests::af_xdp;
 use filter_user::dataplane::{Program, ProgramSettings};
 use filter_user::policy::EmergencyUser;
-use xdp::socket::XdpSocketBuilder;
 
 use crate::layout::PORT;
 use crate::messages::{self, Size};
@@ -65,8 +66,8 @@ struct Measured {
     emergency: [u64; 2],
     bench: Ebpf,
     next: ProgramArray<MapData>,
-    /// For the XSKMAP; it is bound to nothing, which the map does not mind.
-    _socket: XdpSocketBuilder,
+    /// In the XSKMAP, which a socket leaves when it is closed.
+    _socket: OwnedFd,
 }
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
@@ -138,7 +139,7 @@ impl Measured {
         let numbers: HashSet<User> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
         filter.set_emergency(&numbers)?;
         let emergency = User::bits_of(numbers);
-        let socket = XdpSocketBuilder::new().context("an AF_XDP socket")?;
+        let socket = af_xdp::bound_socket()?;
         filter.set_socket(0, &socket)?;
         let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };
         filter.queues()?.insert(TEST_QUEUE, lease, 0).context("a lease")?;

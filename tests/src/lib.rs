@@ -4,6 +4,7 @@
 //! the proxy's end of the wire and looks at what a caller sees and at what reaches the proxy. Everything hangs on
 //! open descriptors and on `PR_SET_PDEATHSIG`, so nothing outlives the process, however it ends.
 
+pub mod af_xdp;
 pub mod baresip;
 pub mod caller;
 pub mod certificates;

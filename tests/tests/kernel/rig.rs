@@ -1,16 +1,18 @@
 //! The loaded program with what it needs around it, and packets to run it on.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{Policy, QueueKey, QueueState};
 use filter_common::sip::{Decision, Method, Request};
 use filter_common::verdict::Verdict;
+use filter_tests::af_xdp;
 use filter_tests::frame::Frame;
 use filter_user::dataplane::{Program, ProgramSettings};
 use nix::time::{ClockId, clock_gettime};
-use xdp::socket::XdpSocketBuilder;
 
 pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
@@ -22,12 +24,13 @@ pub const TAG_PREFIX: [u8; 8] = *b"ourtag01";
 /// Where `BPF_PROG_TEST_RUN` says that a packet comes from: the loopback interface, which is number 1 in any namespace.
 const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
 
+/// In the XSKMAP of all rigs.
+static SOCKET: LazyLock<OwnedFd> = LazyLock::new(|| af_xdp::bound_socket().expect("an AF_XDP socket"));
+
 /// The program, loaded for port 5060.
 pub struct Rig {
     program: Program,
     policy: Policy,
-    /// A socket for the XSKMAP; it is bound to nothing, which the map does not mind.
-    _socket: XdpSocketBuilder,
 }
 
 /// The program in the kernel, for port 5060, and with room for so many transactions.
@@ -53,8 +56,7 @@ impl Rig {
     /// Without maintenance or lease, and with room for so many transactions.
     pub fn remembering(transactions: u32) -> Self {
         let mut program = load(transactions);
-        let socket = XdpSocketBuilder::new().expect("an AF_XDP socket");
-        program.set_socket(0, &socket).expect("the XSKMAP takes the socket");
+        program.set_socket(0, &*SOCKET).expect("the XSKMAP takes the socket");
         let policy = Policy {
             maintenance: 0,
             methods: Method::Invite.bit(),
@@ -64,7 +66,7 @@ impl Rig {
             emergency: [u64::MAX; 2],
             tail_until_ns: 0,
         };
-        let mut rig = Self { program, policy, _socket: socket };
+        let mut rig = Self { program, policy };
         rig.set_policy(|_| {});
         rig
     }
