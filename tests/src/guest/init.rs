@@ -44,7 +44,7 @@ fn work() -> Result<()> {
     let plan: Plan = serde_json::from_slice(&plan).context("the plan")?;
     load_modules()?;
     process::output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    if plan.fixtures {
+    if plan.verify {
         say(&verified()?);
     }
     cell::run_all(&plan, |name, result| say(&Said::Cell(name.to_owned(), result)))?;

@@ -25,7 +25,9 @@ pub const DONE_STATUS: i32 = 33;
 /// What a guest does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Whether the XDP program is verified and run on single packets.
+    /// Whether the work of the verifier is counted.
+    pub verify: bool,
+    /// Whether the XDP program is run on single packets, which takes minutes.
     pub fixtures: bool,
     /// Whether the wire is the machine's two NICs; otherwise it is a veth pair.
     pub nics: bool,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Error, Result, bail};
 use nix::unistd::Uid;
 
 use crate::ebpf::{self, Object, Program, Toolchain};
-use crate::{build, command, fuzz, setup, workspace};
+use crate::{build, command, fuzz, kernels, setup, workspace};
 use report::Report;
 use results::Results;
 
@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let binary = build::binary("debug")?;
     if arguments.is_empty() {
         report.check("fuzz targets", || fuzz::run(FUZZ_SECONDS, None));
+        report.check("Linux 6.1 and the newest, in emulated machines", kernels::run_small);
     }
     for (name, selection) in selections(arguments) {
         report.tests(name, || cargo_test(&selection, &binary));
