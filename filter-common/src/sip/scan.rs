@@ -46,7 +46,7 @@ const POSITION_MASK: u32 = 0x1_ffff;
 const STEPS: u32 = 32;
 
 /// How many steps of up to four words one turn skips, at most. A turn costs some ten times as much as a step.
-const SKIPPED: u32 = 64;
+const SKIPPED: u32 = 32;
 
 /// What the scan has before it, in the order in which [`Scan::turn`] goes through them.
 mod phase {
