@@ -4,9 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use filter_common::maps::{DEFAULT_TRANSACTIONS, Policy, QueueKey, QueueState};
+use filter_common::maps::{Policy, QueueKey, QueueState};
 use filter_common::sip::Method;
-use filter_user::dataplane::{Program, ProgramSettings};
+use filter_user::dataplane::Program;
 use filter_user::policy::EmergencyUser;
 use xdp::socket::XdpSocketBuilder;
 
@@ -124,13 +124,7 @@ impl Class {
 impl Measured {
     /// Everything loaded, as the daemon loads it: with emergency numbers, a socket in the slot, and a lease that does not end.
     fn load() -> Result<Self> {
-        let settings = ProgramSettings {
-            ports: &[PORT],
-            transactions: DEFAULT_TRANSACTIONS,
-            hash_seed: 0x0123_4567_89ab_cdef,
-            debug: false,
-        };
-        let mut filter = Program::load(&settings)?;
+        let mut filter = programs::filter()?;
         filter.set_emergency(&EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect())?;
         let socket = XdpSocketBuilder::new().context("an AF_XDP socket")?;
         filter.set_socket(0, &socket)?;
@@ -164,7 +158,7 @@ impl Measured {
         let [bare, read, filter] = &mut class.times;
         bare.add(nanoseconds(programs::program(&mut self.bench, "bare_pass")?, &class.packet, repeat, XDP_PASS)?);
         read.add(nanoseconds(programs::program(&mut self.bench, "read_once")?, &class.packet, repeat, XDP_PASS)?);
-        let program = filter_program(&mut self.filter)?;
+        let program = programs::filter_program(&mut self.filter)?;
         let time = nanoseconds(program, &class.packet, repeat, class.action);
         filter.add(time.with_context(|| class.name.clone())?);
         Ok(())
@@ -173,7 +167,7 @@ impl Measured {
     /// What sip-filter costs more than a bare `XDP_PASS`, both by way of a program that makes another call of the packet.
     fn first_of_its_kind(&mut self, class: &FirstOfItsKind, packet: &[u8], repeat: u32) -> Result<f64> {
         let bare = programs::program(&mut self.bench, "bare_pass")?.fd()?.try_clone()?;
-        let filter = filter_program(&mut self.filter)?.fd()?.try_clone()?;
+        let filter = programs::filter_program(&mut self.filter)?.fd()?.try_clone()?;
         let mut times = [0.0; 2];
         for ((next, action), time) in [(&bare, XDP_PASS), (&filter, class.action)].into_iter().zip(&mut times) {
             self.next.set(0, next, 0).context("the map NEXT")?;
@@ -182,10 +176,6 @@ impl Measured {
         }
         Ok(times[1] - times[0])
     }
-}
-
-fn filter_program(filter: &mut Program) -> Result<&mut Xdp> {
-    Ok(filter.ebpf().program_mut("sip_filter").context("the object has no sip_filter")?.try_into()?)
 }
 
 /// What the program takes for the packet on average, by the kernel's own account: in whole nanoseconds.

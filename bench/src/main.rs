@@ -44,7 +44,7 @@ enum Subject {
     Answers,
     /// What the XDP program costs, by the kind of packet
     Kernel,
-    /// What the filter costs the traffic that it lets through, and the host: memory, time to start
+    /// What the filter costs the traffic that it lets through, and the host: memory, time to start and to attach
     Passing,
     /// Reading a request and writing its response, in userspace
     Reply,

@@ -1,11 +1,13 @@
-//! The XDP programs of the benchmarks (`bench/ebpf`) in the kernel.
+//! The XDP programs in the kernel: those of the benchmarks (`bench/ebpf`), and the product's.
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, MapError};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, Pod};
+use filter_common::maps::DEFAULT_TRANSACTIONS;
+use filter_user::dataplane::{Program, ProgramSettings};
 
-use crate::layout::{MAX_FRAME, PLACES, Pace, Template};
+use crate::layout::{MAX_FRAME, PLACES, PORT, Pace, Template};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/filter_bench"));
 
@@ -23,6 +25,22 @@ unsafe impl Pod for Pace {}
 /// The object with all programs. None of them is loaded yet.
 pub(crate) fn load() -> Result<Ebpf> {
     Ebpf::load(OBJECT).context("load the XDP programs of the benchmarks: it takes root")
+}
+
+/// The product's program, loaded as the daemon loads it, with its maps.
+pub(crate) fn filter() -> Result<Program> {
+    let settings = ProgramSettings {
+        ports: &[PORT],
+        transactions: DEFAULT_TRANSACTIONS,
+        hash_seed: 0x0123_4567_89ab_cdef,
+        debug: false,
+    };
+    Ok(Program::load(&settings)?)
+}
+
+/// The product's program itself.
+pub(crate) fn filter_program(filter: &mut Program) -> Result<&mut Xdp> {
+    Ok(filter.ebpf().program_mut("sip_filter").context("the object has no sip_filter")?.try_into()?)
 }
 
 /// One of the programs, loaded.
