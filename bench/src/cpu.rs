@@ -30,10 +30,21 @@ pub(crate) fn take_precedence() -> Result<()> {
 /// Does `start` on the CPU of the answerers. What it starts stays there, and goes before what else may run on the machine.
 pub(crate) fn as_answerer<T>(start: impl FnOnce() -> Result<T>) -> Result<T> {
     pin(ANSWERER)?;
-    chrt(&["--rr"], "1")?;
-    let started = start();
+    with_priority("1", start)
+}
+
+/// Does `work` on the CPU of the answerers, and before them: for those whose little work has to be done in time. What it starts
+/// stays there too.
+pub(crate) fn before_answerers<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pin(ANSWERER)?;
+    with_priority("2", work)
+}
+
+fn with_priority<T>(priority: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    chrt(&["--rr"], priority)?;
+    let done = work();
     chrt(&["--other"], "0")?;
-    started
+    done
 }
 
 /// Gives the calling thread a scheduling policy (sched(7)).

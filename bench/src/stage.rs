@@ -27,7 +27,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Stage {
     /// The host of what is measured.
     pub(crate) inside: Namespace,
-    outside: Namespace,
+    /// The host of the generator.
+    pub(crate) outside: Namespace,
     /// The generator's end, by its number.
     ifindex: u32,
     bench: Ebpf,

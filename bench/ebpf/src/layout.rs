@@ -5,7 +5,7 @@ pub const ANSWERS: u32 = 0;
 /// Where `count` counts what else comes from the proxy's port.
 pub const REFLECTED: u32 = 1;
 
-/// The port of the proxy.
+/// The port of the proxy, and of the generator.
 pub const PORT: u16 = 5060;
 
 /// The room for a frame, a power of two: more than an MTU of 1500 allows.
