@@ -21,6 +21,14 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("pin a thread to CPU {cpu}: it takes two CPUs"))
 }
 
+/// Lets the calling thread, and what it starts, run on either CPU.
+fn unpin() -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(GENERATOR)?;
+    set.set(ANSWERER)?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("let a thread run on two CPUs")
+}
+
 /// Lets nobody else have the CPU of the calling thread while that one works: a generator that is held up makes another load
 /// than the one asked for. It is for this thread alone, not for what it starts.
 pub(crate) fn take_precedence() -> Result<()> {
@@ -31,6 +39,18 @@ pub(crate) fn take_precedence() -> Result<()> {
 pub(crate) fn as_answerer<T>(start: impl FnOnce() -> Result<T>) -> Result<T> {
     pin(ANSWERER)?;
     with_priority("1", start)
+}
+
+/// Lets nobody have the CPU of the calling thread but answerers whenever they have work, if they are [`before_generators`]. It is for this
+/// thread alone, not for what it starts.
+pub(crate) fn take_what_is_left() -> Result<()> {
+    chrt(&["--rr", "--reset-on-fork"], "1")
+}
+
+/// Does `start` before generators, on any CPU: what it starts goes where the kernel, or an option of its own, wants it.
+pub(crate) fn before_generators<T>(start: impl FnOnce() -> Result<T>) -> Result<T> {
+    unpin()?;
+    with_priority("2", start)
 }
 
 /// Does `work` on the CPU of the answerers, and before them: for those whose little work has to be done in time. What it starts

@@ -134,7 +134,7 @@ impl Measured {
         for name in ["bare_pass", "read_once", "distinct"] {
             programs::program(&mut bench, name)?;
         }
-        programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false))?)?;
+        programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false))?, 0)?;
         let next = programs::map(&mut bench, "NEXT")?;
         Ok(Self { filter, bench, next, _socket: socket })
     }

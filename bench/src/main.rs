@@ -4,6 +4,7 @@ mod allocations;
 mod answers;
 mod collateral;
 mod cpu;
+mod generator;
 mod kernel;
 #[path = "../ebpf/src/layout.rs"]
 mod layout;
@@ -11,6 +12,7 @@ mod loss_free;
 mod messages;
 mod passing;
 mod programs;
+mod queues;
 mod reply;
 mod report;
 mod servers;
@@ -51,6 +53,8 @@ enum Subject {
     Kernel,
     /// What the filter costs the traffic that it lets through, and the host: memory, time to start and to attach
     Passing,
+    /// How answers per second grow with RX queues, and with responders kept on CPUs or polling
+    Queues,
     /// Reading a request and writing its response, in userspace
     Reply,
     /// From a change of the row to the first call that is decided by it
@@ -79,6 +83,7 @@ fn main() -> Result<()> {
             Subject::Collateral => collateral::run(effort, &mut report)?,
             Subject::Kernel => kernel::run(effort, &mut report)?,
             Subject::Passing => passing::run(effort, &mut report)?,
+            Subject::Queues => queues::run(effort, &mut report)?,
             Subject::Reply => reply::run(effort, &mut report)?,
             Subject::Sync => sync::run(effort, &mut report)?,
         }

@@ -12,6 +12,7 @@ use filter_tests::daemon::Daemon;
 use filter_tests::installation::Installation;
 use filter_tests::wire::{self, End, Family, PROXY_INTERFACE};
 
+use crate::generator::FLAT_OUT;
 use crate::layout::PORT;
 use crate::messages::{self, Size};
 use crate::programs::{self, PLACEHOLDER};
@@ -21,8 +22,6 @@ use crate::{Effort, cpu};
 
 /// How long each kind of packet is sent in a round.
 const SEND: Duration = Duration::from_millis(500);
-/// More than one CPU can generate, in frames a second.
-const FLAT_OUT: f64 = 4e6;
 /// Where nobody but the benchmark listens.
 const OTHER_PORT: u16 = 30_000;
 /// RX and TX queues of the NIC.

@@ -59,10 +59,11 @@ pub(crate) fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf,
     M::try_from(map).with_context(|| format!("the map {name}"))
 }
 
-/// Puts a frame into the map of the template. Its message has the number [`PLACEHOLDER`] in three places, or nowhere.
+/// Puts a frame into the map of the template. Its message has the number [`PLACEHOLDER`] in three places, or nowhere; the frames that
+/// are made of it are numbered from `first` on.
 ///
 /// The generator writes other numbers, so the frame must do without a UDP checksum ([`without_checksum`]).
-pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8]) -> Result<()> {
+pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8], first: u32) -> Result<()> {
     let placeholder = format!("{PLACEHOLDER:08x}").into_bytes();
     let found = frame.windows(placeholder.len()).enumerate().filter(|(_, octets)| *octets == placeholder);
     let places: Vec<u32> = found.map(|(place, _)| place as u32).collect();
@@ -70,7 +71,7 @@ pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8]) -> Result<()> {
     let count = places.len();
     let places = if count == 0 { vec![BEYOND; PLACES] } else { places };
     let places = places.try_into().ok().with_context(|| format!("{count} numbers in a frame, not {PLACES}"))?;
-    let mut template = Template { length: frame.len() as u32, number: 0, places, frame: [0; MAX_FRAME + 8] };
+    let mut template = Template { length: frame.len() as u32, number: first, places, frame: [0; MAX_FRAME + 8] };
     template.frame[..frame.len()].copy_from_slice(frame);
     let templates = ebpf.map_mut("TEMPLATE").context("no map TEMPLATE in the object")?;
     Array::<_, Template>::try_from(templates)?.set(0, template, 0).context("the map TEMPLATE")
