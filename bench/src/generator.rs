@@ -35,14 +35,29 @@ pub(crate) struct Generator {
 pub(crate) struct Sent {
     /// Frames.
     pub(crate) frames: u64,
-    /// How long that took.
-    pub(crate) seconds: f64,
+    /// From when to when, in nanoseconds of `CLOCK_MONOTONIC`.
+    from_ns: u64,
+    to_ns: u64,
 }
 
 impl Sent {
+    /// How long that took.
+    pub(crate) fn seconds(self) -> f64 {
+        (self.to_ns - self.from_ns) as f64 / 1e9
+    }
+
     /// Frames a second.
     pub(crate) fn rate(self) -> f64 {
-        self.frames as f64 / self.seconds
+        self.frames as f64 / self.seconds()
+    }
+
+    /// This and what another generator has sent: from when the first began until the last had ended.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            frames: self.frames + other.frames,
+            from_ns: self.from_ns.min(other.from_ns),
+            to_ns: self.to_ns.max(other.to_ns),
+        }
     }
 }
 
@@ -81,7 +96,7 @@ impl Generator {
         self.pace.set(0, pace, 0).context("the map PACE")?;
         self.generate((rate * duration.as_secs_f64()).ceil() as u32, batch, begin)?;
         let Pace { sent, first_ns, last_ns, .. } = self.pace.get(&0, 0).context("the map PACE")?;
-        Ok(Sent { frames: sent, seconds: (last_ns - first_ns + interval_ns) as f64 / 1e9 })
+        Ok(Sent { frames: sent, from_ns: first_ns, to_ns: last_ns + interval_ns })
     }
 
     fn generate(&mut self, frames: u32, batch: u32, begin: fn() -> Result<()>) -> Result<()> {

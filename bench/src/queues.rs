@@ -131,7 +131,7 @@ fn apart() -> [Apart; 6] {
 impl Whole {
     fn round(&mut self, effort: Effort) -> Result<()> {
         let mut stage = self.queues.stage()?;
-        let (daemon, _files) = self.queues.start(&stage, self.arguments)?;
+        let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::MORE_PRECEDENCE)?;
         let before = cpu::process_seconds(daemon.pid())?;
         let probe = stage.fill(self.cpus, FILL / effort.divisor.min(5), ANSWERS)?;
         let seconds = cpu::process_seconds(daemon.pid())? - before;
@@ -145,7 +145,7 @@ impl Whole {
 impl Apart {
     fn round(&mut self, effort: Effort) -> Result<()> {
         let mut stage = self.queues.stage()?;
-        let (daemon, _files) = self.queues.start(&stage, self.arguments)?;
+        let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::PRECEDENCE)?;
         let cpu_seconds = || anyhow::Ok(cpu::process_seconds(daemon.pid())? + cpu::receiving_seconds()?);
         let mut search = Search::new(&mut stage, ANSWERS, TRY / effort.divisor.min(4));
         let loss_free = search.loss_free()?;
@@ -162,10 +162,10 @@ impl Queues {
         if self.two_nics { Stage::with_two_wires(self.of_each) } else { Stage::new(self.of_each) }
     }
 
-    /// The daemon on all of them. It may run on either CPU, but for what its arguments say.
-    fn start(self, stage: &Stage, arguments: &[&str]) -> Result<(Daemon, Installation)> {
+    /// The daemon on all of them, with this real-time priority. It may run on either CPU, but for what its arguments say.
+    fn start(self, stage: &Stage, arguments: &[&str], priority: &str) -> Result<(Daemon, Installation)> {
         let both = format!("{PROXY_INTERFACE},{SECOND_PROXY_INTERFACE}");
         let interfaces = if self.two_nics { &both } else { PROXY_INTERFACE };
-        cpu::before_generators(|| servers::sip_filter(stage, interfaces, arguments))
+        cpu::anywhere(priority, || servers::sip_filter(stage, interfaces, arguments))
     }
 }

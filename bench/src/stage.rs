@@ -115,16 +115,15 @@ impl Stage {
                 running.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a generator has panicked"))?);
             ended.collect::<Result<Vec<_>>>()
         })?;
-        let frames = sent.iter().map(|sent| sent.frames).sum();
-        let seconds = sent.iter().map(|sent| sent.seconds).fold(0.0, f64::max);
-        self.counted_since(before, Sent { frames, seconds }, answers)
+        let sent = sent.into_iter().reduce(Sent::and).context("no CPU to generate on")?;
+        self.counted_since(before, sent, answers)
     }
 
     /// What has become of `sent`, which has just ended.
     fn counted_since(&self, before: u64, sent: Sent, answers: u32) -> Result<Probe> {
         let at_end = self.count(answers)? - before;
         let answered = self.settled(answers, before + sent.frames)? - before;
-        Ok(Probe { sent: sent.frames, sent_rate: sent.rate(), answered, answer_rate: at_end as f64 / sent.seconds })
+        Ok(Probe { sent: sent.frames, sent_rate: sent.rate(), answered, answer_rate: at_end as f64 / sent.seconds() })
     }
 
     fn count(&self, answers: u32) -> Result<u64> {
