@@ -14,6 +14,11 @@ pub(crate) const GENERATOR: usize = 0;
 /// Where answers are made.
 pub(crate) const ANSWERER: usize = 1;
 
+/// The real-time priority of generators and answerers: before what else may run on the machine.
+pub(crate) const PRECEDENCE: &str = "1";
+/// The real-time priority of those that go before them.
+pub(crate) const MORE_PRECEDENCE: &str = "2";
+
 /// Keeps the calling thread, and what it starts, on `cpu`.
 pub(crate) fn pin(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
@@ -21,19 +26,50 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("pin a thread to CPU {cpu}: it takes two CPUs"))
 }
 
+/// Lets the calling thread, and what it starts, run on either CPU.
+fn unpin() -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(GENERATOR)?;
+    set.set(ANSWERER)?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("let a thread run on two CPUs")
+}
+
 /// Lets nobody else have the CPU of the calling thread while that one works: a generator that is held up makes another load
 /// than the one asked for. It is for this thread alone, not for what it starts.
 pub(crate) fn take_precedence() -> Result<()> {
-    chrt(&["--fifo", "--reset-on-fork"], "1")
+    chrt(&["--fifo", "--reset-on-fork"], PRECEDENCE)
 }
 
 /// Does `start` on the CPU of the answerers. What it starts stays there, and goes before what else may run on the machine.
 pub(crate) fn as_answerer<T>(start: impl FnOnce() -> Result<T>) -> Result<T> {
     pin(ANSWERER)?;
-    chrt(&["--rr"], "1")?;
-    let started = start();
+    with_priority(PRECEDENCE, start)
+}
+
+/// Lets nobody have the CPU of the calling thread but those with [`MORE_PRECEDENCE`], whenever they have work. It is for this thread
+/// alone, not for what it starts.
+pub(crate) fn take_what_is_left() -> Result<()> {
+    chrt(&["--rr", "--reset-on-fork"], PRECEDENCE)
+}
+
+/// Does `start` with this real-time priority, on any CPU: what it starts goes where the kernel, or an option of its own, wants it.
+pub(crate) fn anywhere<T>(priority: &str, start: impl FnOnce() -> Result<T>) -> Result<T> {
+    unpin()?;
+    with_priority(priority, start)
+}
+
+/// Does `work` on the CPU of the answerers, and before them: for those whose little work has to be done in time. What it starts
+/// stays there too.
+pub(crate) fn before_answerers<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pin(ANSWERER)?;
+    with_priority(MORE_PRECEDENCE, work)
+}
+
+fn with_priority<T>(priority: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    chrt(&["--rr"], priority)?;
+    let done = work();
     chrt(&["--other"], "0")?;
-    started
+    done
 }
 
 /// Gives the calling thread a scheduling policy (sched(7)).

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use filter_common::maps::{DEFAULT_TRANSACTIONS, Policy, QueueKey, QueueState};
+use filter_common::maps::{Policy, QueueKey, QueueState};
 use filter_common::sip::{Method, User};
 use filter_tests::af_xdp;
-use filter_user::dataplane::{Program, ProgramSettings};
+use filter_user::dataplane::Program;
 use filter_user::policy::EmergencyUser;
 
 use crate::layout::PORT;
@@ -129,13 +129,7 @@ impl Class {
 impl Measured {
     /// Everything loaded, as the daemon loads it: with emergency numbers, a socket in the slot, and a lease that does not end.
     fn load() -> Result<Self> {
-        let settings = ProgramSettings {
-            ports: &[PORT],
-            transactions: DEFAULT_TRANSACTIONS,
-            hash_seed: 0x0123_4567_89ab_cdef,
-            debug: false,
-        };
-        let mut filter = Program::load(&settings)?;
+        let mut filter = programs::filter()?;
         let numbers: HashSet<User> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
         filter.set_emergency(&numbers)?;
         let emergency = User::bits_of(numbers);
@@ -147,7 +141,7 @@ impl Measured {
         for name in ["bare_pass", "read_once", "distinct"] {
             programs::program(&mut bench, name)?;
         }
-        programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false))?)?;
+        programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false))?, 0)?;
         let next = programs::map(&mut bench, "NEXT")?;
         Ok(Self { filter, emergency, bench, next, _socket: socket })
     }
@@ -172,7 +166,7 @@ impl Measured {
         let [bare, read, filter] = &mut class.times;
         bare.add(nanoseconds(programs::program(&mut self.bench, "bare_pass")?, &class.packet, repeat, XDP_PASS)?);
         read.add(nanoseconds(programs::program(&mut self.bench, "read_once")?, &class.packet, repeat, XDP_PASS)?);
-        let program = filter_program(&mut self.filter)?;
+        let program = programs::filter_program(&mut self.filter)?;
         let time = nanoseconds(program, &class.packet, repeat, class.action);
         filter.add(time.with_context(|| class.name.clone())?);
         Ok(())
@@ -181,7 +175,7 @@ impl Measured {
     /// What sip-filter costs more than a bare `XDP_PASS`, both by way of a program that makes another call of the packet.
     fn first_of_its_kind(&mut self, class: &FirstOfItsKind, packet: &[u8], repeat: u32) -> Result<f64> {
         let bare = programs::program(&mut self.bench, "bare_pass")?.fd()?.try_clone()?;
-        let filter = filter_program(&mut self.filter)?.fd()?.try_clone()?;
+        let filter = programs::filter_program(&mut self.filter)?.fd()?.try_clone()?;
         let mut times = [0.0; 2];
         for ((next, action), time) in [(&bare, XDP_PASS), (&filter, class.action)].into_iter().zip(&mut times) {
             self.next.set(0, next, 0).context("the map NEXT")?;
@@ -190,10 +184,6 @@ impl Measured {
         }
         Ok(times[1] - times[0])
     }
-}
-
-fn filter_program(filter: &mut Program) -> Result<&mut Xdp> {
-    Ok(filter.ebpf().program_mut("sip_filter").context("the object has no sip_filter")?.try_into()?)
 }
 
 /// What the program takes for the packet on average, by the kernel's own account: in whole nanoseconds.

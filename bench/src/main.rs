@@ -2,15 +2,20 @@
 
 mod allocations;
 mod answers;
+mod collateral;
 mod cpu;
+mod generator;
 mod kernel;
 #[path = "../ebpf/src/layout.rs"]
 mod layout;
+mod loss_free;
 mod messages;
 mod passing;
 mod programs;
+mod queues;
 mod reply;
 mod report;
+mod servers;
 mod stage;
 mod sync;
 
@@ -42,10 +47,14 @@ struct Arguments {
 enum Subject {
     /// Answers per second and core, beside the limits of the kernel and beside Kamailio
     Answers,
+    /// What becomes of calls that are up while new ones come in masses, with and without the filter
+    Collateral,
     /// What the XDP program costs, by the kind of packet
     Kernel,
-    /// What the filter costs the traffic that it lets through, and the host: memory, time to start
+    /// What the filter costs the traffic that it lets through, and the host: memory, time to start and to attach
     Passing,
+    /// How answers per second grow with RX queues, and with responders kept on CPUs or polling
+    Queues,
     /// Reading a request and writing its response, in userspace
     Reply,
     /// From a change of the row to the first call that is decided by it
@@ -71,8 +80,10 @@ fn main() -> Result<()> {
         }
         match subject {
             Subject::Answers => answers::run(effort, &mut report)?,
+            Subject::Collateral => collateral::run(effort, &mut report)?,
             Subject::Kernel => kernel::run(effort, &mut report)?,
             Subject::Passing => passing::run(effort, &mut report)?,
+            Subject::Queues => queues::run(effort, &mut report)?,
             Subject::Reply => reply::run(effort, &mut report)?,
             Subject::Sync => sync::run(effort, &mut report)?,
         }

@@ -1,4 +1,5 @@
-//! What the filter costs those whom it does not answer: traffic that passes, beside a bare `XDP_PASS`; memory; time to start.
+//! What the filter costs those whom it does not answer: traffic that passes, beside a bare `XDP_PASS`; memory; time to start
+//! and to attach.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,6 +12,7 @@ use filter_tests::daemon::Daemon;
 use filter_tests::installation::Installation;
 use filter_tests::wire::{self, End, Family, PROXY_INTERFACE};
 
+use crate::generator::FLAT_OUT;
 use crate::layout::PORT;
 use crate::messages::{self, Size};
 use crate::programs::{self, PLACEHOLDER};
@@ -20,8 +22,6 @@ use crate::{Effort, cpu};
 
 /// How long each kind of packet is sent in a round.
 const SEND: Duration = Duration::from_millis(500);
-/// More than one CPU can generate, in frames a second.
-const FLAT_OUT: f64 = 4e6;
 /// Where nobody but the benchmark listens.
 const OTHER_PORT: u16 = 30_000;
 /// RX and TX queues of the NIC.
@@ -41,6 +41,8 @@ struct Class {
 /// What a daemon takes.
 #[derive(Default)]
 struct Footprint {
+    load_ms: Rounds,
+    attach_ms: Rounds,
     start_ms: Rounds,
     resident: Rounds,
     maps: Rounds,
@@ -53,6 +55,7 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     for _ in 0..effort.rounds {
         with_bare_pass(&mut classes, duration)?;
         with_filter(&mut classes, &mut footprint, duration)?;
+        attach_alone(&mut footprint)?;
     }
     for Class { name, bare, filter, .. } in classes {
         let ratio = filter.against(&bare, |filter, bare| filter / bare);
@@ -60,10 +63,12 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
         report.figure("passing", format!("{name}: with bare XDP_PASS"), "1/s", bare);
         report.figure("passing", format!("{name}: with sip-filter"), "1/s", filter);
     }
-    let Footprint { start_ms, resident, maps } = footprint;
+    let Footprint { load_ms, attach_ms, start_ms, resident, maps } = footprint;
     report.target("resident memory on two queues, MiB", resident.median(), Bound::AtMost(48.0));
     report.figure("passing", "resident memory on two queues, after the load", "MiB", resident);
     report.figure("passing", "BPF maps, by the kernel's account", "MiB", maps);
+    report.figure("passing", "to load the program and its maps, and to verify it", "ms", load_ms);
+    report.figure("passing", "to attach the loaded program, native", "ms", attach_ms);
     report.figure("passing", "from the start of the process to attached and ready", "ms", start_ms);
     Ok(())
 }
@@ -97,7 +102,7 @@ fn with_filter(classes: &mut [Class], footprint: &mut Footprint, duration: Durat
     cpu::pin(cpu::ANSWERER)?;
     let start = Instant::now();
     let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
-    footprint.start_ms.add(start.elapsed().as_secs_f64() * 1000.0);
+    footprint.start_ms.add(milliseconds(start));
     installation.done(&["on"])?;
     for class in classes {
         class.filter.add(rate(&mut stage, &class.frame, duration).context(class.name)?);
@@ -105,6 +110,26 @@ fn with_filter(classes: &mut [Class], footprint: &mut Footprint, duration: Durat
     footprint.resident.add(resident(&daemon)? / MIB);
     footprint.maps.add(maps(&daemon)? / MIB);
     Ok(())
+}
+
+/// What of a start has to do with the kernel alone: the program is loaded as the daemon loads it, and goes onto the NIC.
+fn attach_alone(footprint: &mut Footprint) -> Result<()> {
+    let stage = Stage::new(QUEUES)?;
+    cpu::pin(cpu::ANSWERER)?;
+    let start = Instant::now();
+    let mut filter = programs::filter()?;
+    footprint.load_ms.add(milliseconds(start));
+    let program = programs::filter_program(&mut filter)?;
+    footprint.attach_ms.add(stage.inside.run(|| {
+        let start = Instant::now();
+        program.attach(PROXY_INTERFACE, XdpMode::Driver).context("attach the filter's program")?;
+        anyhow::Ok(milliseconds(start))
+    })??);
+    Ok(())
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
 }
 
 /// Frames a second that go through the NIC to sockets that nobody reads, all on one CPU, the making of the frames too.

@@ -1,11 +1,13 @@
-//! The XDP programs of the benchmarks (`bench/ebpf`) in the kernel.
+//! The XDP programs in the kernel: those of the benchmarks (`bench/ebpf`), and the product's.
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, MapError};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, Pod};
+use filter_common::maps::DEFAULT_TRANSACTIONS;
+use filter_user::dataplane::{Program, ProgramSettings};
 
-use crate::layout::{MAX_FRAME, PLACES, Pace, Template};
+use crate::layout::{MAX_FRAME, PLACES, PORT, Pace, Template};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/filter_bench"));
 
@@ -25,6 +27,22 @@ pub(crate) fn load() -> Result<Ebpf> {
     Ebpf::load(OBJECT).context("load the XDP programs of the benchmarks: it takes root")
 }
 
+/// The product's program, loaded as the daemon loads it, with its maps.
+pub(crate) fn filter() -> Result<Program> {
+    let settings = ProgramSettings {
+        ports: &[PORT],
+        transactions: DEFAULT_TRANSACTIONS,
+        hash_seed: 0x0123_4567_89ab_cdef,
+        debug: false,
+    };
+    Ok(Program::load(&settings)?)
+}
+
+/// The product's program itself.
+pub(crate) fn filter_program(filter: &mut Program) -> Result<&mut Xdp> {
+    Ok(filter.ebpf().program_mut("sip_filter").context("the object has no sip_filter")?.try_into()?)
+}
+
 /// One of the programs, loaded.
 pub(crate) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program = ebpf.program_mut(name).with_context(|| format!("no XDP program {name} in the object"))?;
@@ -41,10 +59,11 @@ pub(crate) fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf,
     M::try_from(map).with_context(|| format!("the map {name}"))
 }
 
-/// Puts a frame into the map of the template. Its message has the number [`PLACEHOLDER`] in three places, or nowhere.
+/// Puts a frame into the map of the template. Its message has the number [`PLACEHOLDER`] in three places, or nowhere; the frames that
+/// are made of it are numbered from `first` on.
 ///
 /// The generator writes other numbers, so the frame must do without a UDP checksum ([`without_checksum`]).
-pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8]) -> Result<()> {
+pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8], first: u32) -> Result<()> {
     let placeholder = format!("{PLACEHOLDER:08x}").into_bytes();
     let found = frame.windows(placeholder.len()).enumerate().filter(|(_, octets)| *octets == placeholder);
     let places: Vec<u32> = found.map(|(place, _)| place as u32).collect();
@@ -52,7 +71,7 @@ pub(crate) fn set_template(ebpf: &mut Ebpf, frame: &[u8]) -> Result<()> {
     let count = places.len();
     let places = if count == 0 { vec![BEYOND; PLACES] } else { places };
     let places = places.try_into().ok().with_context(|| format!("{count} numbers in a frame, not {PLACES}"))?;
-    let mut template = Template { length: frame.len() as u32, number: 0, places, frame: [0; MAX_FRAME + 8] };
+    let mut template = Template { length: frame.len() as u32, number: first, places, frame: [0; MAX_FRAME + 8] };
     template.frame[..frame.len()].copy_from_slice(frame);
     let templates = ebpf.map_mut("TEMPLATE").context("no map TEMPLATE in the object")?;
     Array::<_, Template>::try_from(templates)?.set(0, template, 0).context("the map TEMPLATE")

@@ -54,7 +54,7 @@ impl Rounds {
         sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
     }
 
-    fn min(&self) -> f64 {
+    pub(crate) fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::NAN, f64::min)
     }
 

@@ -1,39 +1,38 @@
-//! A wire with the generator and the counter at its one end, and what is measured to come at its other one.
+//! Wires with generators and the counter at their one end, and what is measured to come at their other one.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use aya::Ebpf;
-use aya::maps::{Array, MapData, PerCpuArray};
+use aya::maps::{MapData, PerCpuArray};
 use aya::programs::xdp::XdpMode;
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use filter_tests::namespace::Namespace;
 use filter_tests::wire::{self, CALLER_INTERFACE, PROXY_INTERFACE, WireOptions};
 
-use crate::cpu;
-use crate::layout::{PORT, Pace};
-use crate::messages::{self, Size};
-use crate::programs::{self, PLACEHOLDER};
+use crate::generator::{Generator, Sent};
+use crate::layout::NICS;
+use crate::programs;
 
-/// Frames that the generator makes before it lets the kernel receive them: few, since a NIC does not bring sixty-four at once.
-const BATCH: u32 = 16;
 /// When no answer has come for so long, none will come any more.
 const SILENCE: Duration = Duration::from_millis(200);
 /// From one look at the counter to the next.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The ends of a second wire.
+const SECOND_CALLER_INTERFACE: &str = "wire1";
+pub(crate) const SECOND_PROXY_INTERFACE: &str = "nic1";
 
-/// Two hosts and a wire.
+/// Two hosts and the wires between them.
 pub(crate) struct Stage {
     /// The host of what is measured.
     pub(crate) inside: Namespace,
-    outside: Namespace,
-    /// The generator's end, by its number.
-    ifindex: u32,
-    bench: Ebpf,
-    pace: Array<MapData, Pace>,
+    /// The host of the generators.
+    pub(crate) outside: Namespace,
+    /// The generators' ends, by their numbers; twice the same, if there is one wire.
+    nics: [u32; NICS],
+    generator: Generator,
+    _counter: Ebpf,
     counted: PerCpuArray<MapData, u64>,
-    frame: Vec<u8>,
 }
 
 /// What has become of a load.
@@ -49,85 +48,82 @@ pub(crate) struct Probe {
     pub(crate) answer_rate: f64,
 }
 
-/// What the generator has sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sent {
-    /// Frames.
-    pub(crate) frames: u64,
-    /// How long that took.
-    seconds: f64,
-}
-
-impl Sent {
-    /// Frames a second.
-    pub(crate) fn rate(self) -> f64 {
-        self.frames as f64 / self.seconds
-    }
-}
-
 impl Stage {
-    /// A stage with so many queues at each end of the wire, and typical INVITEs to be sent.
+    /// A stage with one wire, so many queues at each end of it, and typical INVITEs to be sent.
     pub(crate) fn new(queues: u32) -> Result<Self> {
+        Self::over([CALLER_INTERFACE; NICS], queues)
+    }
+
+    /// The same with two wires.
+    pub(crate) fn with_two_wires(queues: u32) -> Result<Self> {
+        Self::over([CALLER_INTERFACE, SECOND_CALLER_INTERFACE], queues)
+    }
+
+    fn over(ends: [&str; NICS], queues: u32) -> Result<Self> {
         let (outside, inside) = (Namespace::new()?, Namespace::new()?);
         wire::lay(&outside, &inside, WireOptions { quiet: true, queues, ..WireOptions::default() })?;
         // Without an XDP program, as with Kamailio, a veth takes XDP frames only with NAPI.
         inside.sh(&format!("ethtool -K {PROXY_INTERFACE} gro on"))?;
-        let mut bench = programs::load()?;
-        let (pace, counted) = (programs::map(&mut bench, "PACE")?, programs::map(&mut bench, "COUNTED")?);
-        programs::program(&mut bench, "generate")?;
-        let count = programs::program(&mut bench, "count")?;
-        let ifindex = outside.run(|| {
-            count.attach(CALLER_INTERFACE, XdpMode::Driver).context("attach the counter")?;
-            nix::net::if_::if_nametoindex(CALLER_INTERFACE).context("the generator's end of the wire")
+        if ends[0] != ends[1] {
+            lay_second_wire(&outside, &inside, queues)?;
+        }
+        let mut counter = programs::load()?;
+        let counted = programs::map(&mut counter, "COUNTED")?;
+        let count = programs::program(&mut counter, "count")?;
+        let nics = outside.run(|| {
+            count.attach(ends[0], XdpMode::Driver).context("attach the counter")?;
+            if ends[0] != ends[1] {
+                count.attach(ends[1], XdpMode::Driver).context("attach the counter to the second wire")?;
+            }
+            let index = |end| nix::net::if_::if_nametoindex(end).context("the generator's end of a wire");
+            anyhow::Ok([index(ends[0])?, index(ends[1])?])
         })??;
-        let mut stage = Self { inside, outside, ifindex, bench, pace, counted, frame: Vec::new() };
-        stage.set_frame(messages::frame(messages::invite(Size::Typical, PLACEHOLDER, false), PORT)?)?;
-        Ok(stage)
+        let generator = Generator::new(&outside, nics, 0)?;
+        Ok(Self { inside, outside, nics, generator, _counter: counter, counted })
     }
 
     /// Changes what is sent.
     pub(crate) fn set_frame(&mut self, frame: Vec<u8>) -> Result<()> {
-        self.frame = programs::without_checksum(frame);
-        programs::set_template(&mut self.bench, &self.frame)
+        self.generator.set_frame(frame, 0)
     }
 
     /// Sends frames at `rate` a second for `duration`, or as many as it can.
     pub(crate) fn send(&mut self, rate: f64, duration: Duration) -> Result<Sent> {
-        cpu::pin(cpu::GENERATOR)?;
-        let (interval_ns, duration_ns) = ((1e9 / rate).round() as u64, duration.as_nanos() as u64);
-        let pace = Pace { interval_ns, duration_ns, ..Pace::default() };
-        self.pace.set(0, pace, 0).context("the map PACE")?;
-        self.generate((rate * duration.as_secs_f64()).ceil() as u32)?;
-        let Pace { sent, first_ns, last_ns, .. } = self.pace.get(&0, 0).context("the map PACE")?;
-        Ok(Sent { frames: sent, seconds: (last_ns - first_ns + interval_ns) as f64 / 1e9 })
+        self.generator.send(rate, duration)
     }
 
     /// Sends as [`Self::send`] does, and counts. `answers`: which counter has the answers.
     pub(crate) fn probe(&mut self, rate: f64, duration: Duration, answers: u32) -> Result<Probe> {
         let before = self.count(answers)?;
         let sent = self.send(rate, duration)?;
-        let at_end = self.count(answers)? - before;
-        let answered = self.settled(answers, before + sent.frames)? - before;
-        Ok(Probe { sent: sent.frames, sent_rate: sent.rate(), answered, answer_rate: at_end as f64 / sent.seconds })
+        self.counted_since(before, sent, answers)
     }
 
-    fn generate(&mut self, frames: u32) -> Result<()> {
-        // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let context = [0, self.frame.len() as u32, 0, self.ifindex, 0, 0].map(u32::to_ne_bytes).concat();
-        let generator: &Xdp = programs::program(&mut self.bench, "generate")?;
-        let options = TestRunOptions {
-            data_in: Some(&self.frame),
-            ctx_in: Some(&context),
-            repeat: frames,
-            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
-            ..TestRunOptions::default()
-        };
-        // The interface's number is looked up in the namespace of the calling thread.
-        self.outside.run(|| {
-            cpu::take_precedence()?;
-            generator.test_run(options).context("BPF_PROG_TEST_RUN with live frames")
-        })??;
-        Ok(())
+    /// Sends from each of these CPUs as much as the answerers there leave it time for, and counts.
+    pub(crate) fn fill(&mut self, cpus: &[usize], duration: Duration, answers: u32) -> Result<Probe> {
+        // Numbers that no other generator comes to.
+        let generators = cpus.iter().map(|cpu| Generator::new(&self.outside, self.nics, (*cpu as u32 + 1) << 28));
+        let mut generators = generators.collect::<Result<Vec<_>>>()?;
+        let before = self.count(answers)?;
+        let sent = thread::scope(|scope| {
+            let fill = |(generator, cpu): (_, &usize)| {
+                let (generator, cpu): (&mut Generator, usize) = (generator, *cpu);
+                scope.spawn(move || generator.fill(cpu, duration))
+            };
+            let running = generators.iter_mut().zip(cpus).map(fill).collect::<Vec<_>>();
+            let ended =
+                running.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a generator has panicked"))?);
+            ended.collect::<Result<Vec<_>>>()
+        })?;
+        let sent = sent.into_iter().reduce(Sent::and).context("no CPU to generate on")?;
+        self.counted_since(before, sent, answers)
+    }
+
+    /// What has become of `sent`, which has just ended.
+    fn counted_since(&self, before: u64, sent: Sent, answers: u32) -> Result<Probe> {
+        let at_end = self.count(answers)? - before;
+        let answered = self.settled(answers, before + sent.frames)? - before;
+        Ok(Probe { sent: sent.frames, sent_rate: sent.rate(), answered, answer_rate: at_end as f64 / sent.seconds() })
     }
 
     fn count(&self, answers: u32) -> Result<u64> {
@@ -146,4 +142,19 @@ impl Stage {
         }
         Ok(last)
     }
+}
+
+/// A wire beside the first one. It has no addresses: what is answered from it needs none.
+fn lay_second_wire(outside: &Namespace, inside: &Namespace, queues: u32) -> Result<()> {
+    let end = format!("numrxqueues {queues} numtxqueues {queues}");
+    outside.ip(&format!(
+        "link add {SECOND_CALLER_INTERFACE} {end} type veth peer name {SECOND_PROXY_INTERFACE} {end} netns {}",
+        inside.path().display(),
+    ))?;
+    for (host, interface) in [(outside, SECOND_CALLER_INTERFACE), (inside, SECOND_PROXY_INTERFACE)] {
+        host.sh(&format!("ethtool -K {interface} gro on"))?;
+        host.ip(&format!("link set {interface} up"))?;
+    }
+    wire::wait_until_up(outside, SECOND_CALLER_INTERFACE)?;
+    wire::wait_until_up(inside, SECOND_PROXY_INTERFACE)
 }

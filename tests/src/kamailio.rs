@@ -34,11 +34,23 @@ pub struct Options {
     pub children: u32,
     /// Its allocator, for `-x` and `-X`; none: the one that it comes with.
     pub memory: Option<&'static str>,
+    /// Requests within a dialog are relayed along their Route, each in a transaction; otherwise Kamailio answers them itself.
+    pub relays: bool,
+    /// Up to how many octets it has the kernel queue for it (`maxbuffer`; the kernel doubles it); none: its own choice.
+    pub max_buffer: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { htable_db_url: None, table: String::new(), dbmode: 0, children: 1, memory: None }
+        Self {
+            htable_db_url: None,
+            table: String::new(),
+            dbmode: 0,
+            children: 1,
+            memory: None,
+            relays: false,
+            max_buffer: None,
+        }
     }
 }
 
@@ -152,14 +164,20 @@ impl Kamailio {
             htable = format!("size=3;dbtable={table};dbmode={};", options.dbmode);
             database = format!("modparam(\"htable\", \"db_url\", \"{url}\")\n");
         }
+        let mut within = "";
+        if options.relays {
+            modules.splice(0..0, ["tm", "rr"]);
+            within = "  if (has_totag() && loose_route()) {\n    t_relay();\n    exit;\n  }\n";
+        }
+        let buffer = options.max_buffer.map(|octets| format!("maxbuffer={octets}\n")).unwrap_or_default();
         let load: String = modules.iter().map(|module| format!("loadmodule \"{module}.so\"\n")).collect();
         format!(
             "debug=2\nlog_stderror=yes\nchildren={}\ntcp_children=1\nlisten=udp:{address}\nlisten=tcp:{address}\n\
-             {load}modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n{database}\
+             {buffer}{load}modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n{database}\
              modparam(\"htable\", \"htable\", \"config=>{htable}\")\n\
              request_route {{\n  if (is_method(\"INVITE\") && !has_totag() && $sht(config=>maint)==\"1\") {{\n    \
-             sl_send_reply(\"503\", \"Maintenance of Kamailio\");\n    exit;\n  }}\n  \
-             if (!is_method(\"ACK\")) sl_send_reply(\"200\", \"Routed\");\n}}\n",
+             sl_send_reply(\"503\", \"Maintenance of Kamailio\");\n    exit;\n  }}\n\
+             {within}  if (!is_method(\"ACK\")) sl_send_reply(\"200\", \"Routed\");\n}}\n",
             options.children,
             socket.display()
         )

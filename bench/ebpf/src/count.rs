@@ -1,4 +1,4 @@
-//! Counts what comes back from the proxy's port, and drops it.
+//! Counts what comes back from the proxy's port to the generator's, which is the same, and drops it.
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::{map, xdp};
@@ -21,7 +21,8 @@ const REFUSAL_AT: usize = 3;
 pub fn count(ctx: XdpContext) -> u32 {
     let Some(headers) = Headers::of(&ctx) else { return XDP_PASS };
     // SAFETY: `Headers::of` has seen that the frame has them.
-    if unsafe { (*headers).source_port } != PORT.to_be() {
+    let ports = unsafe { [(*headers).source_port, (*headers).destination_port] };
+    if ports != [PORT.to_be(); 2] {
         return XDP_PASS;
     }
     let index = if is_refusal(&ctx) { ANSWERS } else { REFLECTED };

@@ -5,7 +5,7 @@ pub const ANSWERS: u32 = 0;
 /// Where `count` counts what else comes from the proxy's port.
 pub const REFLECTED: u32 = 1;
 
-/// The port of the proxy.
+/// The port of the proxy, and of the generator.
 pub const PORT: u16 = 5060;
 
 /// The room for a frame, a power of two: more than an MTU of 1500 allows.
@@ -27,7 +27,10 @@ pub struct Template {
     pub frame: [u8; MAX_FRAME + 8],
 }
 
-/// When frames are sent. Times are in nanoseconds of `CLOCK_MONOTONIC`.
+/// Into how many NICs frames go in turn; a power of two.
+pub const NICS: usize = 2;
+
+/// When frames are sent, and where. Times are in nanoseconds of `CLOCK_MONOTONIC`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Pace {
@@ -43,4 +46,6 @@ pub struct Pace {
     pub first_ns: u64,
     /// When the last was sent.
     pub last_ns: u64,
+    /// The NICs, by their numbers; the same one again, if there are fewer.
+    pub nics: [u32; NICS],
 }

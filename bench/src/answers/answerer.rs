@@ -1,20 +1,17 @@
 //! Those who answer, each started on the answerer's CPU at the far end of the wire.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya::programs::xdp::XdpMode;
 use filter_tests::daemon::Daemon;
 use filter_tests::installation::Installation;
-use filter_tests::kamailio::{self, Kamailio};
-use filter_tests::wire::{End, Family, PROXY_INTERFACE};
-use serde_json::json;
+use filter_tests::kamailio::{Kamailio, Options};
+use filter_tests::wire::PROXY_INTERFACE;
 
 use super::reflector::Reflector;
-use crate::layout::{ANSWERS, PORT, REFLECTED};
+use crate::layout::{ANSWERS, REFLECTED};
 use crate::stage::Stage;
-use crate::{cpu, programs};
+use crate::{cpu, programs, servers};
 
 /// Who answers.
 #[derive(Clone, Copy)]
@@ -70,19 +67,18 @@ impl Answerer {
     /// Starts it.
     pub(super) fn start(self, stage: &Stage) -> Result<Running> {
         cpu::as_answerer(|| match self {
-            Self::SipFilter => sip_filter(stage),
+            Self::SipFilter => {
+                let (daemon, installation) = servers::sip_filter(stage, PROXY_INTERFACE, &[])?;
+                Ok(Running::SipFilter(daemon, installation))
+            }
             Self::AfXdpReflector => Reflector::start(&stage.inside).map(Running::AfXdpReflector),
             Self::XdpTxReflector => xdp_tx(stage),
-            Self::Kamailio { children, memory } => kamailio(stage, children, memory),
+            Self::Kamailio { children, memory } => {
+                let options = Options { children, memory, ..Options::default() };
+                servers::kamailio(stage, &options).map(Running::Kamailio)
+            }
         })
     }
-}
-
-fn sip_filter(stage: &Stage) -> Result<Running> {
-    let installation = Installation::new(&stage.inside, &Installation::binary_from_env()?)?;
-    let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
-    installation.done(&["on"])?;
-    Ok(Running::SipFilter(daemon, installation))
 }
 
 fn xdp_tx(stage: &Stage) -> Result<Running> {
@@ -90,13 +86,4 @@ fn xdp_tx(stage: &Stage) -> Result<Running> {
     let reflect = programs::program(&mut bench, "reflect")?;
     stage.inside.run(|| reflect.attach(PROXY_INTERFACE, XdpMode::Driver))?.context("attach the reflector")?;
     Ok(Running::XdpTxReflector(bench))
-}
-
-fn kamailio(stage: &Stage, children: u32, memory: Option<&'static str>) -> Result<Running> {
-    let address = SocketAddr::new(End::Proxy.address(Family::V4), PORT);
-    let options = kamailio::Options { children, memory, ..kamailio::Options::default() };
-    let mut kamailio = Kamailio::new(&stage.inside, address, &options)?;
-    kamailio.start()?;
-    kamailio.rpc("htable.sets", &json!(["config", "maint", "1"]))?;
-    Ok(Running::Kamailio(kamailio))
 }
