@@ -9,7 +9,8 @@ use filter_common::verdict::Verdict;
 
 use crate::packet::{self, Packet};
 use crate::scratch::Scratch;
-use crate::{exemptions, maps, scan, transactions};
+use crate::transactions::{self, Transaction};
+use crate::{exemptions, maps, scan};
 
 /// The verdict on a packet to the proxy's port.
 #[inline(always)]
@@ -35,11 +36,8 @@ pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
     if scratch.load(ctx).is_none() {
         return Verdict::Undecided;
     }
-    if scratch.is_method(Method::Invite) {
-        scratch.transaction = transactions::Transaction::of(scratch);
-        if let Some(verdict) = invite_by_its_past(ctx, policy, now, scratch) {
-            return verdict;
-        }
+    if scratch.is_method(Method::Invite) && !refuses(policy, Method::Invite) {
+        return invite_while_off(ctx, policy, now, scratch);
     }
     // The scan is the most of the program, and the verifier goes through it for each place that it is called at.
     let decision = scan::decide(scratch, name);
@@ -52,13 +50,19 @@ pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
     }
 }
 
+/// Whether requests of a method are refused now.
+#[inline(always)]
+fn refuses(policy: &Policy, method: Method) -> bool {
+    policy.maintenance != 0 && policy.methods & method.bit() != 0
+}
+
 /// Whether there is any more to be found out about a request. INVITEs are remembered also while nothing is refused.
 #[inline(always)]
 fn is_looked_at(method: Method, policy: &Policy) -> bool {
     match method {
         Method::Invite => true,
         Method::Ack => policy.maintenance != 0 || maps::now() < policy.tail_until_ns,
-        _ => policy.maintenance != 0 && policy.methods & method.bit() != 0,
+        _ => refuses(policy, method),
     }
 }
 
@@ -72,37 +76,46 @@ fn ack(policy: &Policy, decision: Decision, scratch: &Scratch) -> Verdict {
     }
 }
 
-/// An INVITE that is the same as the last time it was sent, or that nothing has to be known of: its headers do not matter.
+/// An INVITE while they pass: its headers do not matter. One that was refused before is refused again.
 #[inline(always)]
-fn invite_by_its_past(ctx: &XdpContext, policy: &Policy, now: u64, scratch: &Scratch) -> Option<Verdict> {
-    let transaction = &scratch.transaction;
-    let refusing = policy.maintenance != 0 && policy.methods & Method::Invite.bit() != 0;
-    // What was refused stays refused: after the end of maintenance, and when the share has been made smaller.
-    let may_be_refused_again = if refusing { policy.percent < 100 } else { now < policy.tail_until_ns };
-    if may_be_refused_again && transactions::REFUSED.holds(transaction, now) {
-        return Some(redirect(ctx, now, Verdict::RedirectedAgain));
+fn invite_while_off(ctx: &XdpContext, policy: &Policy, now: u64, scratch: &Scratch) -> Verdict {
+    let transaction = Transaction::of(scratch);
+    if now < policy.tail_until_ns && transactions::REFUSED.holds(&transaction, now) {
+        return redirect(ctx, now, Verdict::RedirectedAgain);
     }
-    if !refusing {
-        transactions::PASSED.remember(transaction, now);
-        return Some(Verdict::Off);
-    }
-    transactions::PASSED.holds(transaction, now).then_some(Verdict::Seen)
+    transactions::PASSED.remember(&transaction, now);
+    Verdict::Off
 }
 
 /// An INVITE while they are refused.
 #[inline(always)]
 fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scratch: &Scratch) -> Verdict {
-    let transaction = &scratch.transaction;
+    // These say always the same of the same octets, so that nothing has to be remembered. What is said of the others hangs on
+    // the time, or on tables that may change.
+    match decision {
+        Decision::InDialog => return Verdict::InDialog,
+        Decision::Undecided => return Verdict::Undecided,
+        Decision::Replaces => return Verdict::Replaces,
+        Decision::New | Decision::Emergency => {}
+    }
+    let transaction = Transaction::of(scratch);
+    // What was refused stays refused when the share has been made smaller.
+    if policy.percent < 100 && transactions::REFUSED.holds(&transaction, now) {
+        return redirect(ctx, now, Verdict::RedirectedAgain);
+    }
+    if transactions::PASSED.holds(&transaction, now) {
+        return Verdict::Seen;
+    }
     let verdict = match exempted(policy, decision, scratch) {
         Some(passed) => passed,
         None if !is_refused(transaction.hash, policy.percent) => Verdict::Spared,
         None => redirect(ctx, now, Verdict::Redirected),
     };
-    match verdict {
-        Verdict::Redirected => transactions::REFUSED.remember(transaction, now),
-        // These say always the same of the same octets. The others hang on the time or on tables that may change.
-        Verdict::InDialog | Verdict::Undecided | Verdict::Replaces => {}
-        _ => transactions::PASSED.remember(transaction, now),
+    // Each with its own call: the kernel puts the lookup itself in place of a call only where there is one map to look into.
+    if verdict == Verdict::Redirected {
+        transactions::REFUSED.remember(&transaction, now);
+    } else {
+        transactions::PASSED.remember(&transaction, now);
     }
     verdict
 }

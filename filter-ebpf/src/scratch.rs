@@ -12,7 +12,6 @@ use filter_common::sip::{Message, Method, Scan};
 use filter_common::transaction::HASHED_BLOCK;
 
 use crate::packet::Packet;
-use crate::transactions::Transaction;
 
 /// The most octets of a message, a power of two: [`MAX_FRAME`](filter_common::maps::MAX_FRAME) is less.
 pub const BUFFER: usize = 4096;
@@ -57,8 +56,6 @@ pub struct Scratch {
     method: u32,
     /// A [`Decision`](filter_common::sip::Decision) as a number.
     pub decision: u32,
-    /// Who sent which INVITE.
-    pub transaction: Transaction,
     /// The scan of the message.
     pub scan: Scan,
     /// The message, once it has been loaded.

@@ -32,8 +32,6 @@ pub const PASSED: Memory = Memory(&PASSED_MAP);
 pub const REFUSED: Memory = Memory(&REFUSED_MAP);
 
 /// One INVITE and its retransmissions: the same octets from the same source.
-#[repr(C)]
-#[derive(Clone, Copy)]
 pub struct Transaction {
     /// The hash of its octets, by which the share is drawn that is refused: the same on all hosts of a cluster.
     pub hash: u64,
