@@ -1,7 +1,7 @@
 //! The header lines of a message, of which only those are told apart that a response repeats.
 
 use super::Refused;
-use super::lexis::{is_white, skip};
+use super::lexis::{Span, Value, is_white};
 
 /// The headers that a response repeats (RFC 3261 section 8.2.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,70 +13,26 @@ pub(super) enum Name {
     Cseq,
 }
 
-/// A header line, with the lines that continue it, as offsets into the message.
+/// A header, with the lines that continue it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+pub(super) struct Header<'m> {
     pub(super) name: Name,
-    /// Where its name begins.
-    pub(super) start: usize,
-    /// Where its value begins: after the colon and the white space behind it.
+    /// The message up to where the value ends: before the white space that may follow it. Not before `value`.
+    pub(super) text: Value<'m>,
+    /// Where the value begins: after the colon and the white space behind it.
     pub(super) value: usize,
-    /// Where its value ends: before the white space that may follow it. Not before `value`.
-    pub(super) value_end: usize,
-    /// Where the next line begins.
-    pub(super) end: usize,
 }
 
-/// Reads the headers from the line after the start line to the empty line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Headers<'m> {
-    message: &'m [u8],
-    at: usize,
-}
-
-impl<'m> Headers<'m> {
-    /// The headers that begin at the offset `at`.
-    pub(super) const fn new(message: &'m [u8], at: usize) -> Self {
-        Self { message, at }
-    }
-
-    /// The next header that matters. `None`: the empty line has come.
+impl<'m> Header<'m> {
+    /// The header that begins `line`. `None`: one that does not matter.
+    ///
+    /// # Errors
+    ///
+    /// The name is one of those that matter, but no colon follows.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Result<Option<Header>, Refused> {
-        loop {
-            let start = self.at;
-            let first = *self.message.get(start).ok_or(Refused::Headers)?;
-            let name = match first | 0x20 {
-                b'v' | b'f' | b't' | b'i' | b'c' => name(self.message, start)?,
-                _ if is_white(first) => return self.empty_line(first),
-                _ => None,
-            };
-            self.at = end_of_header(self.message, start).ok_or(Refused::Headers)?;
-            if let Some((name, colon)) = name {
-                return Ok(Some(header(self.message, name, start, colon, self.at)));
-            }
-        }
-    }
-
-    /// The line that begins with `first`, which is white space: the empty one, or a line that continues none.
-    fn empty_line(&self, first: u8) -> Result<Option<Header>, Refused> {
-        match (first, self.message.get(self.at + 1)) {
-            (b'\n', _) | (b'\r', Some(b'\n')) => Ok(None),
-            _ => Err(Refused::Headers),
-        }
-    }
-}
-
-/// Where the header that begins at `start` ends: after a newline that no white space follows (RFC 3261 section
-/// 7.3.1). `None`: not within the message.
-#[inline(always)]
-fn end_of_header(message: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    loop {
-        at += memchr::memchr(b'\n', message.get(at..)?)? + 1;
-        if !matches!(message.get(at)?, b' ' | b'\t') {
-            return Some(at);
-        }
+    pub(super) fn read(message: &'m [u8], line: Span) -> Result<Option<Self>, Refused> {
+        let name = name(message, line.start())?;
+        Ok(name.map(|(name, colon)| header(message, name, line, colon)))
     }
 }
 
@@ -117,10 +73,16 @@ impl Spelling {
 #[inline(always)]
 fn first_word(message: &[u8], at: usize) -> u64 {
     let rest = message.get(at..).unwrap_or_default();
-    if let Some(octets) = rest.first_chunk() {
-        return u64::from_le_bytes(*octets);
+    match rest.first_chunk() {
+        Some(octets) => u64::from_le_bytes(*octets),
+        None => last_word(rest),
     }
-    rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+}
+
+#[cold]
+#[inline(never)]
+fn last_word(octets: &[u8]) -> u64 {
+    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
 /// The name at `start` and the offset of the colon after it. `None`: another header.
@@ -146,7 +108,7 @@ fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Refused> 
         Some(b':') => Ok(Some((name, after))),
         // HCOLON: white space, but no fold, may stand before the colon.
         Some(b' ' | b'\t' | b'\r' | b'\n') => {
-            let colon = skip(message, after, |octet| matches!(octet, b' ' | b'\t'));
+            let colon = Value::new(message, message.len()).skip(after, |octet| matches!(octet, b' ' | b'\t'));
             if message.get(colon) == Some(&b':') { Ok(Some((name, colon))) } else { Err(Refused::Headers) }
         }
         _ => Ok(None),
@@ -154,11 +116,11 @@ fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Refused> 
 }
 
 #[inline(always)]
-fn header(message: &[u8], name: Name, start: usize, colon: usize, end: usize) -> Header {
-    let mut value_end = end;
-    while value_end > colon + 1 && message.get(value_end - 1).is_some_and(|octet| is_white(*octet)) {
-        value_end -= 1;
+fn header(message: &[u8], name: Name, line: Span, colon: usize) -> Header<'_> {
+    let mut end = line.end();
+    while end > colon + 1 && message.get(end - 1).is_some_and(|octet| is_white(*octet)) {
+        end -= 1;
     }
-    let value = skip(message.get(..value_end).unwrap_or_default(), colon + 1, is_white);
-    Header { name, start, value, value_end, end }
+    let text = Value::new(message, end);
+    Header { name, text, value: text.skip_white(colon + 1) }
 }

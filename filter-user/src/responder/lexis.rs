@@ -1,5 +1,7 @@
 //! Octets and spans of a SIP message, as RFC 3261 section 25.1 classes them.
 
+use super::lanes::{Lanes, find};
+
 /// A part of a message, by the offsets of its first octet and of the one after its last.
 ///
 /// Two octets each are enough: a UDP payload is shorter than 65 536 octets, as [`Request::parse`] makes sure.
@@ -91,39 +93,139 @@ pub(super) const fn is_white(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The first offset from `at` on where `text` has no octet of the kind `is`; at most the text's length, if `at` is.
+/// A message up to the end of a header's value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<'m> {
+    /// All of the message: what follows the value may be looked at, so that there are sixteen octets to look at.
+    message: &'m [u8],
+    text: &'m [u8],
+}
+
+impl<'m> Value<'m> {
+    /// The text of `message` up to the offset `end`, at which white space follows.
+    #[inline(always)]
+    pub(super) fn new(message: &'m [u8], end: usize) -> Self {
+        Self { message, text: message.get(..end).unwrap_or_default() }
+    }
+
+    /// The offset of the value's end.
+    #[inline(always)]
+    pub(super) const fn end(self) -> usize {
+        self.text.len()
+    }
+
+    /// The octet at an offset. `None`: the value has ended before it.
+    #[inline(always)]
+    pub(super) fn get(self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
+    }
+
+    /// The octets from an offset to the end of the value.
+    #[inline(always)]
+    pub(super) fn from(self, at: usize) -> &'m [u8] {
+        self.text.get(at..).unwrap_or_default()
+    }
+
+    /// The octets at an offset, as many as `LEN`. `None`: the value has ended before.
+    #[inline(always)]
+    pub(super) fn chunk<const LEN: usize>(self, at: usize) -> Option<&'m [u8; LEN]> {
+        self.text.get(at..)?.first_chunk()
+    }
+
+    /// The octets of a span.
+    #[inline(always)]
+    pub(super) fn of(self, span: Span) -> &'m [u8] {
+        span.of(self.text)
+    }
+
+    /// The first offset from `at` on that has no octet of the kind `is`; at most the value's end, if `at` is.
+    #[inline(always)]
+    pub(super) fn skip(self, mut at: usize, is: impl Fn(u8) -> bool) -> usize {
+        while self.get(at).is_some_and(&is) {
+            at += 1;
+        }
+        at
+    }
+
+    /// The first offset from `at` on that has no `LWS`.
+    #[inline(always)]
+    pub(super) fn skip_white(self, at: usize) -> usize {
+        self.skip(at, is_white)
+    }
+
+    /// The first offset from `at` on that has no octet of a parameter's value ([`is_plain`]). White space is none.
+    #[inline(always)]
+    pub(super) fn skip_plain(self, at: usize) -> usize {
+        find(self.message, at, is_not_plain, |octet| !is_plain(octet))
+    }
+
+    /// The same for a parameter's name, which an equals sign ends too.
+    #[inline(always)]
+    pub(super) fn skip_name(self, at: usize) -> usize {
+        find(
+            self.message,
+            at,
+            |lanes| is_not_plain(lanes).or(lanes.is(b'=')),
+            |octet| !is_plain(octet) || octet == b'=',
+        )
+    }
+
+    /// The same for what comes before the URI of a From or To header ([`is_display`]).
+    #[inline(always)]
+    pub(super) fn skip_display(self, at: usize) -> usize {
+        find(self.message, at, is_separator, |octet| !is_display(octet)).min(self.end())
+    }
+
+    /// The offset after the `>` that ends the URI at `at`. `None`: there is none, or a `<` before it.
+    #[inline(always)]
+    pub(super) fn skip_uri(self, at: usize) -> Option<usize> {
+        let end =
+            find(self.message, at, |lanes| lanes.is(b'>').or(lanes.is(b'<')), |octet| matches!(octet, b'>' | b'<'));
+        (self.get(end)? == b'>').then_some(end + 1)
+    }
+
+    /// The offset after the `quoted-string` that begins at `at`. `None`: it has no end.
+    #[inline(always)]
+    pub(super) fn skip_quoted(self, at: usize) -> Option<usize> {
+        let mut at = at + 1;
+        loop {
+            at = find(
+                self.message,
+                at,
+                |lanes| lanes.is(b'"').or(lanes.is(b'\\')),
+                |octet| matches!(octet, b'"' | b'\\'),
+            );
+            match self.get(at)? {
+                b'"' => return Some(at + 1),
+                _ => at += 2,
+            }
+        }
+    }
+
+    /// The offset after the `comment` that begins at `at`. `None`: it has no end.
+    pub(super) fn skip_comment(self, at: usize) -> Option<usize> {
+        let mut depth = 0_usize;
+        let mut at = at;
+        loop {
+            match self.get(at)? {
+                b'(' => depth += 1,
+                b')' if depth == 1 => return Some(at + 1),
+                b')' => depth -= 1,
+                b'\\' => at += 1,
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+}
+
 #[inline(always)]
-pub(super) fn skip(text: &[u8], mut at: usize, is: impl Fn(u8) -> bool) -> usize {
-    while text.get(at).is_some_and(|octet| is(*octet)) {
-        at += 1;
-    }
-    at
+fn is_not_plain(lanes: Lanes) -> Lanes {
+    is_separator(lanes).or(lanes.is_at_most(0x20)).or(lanes.is(0x7f))
 }
 
-/// The offset after the `quoted-string` that begins at `at`. `None`: it has no end.
-pub(super) fn skip_quoted(text: &[u8], at: usize) -> Option<usize> {
-    let mut at = at + 1;
-    loop {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
-/// The offset after the `comment` that begins at `at`. `None`: it has no end.
-pub(super) fn skip_comment(text: &[u8], at: usize) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut at = at;
-    loop {
-        match text.get(at)? {
-            b'(' => depth += 1,
-            b')' if depth == 1 => return Some(at + 1),
-            b')' => depth -= 1,
-            b'\\' => at += 1,
-            _ => {}
-        }
-        at += 1;
-    }
+#[inline(always)]
+fn is_separator(lanes: Lanes) -> Lanes {
+    let of_lists = lanes.is(b';').or(lanes.is(b','));
+    of_lists.or(lanes.is(b'<')).or(lanes.is(b'>')).or(lanes.is(b'"')).or(lanes.is(b'\\'))
 }

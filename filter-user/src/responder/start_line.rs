@@ -1,6 +1,7 @@
 //! The start line of a request: method, Request-URI, version (RFC 3261 section 7.1).
 
 use super::Refused;
+use super::lanes::{Newlines, find};
 
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $variant:ident => $name:literal,)+) => {
@@ -53,15 +54,17 @@ pub(super) struct StartLine<'m> {
     pub(super) request_uri: &'m [u8],
     /// The offset of the line after it.
     pub(super) end: usize,
+    /// The newlines after it.
+    pub(super) newlines: Newlines<'m>,
 }
 
 impl<'m> StartLine<'m> {
     /// Reads the start line of `message`; CR and LF before it are skipped (RFC 3261 section 7.5).
     pub(super) fn parse(message: &'m [u8]) -> Result<Self, Refused> {
         let start = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-        let rest = message.get(start..).unwrap_or_default();
-        let newline = memchr::memchr(b'\n', rest).ok_or(Refused::StartLine)?;
-        let line = rest.get(..newline).unwrap_or_default();
+        let mut newlines = Newlines::new(message, start);
+        let newline = newlines.next().ok_or(Refused::StartLine)?;
+        let line = message.get(start..newline).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
 
         let (method, line) = split_at_space(line).ok_or(Refused::StartLine)?;
@@ -70,12 +73,13 @@ impl<'m> StartLine<'m> {
             return Err(Refused::StartLine);
         }
         let method = Method::from_octets(method).ok_or(Refused::Method)?;
-        Ok(Self { method, request_uri, end: start + newline + 1 })
+        Ok(Self { method, request_uri, end: newline + 1, newlines })
     }
 }
 
 /// What stands before and after the first space.
+#[inline(always)]
 fn split_at_space(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let space = memchr::memchr(b' ', line)?;
+    let space = find(line, 0, |lanes| lanes.is(b' '), |octet| octet == b' ');
     Some((line.get(..space)?, line.get(space + 1..)?))
 }
