@@ -1,7 +1,9 @@
 //! The value of a From or To header: `( name-addr / addr-spec ) *( SEMI param )` (RFC 3261 sections 20.20, 20.39, 25.1).
 
-use super::lexis::Value;
+use super::lexis::{Spelling, Value};
 use super::params::{Malformed, Params, Slot};
+
+const TAG: Spelling = Spelling::new(b"tag");
 
 /// What is known of a From or To header.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +25,7 @@ impl Address {
         let mut params = Params::new(text, params_at(text, at)?);
         let mut tag = None;
         while let Some(param) = params.next()? {
-            if text.of(param.name).eq_ignore_ascii_case(b"tag") && tag.replace(param.slot).is_some() {
+            if text.has(param.name, TAG) && tag.replace(param.slot).is_some() {
                 return Err(Malformed);
             }
         }
@@ -41,7 +43,9 @@ fn params_at(text: Value<'_>, start: usize) -> Result<usize, Malformed> {
     let mut at = start;
     let mut is_quoted = false;
     loop {
-        at = text.skip_display(at);
+        if !matches!(text.get(at), Some(b'"' | b'<')) {
+            at = text.skip_display(at);
+        }
         match text.get(at) {
             Some(b'"') => {
                 at = text.skip_quoted(at).ok_or(Malformed)?;

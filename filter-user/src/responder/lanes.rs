@@ -16,20 +16,26 @@ const BLOCK: usize = 64;
 
 /// The first offset from `at` on where `message` has an octet that stops; its length at least, if none does.
 ///
-/// `stops` tells it of sixteen octets at a time, `is_stop` of one: both the same, the latter for the end of the message.
+/// `is_stop` says which do. Of sixteen octets at a time `may_stop` is asked first, which need not be as exact, but has to
+/// tell all that do.
 #[inline(always)]
 pub(super) fn find(
     message: &[u8],
     mut at: usize,
-    stops: impl Fn(Lanes) -> Lanes,
+    may_stop: impl Fn(Lanes) -> Lanes,
     is_stop: impl Fn(u8) -> bool,
 ) -> usize {
     while let Some(chunk) = message.get(at..at + LANES).and_then(<[u8]>::first_chunk) {
-        let bits = stops(Lanes::of(chunk)).bits();
-        if bits != 0 {
-            return at + bits.trailing_zeros() as usize;
+        let bits = may_stop(Lanes::of(chunk)).bits();
+        if bits == 0 {
+            at += LANES;
+            continue;
         }
-        at += LANES;
+        at += bits.trailing_zeros() as usize;
+        match message.get(at) {
+            Some(octet) if !is_stop(*octet) => at += 1,
+            _ => return at,
+        }
     }
     find_at_end(message, at, is_stop)
 }
@@ -109,6 +115,7 @@ fn newlines(block: &[u8; BLOCK]) -> u64 {
 mod sse2 {
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_sub_epi8,
     };
 
     use super::LANES;
@@ -140,6 +147,20 @@ mod sse2 {
         pub(in super::super) fn is_at_most(self, octet: u8) -> Self {
             // SAFETY: see above.
             Self(unsafe { _mm_cmpeq_epi8(_mm_min_epu8(self.0, _mm_set1_epi8(octet as i8)), self.0) })
+        }
+
+        /// Which octets are not less than `low` and not more than `high`.
+        #[inline(always)]
+        pub(in super::super) fn is_within(self, low: u8, high: u8) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm_sub_epi8(self.0, _mm_set1_epi8(low as i8)) }).is_at_most(high - low)
+        }
+
+        /// The octets with the bits of `octet` as well.
+        #[inline(always)]
+        pub(in super::super) fn with_bits(self, octet: u8) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm_or_si128(self.0, _mm_set1_epi8(octet as i8)) })
         }
 
         /// Which are so in either.
@@ -184,6 +205,18 @@ mod portable {
             Self(self.0.map(|lane| if lane <= octet { 0xff } else { 0 }))
         }
 
+        /// Which octets are not less than `low` and not more than `high`.
+        #[inline(always)]
+        pub(in super::super) fn is_within(self, low: u8, high: u8) -> Self {
+            Self(self.0.map(|lane| if low <= lane && lane <= high { 0xff } else { 0 }))
+        }
+
+        /// The octets with the bits of `octet` as well.
+        #[inline(always)]
+        pub(in super::super) fn with_bits(self, octet: u8) -> Self {
+            Self(self.0.map(|lane| lane | octet))
+        }
+
         /// Which are so in either.
         #[inline(always)]
         pub(in super::super) fn or(mut self, other: Self) -> Self {
@@ -221,19 +254,29 @@ mod tests {
             let expected = |is: &dyn Fn(u8) -> bool| {
                 chunk.iter().rev().fold(0_u32, |bits, octet| bits << 1 | u32::from(is(*octet)))
             };
-            let [same, least] = [expected(&|lane| lane == octet), expected(&|lane| lane <= octet)];
-            let lanes = Lanes::of(chunk);
-            assert_eq!([lanes.is(octet).bits(), lanes.is_at_most(octet).bits()], [same, least]);
-            assert_eq!(
-                lanes.is(octet).or(lanes.is_at_most(octet ^ 0x55)).bits(),
-                same | expected(&|lane| lane <= octet ^ 0x55)
-            );
-            let lanes = portable::Lanes::of(chunk);
-            assert_eq!([lanes.is(octet).bits(), lanes.is_at_most(octet).bits()], [same, least]);
-            assert_eq!(
-                lanes.is(octet).or(lanes.is_at_most(octet ^ 0x55)).bits(),
-                same | expected(&|lane| lane <= octet ^ 0x55)
-            );
+            let end = octet.saturating_add(60);
+            let expected = [
+                expected(&|lane| lane == octet),
+                expected(&|lane| lane <= octet),
+                expected(&|lane| (octet..=end).contains(&lane)),
+                expected(&|lane| lane | 0x23 == octet),
+                expected(&|lane| lane == octet || lane <= octet ^ 0x55),
+            ];
+            macro_rules! bits {
+                ($lanes:expr) => {{
+                    let lanes = $lanes;
+                    [
+                        lanes.is(octet),
+                        lanes.is_at_most(octet),
+                        lanes.is_within(octet, end),
+                        lanes.with_bits(0x23).is(octet),
+                        lanes.is(octet).or(lanes.is_at_most(octet ^ 0x55)),
+                    ]
+                    .map(|lanes| lanes.bits())
+                }};
+            }
+            assert_eq!(bits!(Lanes::of(chunk)), expected, "{octet}");
+            assert_eq!(bits!(portable::Lanes::of(chunk)), expected, "{octet}");
         }
     }
 
@@ -247,6 +290,8 @@ mod tests {
                     let expected = (at..len).find(|at| text[*at] == b';').unwrap_or(len);
                     let found = find(&text, at, |lanes| lanes.is(b';'), |octet| octet == b';');
                     assert_eq!(found, expected, "{len} {stop} {at}");
+                    let found = find(&text, at, |lanes| lanes.is(b';').or(lanes.is(b'a')), |octet| octet == b';');
+                    assert_eq!(found, expected, "{len} {stop} {at}, with a doubt about each octet");
                 }
             }
         }

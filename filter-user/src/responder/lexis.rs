@@ -29,6 +29,11 @@ impl Span {
         self.end as usize
     }
 
+    #[inline(always)]
+    pub(super) const fn len(self) -> usize {
+        self.end().saturating_sub(self.start())
+    }
+
     /// The octets of `message` there; none, should it be shorter.
     #[inline(always)]
     pub(super) fn of(self, message: &[u8]) -> &[u8] {
@@ -93,6 +98,78 @@ pub(super) const fn is_white(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// The eight octets of `message` from `at` on, the first in the lowest bits; zeros for those after the message's end.
+#[inline(always)]
+pub(super) fn word(message: &[u8], at: usize) -> u64 {
+    let rest = message.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(octets) => u64::from_le_bytes(*octets),
+        None => last_word(rest),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn last_word(octets: &[u8]) -> u64 {
+    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+}
+
+/// A name of up to eight octets, in lower case, to be compared with the octets of a message as one number.
+#[derive(Clone, Copy)]
+pub(super) struct Spelling {
+    /// The name, its first octet in the lowest bits.
+    word: u64,
+    /// All bits of the octets that it has.
+    mask: u64,
+    /// The bit by which its letters differ from capitals.
+    case: u64,
+    len: usize,
+}
+
+impl Spelling {
+    pub(super) const fn new(name: &[u8]) -> Self {
+        let (mut word, mut mask, mut case) = (0, 0, 0);
+        let mut index = 0;
+        while index < name.len() {
+            word |= (name[index] as u64) << (8 * index);
+            mask |= 0xff << (8 * index);
+            if name[index].is_ascii_lowercase() {
+                case |= 0x20 << (8 * index);
+            }
+            index += 1;
+        }
+        Self { word, mask, case, len: name.len() }
+    }
+
+    /// How many octets it has.
+    pub(super) const fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether the octets of `word` begin with the name, in any case.
+    #[inline(always)]
+    pub(super) const fn begins(self, word: u64) -> bool {
+        word & self.mask | self.case == self.word
+    }
+
+    /// Whether the octets of `word` begin with the name, in any case, and a colon; the name has at most seven octets.
+    #[inline(always)]
+    pub(super) const fn begins_with_colon(self, word: u64) -> bool {
+        let with_colon = Self {
+            word: self.word | (b':' as u64) << (8 * self.len),
+            mask: self.mask | 0xff << (8 * self.len),
+            ..self
+        };
+        with_colon.begins(word)
+    }
+
+    /// Whether the octets of `message` at `span` are the name, in any case.
+    #[inline(always)]
+    pub(super) fn is_at(self, message: &[u8], span: Span) -> bool {
+        span.len() == self.len && self.begins(word(message, span.start()))
+    }
+}
+
 /// A message up to the end of a header's value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value<'m> {
@@ -132,6 +209,12 @@ impl<'m> Value<'m> {
         self.text.get(at..)?.first_chunk()
     }
 
+    /// Whether the octets of a span are `name`, in any case.
+    #[inline(always)]
+    pub(super) fn has(self, span: Span, name: Spelling) -> bool {
+        name.is_at(self.message, span)
+    }
+
     /// The octets of a span.
     #[inline(always)]
     pub(super) fn of(self, span: Span) -> &'m [u8] {
@@ -153,27 +236,35 @@ impl<'m> Value<'m> {
         self.skip(at, is_white)
     }
 
+    /// The first offset from `at` on that has no digit. White space is none.
+    #[inline(always)]
+    pub(super) fn skip_digits(self, at: usize) -> usize {
+        let is_digit = |octet: u8| octet.is_ascii_digit();
+        find(self.message, at, |lanes| lanes.is_at_most(b'/').or(lanes.is_within(b':', 0xff)), |octet| !is_digit(octet))
+    }
+
+    /// The same for an octet of a host ([`is_host`]).
+    #[inline(always)]
+    pub(super) fn skip_host(self, at: usize) -> usize {
+        find(self.message, at, may_end_host, |octet| !is_host(octet))
+    }
+
     /// The first offset from `at` on that has no octet of a parameter's value ([`is_plain`]). White space is none.
     #[inline(always)]
     pub(super) fn skip_plain(self, at: usize) -> usize {
-        find(self.message, at, is_not_plain, |octet| !is_plain(octet))
+        find(self.message, at, may_end_plain, |octet| !is_plain(octet))
     }
 
     /// The same for a parameter's name, which an equals sign ends too.
     #[inline(always)]
     pub(super) fn skip_name(self, at: usize) -> usize {
-        find(
-            self.message,
-            at,
-            |lanes| is_not_plain(lanes).or(lanes.is(b'=')),
-            |octet| !is_plain(octet) || octet == b'=',
-        )
+        find(self.message, at, may_end_plain, |octet| !is_plain(octet) || octet == b'=')
     }
 
     /// The same for what comes before the URI of a From or To header ([`is_display`]).
     #[inline(always)]
     pub(super) fn skip_display(self, at: usize) -> usize {
-        find(self.message, at, is_separator, |octet| !is_display(octet)).min(self.end())
+        find(self.message, at, may_end_display, |octet| !is_display(octet)).min(self.end())
     }
 
     /// The offset after the `>` that ends the URI at `at`. `None`: there is none, or a `<` before it.
@@ -219,13 +310,23 @@ impl<'m> Value<'m> {
     }
 }
 
+/// Which octets may end a host: all that do, and those beside the underscore.
 #[inline(always)]
-fn is_not_plain(lanes: Lanes) -> Lanes {
-    is_separator(lanes).or(lanes.is_at_most(0x20)).or(lanes.is(0x7f))
+fn may_end_host(lanes: Lanes) -> Lanes {
+    let below_letters = lanes.is_at_most(b',').or(lanes.is(b'/')).or(lanes.is_within(b':', b'@'));
+    below_letters.or(lanes.is_within(b'[', b'`')).or(lanes.is_within(b'{', 0x7f))
 }
 
+/// Which octets may end a parameter's name or value: all that do, and some that seldom stand there.
 #[inline(always)]
-fn is_separator(lanes: Lanes) -> Lanes {
-    let of_lists = lanes.is(b';').or(lanes.is(b','));
-    of_lists.or(lanes.is(b'<')).or(lanes.is(b'>')).or(lanes.is(b'"')).or(lanes.is(b'\\'))
+fn may_end_plain(lanes: Lanes) -> Lanes {
+    // Of the backslash and DEL, these are the bits in which they differ.
+    lanes.is_at_most(b',').or(lanes.is_within(b';', b'>')).or(lanes.with_bits(b'\\' ^ 0x7f).is(0x7f))
+}
+
+/// Which octets may end what comes before a URI: all that do, and some others.
+#[inline(always)]
+fn may_end_display(lanes: Lanes) -> Lanes {
+    let quote_or_comma = lanes.is(b'"').or(lanes.is(b','));
+    quote_or_comma.or(lanes.is_within(b';', b'>')).or(lanes.is(b'\\'))
 }

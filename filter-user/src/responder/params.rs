@@ -60,6 +60,16 @@ impl<'m> Params<'m> {
     /// The next parameter. `None`: there are no more.
     #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<Param>, Malformed> {
+        match self.text.get(self.at) {
+            Some(b';') => self.param(self.at + 1).map(Some),
+            None => Ok(None),
+            Some(_) => self.next_after_white(),
+        }
+    }
+
+    /// The same where white space comes first, or where the parameters end before the value does.
+    #[cold]
+    fn next_after_white(&mut self) -> Result<Option<Param>, Malformed> {
         let at = self.text.skip_white(self.at);
         match self.text.get(at) {
             Some(b';') => self.param(at + 1).map(Some),
@@ -79,27 +89,39 @@ impl<'m> Params<'m> {
     /// The parameter after the semicolon, `at` being the offset of what follows it.
     #[inline(always)]
     fn param(&mut self, at: usize) -> Result<Param, Malformed> {
-        let start = self.text.skip_white(at);
-        let end = self.text.skip_name(start);
+        let (start, end) = self.skip_white_and(at, Value::skip_name);
         if start == end {
             return Err(Malformed);
         }
         let name = Span::new(start, end);
-        let equals = self.text.skip_white(end);
+        let equals = if self.text.get(end) == Some(b'=') { end } else { self.text.skip_white(end) };
         if self.text.get(equals) != Some(b'=') {
             self.at = end;
             self.end = end;
             return Ok(Param { name, slot: Slot { value: Span::new(end, end), equals: false } });
         }
-        let value = self.text.skip_white(equals + 1);
-        let end = match self.text.get(value) {
-            Some(b'"') => self.text.skip_quoted(value).ok_or(Malformed)?,
-            _ => self.text.skip_plain(value),
-        };
+        let (value, mut end) = self.skip_white_and(equals + 1, Value::skip_plain);
+        if value == end && self.text.get(value) == Some(b'"') {
+            end = self.text.skip_quoted(value).ok_or(Malformed)?;
+        }
         // An empty value belongs right after the sign, before the white space that may end the line.
         let value = if value == end { Span::new(equals + 1, equals + 1) } else { Span::new(value, end) };
         self.at = value.end();
         self.end = value.end();
         Ok(Param { name, slot: Slot { value, equals: true } })
+    }
+
+    /// Where `skip` begins behind the white space that may be at the offset `at`, and where it ends.
+    #[inline(always)]
+    fn skip_white_and(&self, at: usize, skip: impl Fn(Value<'m>, usize) -> usize) -> (usize, usize) {
+        let end = skip(self.text, at);
+        // Hardly ever there is some.
+        if end > at { (at, end) } else { self.skip_some_white_and(at, skip) }
+    }
+
+    #[cold]
+    fn skip_some_white_and(&self, at: usize, skip: impl Fn(Value<'m>, usize) -> usize) -> (usize, usize) {
+        let start = self.text.skip_white(at);
+        (start, skip(self.text, start))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Refused;
 use super::address::Address;
-use super::headers::{Header, Name};
+use super::headers::{Name, name, value};
 use super::lexis::{Span, Value};
 use super::lines::{After, Lines};
 use super::start_line::{Method, StartLine};
@@ -24,11 +24,11 @@ pub(super) struct Request<'m> {
     /// The To header, whose tag is empty or missing.
     pub(super) to: Address,
     /// The tag of the From header; all of its value, should it have none.
-    pub(super) from: &'m [u8],
+    pub(super) from: Span,
     /// The value of the Call-ID header.
-    pub(super) call_id: &'m [u8],
+    pub(super) call_id: Span,
     /// The digits of the CSeq header without leading zeros.
-    pub(super) cseq: &'m [u8],
+    pub(super) cseq: Span,
 }
 
 impl<'m> Request<'m> {
@@ -43,16 +43,18 @@ impl<'m> Request<'m> {
         loop {
             let after = lines.read();
             for line in lines.noted() {
-                let Some(header) = Header::read(message, *line)? else { continue };
+                let Some((name, colon)) = name(message, line.start())? else { continue };
                 runs.add(*line)?;
-                let Header { text, value, .. } = header;
-                match header.name {
-                    Name::Via if via.is_some() => {}
+                if name == Name::Via && via.is_some() {
+                    continue;
+                }
+                let (text, value) = value(message, *line, colon);
+                match name {
                     Name::Via => via = Some(Via::parse(text, value).map_err(|_| Refused::MalformedVia)?),
                     Name::From => once(&mut from, from_tag(text, value))?,
                     Name::To => once(&mut to, new_to(text, value)?)?,
-                    Name::CallId => once(&mut call_id, text.from(value))?,
-                    Name::Cseq => once(&mut cseq, cseq_number(text, header.value, start.method)?)?,
+                    Name::CallId => once(&mut call_id, Span::new(value, text.end()))?,
+                    Name::Cseq => once(&mut cseq, cseq_number(text, value, start.method)?)?,
                 }
             }
             match after {
@@ -84,9 +86,9 @@ fn once<T>(kept: &mut Option<T>, value: T) -> Result<(), Refused> {
 ///
 /// One that the grammar does not have is no reason for silence: it is only repeated.
 #[inline(always)]
-fn from_tag(text: Value<'_>, at: usize) -> &[u8] {
-    let tag = Address::parse(text, at).ok().and_then(|from| from.tag).map(|slot| text.of(slot.value));
-    tag.unwrap_or_else(|| text.from(at))
+fn from_tag(text: Value<'_>, at: usize) -> Span {
+    let tag = Address::parse(text, at).ok().and_then(|from| from.tag);
+    tag.map_or(Span::new(at, text.end()), |slot| slot.value)
 }
 
 /// The To header at `at`, which has no tag, or an empty one (Kamailio counts that as none).
@@ -101,8 +103,8 @@ fn new_to(text: Value<'_>, at: usize) -> Result<Address, Refused> {
 
 /// The number of the CSeq header at `at`: `1*DIGIT LWS Method`. Its size is not looked at, since it is only repeated.
 #[inline(always)]
-fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<&[u8], Refused> {
-    let end = text.skip(at, |octet| octet.is_ascii_digit());
+fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<Span, Refused> {
+    let end = text.skip_digits(at);
     let name = text.skip_white(end);
     if end == at || name == end {
         return Err(Refused::MalformedCseq);
@@ -111,7 +113,7 @@ fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<&[u8], Refu
         return Err(Refused::CseqMethod);
     }
     let zeros = text.skip(at, |octet| octet == b'0');
-    Ok(text.of(Span::new(zeros.min(end - 1), end)))
+    Ok(Span::new(zeros.min(end - 1), end))
 }
 
 /// The header lines that a response repeats, as runs of whole lines that stand side by side.

@@ -2,6 +2,7 @@
 
 use super::Refused;
 use super::lanes::{Newlines, find};
+use super::lexis::{Span, Spelling};
 
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $variant:ident => $name:literal,)+) => {
@@ -47,6 +48,8 @@ methods! {
     Publish => "PUBLISH",
 }
 
+const VERSION: Spelling = Spelling::new(b"sip/2.0");
+
 /// A start line that has been read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StartLine<'m> {
@@ -64,22 +67,24 @@ impl<'m> StartLine<'m> {
         let start = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
         let mut newlines = Newlines::new(message, start);
         let newline = newlines.next().ok_or(Refused::StartLine)?;
-        let line = message.get(start..newline).unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let carriage_return = newline.checked_sub(1).and_then(|at| message.get(at)) == Some(&b'\r');
+        let end = newline - usize::from(newline > start && carriage_return);
 
-        let (method, line) = split_at_space(line).ok_or(Refused::StartLine)?;
-        let (request_uri, version) = split_at_space(line).ok_or(Refused::StartLine)?;
-        if request_uri.is_empty() || !version.eq_ignore_ascii_case(b"SIP/2.0") {
+        let method_end = space(message, start, end).ok_or(Refused::StartLine)?;
+        let uri_end = space(message, method_end + 1, end).ok_or(Refused::StartLine)?;
+        let (uri, version) = (Span::new(method_end + 1, uri_end), Span::new(uri_end + 1, end));
+        if uri.len() == 0 || !VERSION.is_at(message, version) {
             return Err(Refused::StartLine);
         }
+        let (method, request_uri) = (Span::new(start, method_end).of(message), uri.of(message));
         let method = Method::from_octets(method).ok_or(Refused::Method)?;
         Ok(Self { method, request_uri, end: newline + 1, newlines })
     }
 }
 
-/// What stands before and after the first space.
+/// The first space of `message` from `start` on, before `end`.
 #[inline(always)]
-fn split_at_space(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let space = find(line, 0, |lanes| lanes.is(b' '), |octet| octet == b' ');
-    Some((line.get(..space)?, line.get(space + 1..)?))
+fn space(message: &[u8], start: usize, end: usize) -> Option<usize> {
+    let space = find(message, start, |lanes| lanes.is(b' '), |octet| octet == b' ');
+    (space < end).then_some(space)
 }

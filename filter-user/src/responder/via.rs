@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Refused;
-use super::lexis::{Span, Value, is_host, is_token};
+use super::lexis::{Span, Spelling, Value, is_token};
 use super::params::{Malformed, Param, Params, Slot};
 
 /// The port of SIP over UDP where none is named (RFC 3261 section 18.2.2).
@@ -11,6 +11,10 @@ const DEFAULT_PORT: u16 = 5060;
 
 /// How the branches of RFC 3261 begin (section 8.1.1.7).
 const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+const BRANCH: Spelling = Spelling::new(b"branch");
+const RPORT: Spelling = Spelling::new(b"rport");
+const RECEIVED: Spelling = Spelling::new(b"received");
 
 /// The topmost Via, as offsets into the message.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +45,14 @@ impl Via {
         let mut params = Params::new(text, params_at);
         let (mut branch, mut rport, mut received) = (None, None, None);
         while let Some(Param { name, slot }) = params.next()? {
-            let name = text.of(name);
-            let found = match name.len() {
-                6 if name.eq_ignore_ascii_case(b"branch") => &mut branch,
-                5 if name.eq_ignore_ascii_case(b"rport") => &mut rport,
-                8 if name.eq_ignore_ascii_case(b"received") => &mut received,
-                _ => continue,
+            let found = if text.has(name, BRANCH) {
+                &mut branch
+            } else if text.has(name, RPORT) {
+                &mut rport
+            } else if text.has(name, RECEIVED) {
+                &mut received
+            } else {
+                continue;
             };
             // RFC 3261 section 7.3.1: no parameter twice; which of them would the sender believe?
             if found.replace(slot).is_some() {
@@ -83,12 +89,12 @@ impl Via {
 
     /// What tells the transaction: the branch, or for a client of RFC 2543, whose branch need not be unique, all of
     /// the Via (RFC 3261 section 17.2.3).
-    pub(super) fn transaction<'m>(&self, message: &'m [u8]) -> &'m [u8] {
-        let branch = self.branch.map_or(&[][..], |slot| slot.value.of(message));
-        if branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE) {
+    pub(super) fn transaction(&self, message: &[u8]) -> Span {
+        let branch = self.branch.map_or(Span::default(), |slot| slot.value);
+        if branch.len() > MAGIC_COOKIE.len() && branch.of(message).starts_with(MAGIC_COOKIE) {
             branch
         } else {
-            self.value.of(message)
+            self.value
         }
     }
 }
@@ -123,7 +129,7 @@ fn skip_slash(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
 #[inline(always)]
 fn skip_host(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     if text.get(at) != Some(b'[') {
-        let end = text.skip(at, is_host);
+        let end = text.skip_host(at);
         return if end > at { Ok(end) } else { Err(Malformed) };
     }
     let end = text.skip(at + 1, |octet| is_token(octet) || octet == b':');
@@ -138,11 +144,10 @@ fn port(text: Value<'_>, host_end: usize) -> Result<(Option<u16>, usize), Malfor
         return Ok((None, host_end));
     }
     let start = text.skip_white(colon + 1);
-    let mut end = start;
-    let mut port = 0_u32;
-    while let Some(digit) = text.get(end).filter(|octet| octet.is_ascii_digit()) {
-        port = (port * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1);
-        end += 1;
-    }
+    let end = text.skip_digits(start);
+    let port = text
+        .of(Span::new(start, end))
+        .iter()
+        .fold(0_u32, |port, digit| (port * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1));
     if start == end { Err(Malformed) } else { Ok((Some(u16::try_from(port).unwrap_or(0)), end)) }
 }
