@@ -43,9 +43,12 @@ fn params_at(text: Value<'_>, start: usize) -> Result<usize, Malformed> {
     let mut at = start;
     let mut is_quoted = false;
     loop {
-        if !matches!(text.get(at), Some(b'"' | b'<')) {
-            at = text.skip_display(at);
-        }
+        at = match (text.get(at), text.get(at + 1)) {
+            (Some(b'"' | b'<'), _) => at,
+            // What nearly always follows on a quoted name.
+            (Some(b' '), Some(b'<')) => at + 1,
+            _ => text.skip_display(at),
+        };
         match text.get(at) {
             Some(b'"') => {
                 at = text.skip_quoted(at).ok_or(Malformed)?;

@@ -100,3 +100,48 @@ fn end_of_value(message: &[u8], line: Span, colon: usize) -> usize {
     }
     end
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, end_of_value, name, unusual_name, value};
+    use crate::responder::lexis::{Span, Value, word};
+
+    /// Texts of up to six of `octets`.
+    fn texts(octets: &[u8]) -> Vec<Vec<u8>> {
+        let mut texts = vec![vec![]];
+        let mut longest = 0;
+        for _ in 0..6 {
+            let next: Vec<Vec<u8>> = texts[longest..]
+                .iter()
+                .flat_map(|text| octets.iter().map(|octet| [&text[..], &[*octet]].concat()))
+                .collect();
+            longest = texts.len();
+            texts.extend(next);
+        }
+        texts
+    }
+
+    #[test]
+    fn the_usual_white_space_around_a_value_is_like_any_other() {
+        for text in texts(b" \t\r\na") {
+            let message = [b"\r\nTo:", &text[..], b"\nCSeq: 1 INVITE\r\n\r\n"].concat();
+            let (line, colon) = (Span::new(2, 6 + text.len()), 4);
+            let end = end_of_value(&message, line, colon);
+            let start = Value::new(&message, end).skip_white(colon + 1);
+            let (found, found_start) = value(&message, line, colon);
+            assert_eq!((found.end(), found_start), (end, start), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_usual_names_are_like_any_other() {
+        for known in ["Via", "FROM", "to", "cAlL-iD", "CSeq", "Contact", "v", "f", "t", "i", "c", "Content-Length"] {
+            for text in texts(b": \ta") {
+                let message = [known.as_bytes(), &text, b" 1\r\n"].concat();
+                let slow = unusual_name(&message, 0, word(&message, 0));
+                assert_eq!(name(&message, 0), slow, "{}", message.escape_ascii());
+            }
+        }
+        assert_eq!(name(b"Via: SIP/2.0/UDP h", 0), Ok(Some((Name::Via, 3))));
+    }
+}

@@ -330,3 +330,50 @@ fn may_end_display(lanes: Lanes) -> Lanes {
     let quote_or_comma = lanes.is(b'"').or(lanes.is(b','));
     quote_or_comma.or(lanes.is_within(b';', b'>')).or(lanes.is(b'\\'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Span, Spelling, Value, is_display, is_host, is_plain};
+
+    /// Each octet, at each place of a value, with others before it and after it: sixteen at a time as one at a time.
+    #[test]
+    fn what_is_skipped_is_what_is_skipped_octet_by_octet() {
+        for (octet, place) in (0..=u8::MAX).flat_map(|octet| (0..36).map(move |place| (octet, place))) {
+            for filling in [b'a', b'7', b'='] {
+                let mut message = vec![filling; 36];
+                message[place] = octet;
+                message.extend(b"\r\nCall-ID: 1");
+                let value = Value::new(&message, 36);
+                for at in [0, 1, 15, 16, 20, 35, 36] {
+                    let context = || format!("{octet:#x} at {place}, from {at}, among {filling:#x}");
+                    assert_eq!(value.skip_plain(at), value.skip(at, is_plain), "{}", context());
+                    assert_eq!(
+                        value.skip_name(at),
+                        value.skip(at, |octet| is_plain(octet) && octet != b'='),
+                        "{}",
+                        context()
+                    );
+                    assert_eq!(value.skip_host(at), value.skip(at, is_host), "{}", context());
+                    assert_eq!(value.skip_digits(at), value.skip(at, |octet| octet.is_ascii_digit()), "{}", context());
+                    assert_eq!(value.skip_display(at), value.skip(at, is_display), "{}", context());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_spelling_is_told_in_any_case_and_by_its_length() {
+        for name in ["tag", "rport", "branch", "received", "sip/2.0"] {
+            let spelling = Spelling::new(name.as_bytes());
+            for (place, octet) in (0..name.len()).flat_map(|place| (0..=u8::MAX).map(move |octet| (place, octet))) {
+                let mut message = name.to_ascii_uppercase().into_bytes();
+                message[place] = octet;
+                let is_same = message.eq_ignore_ascii_case(name.as_bytes());
+                assert_eq!(spelling.is_at(&message, Span::new(0, name.len())), is_same, "{}", message.escape_ascii());
+                message.extend(b"a");
+                assert_eq!(spelling.is_at(&message, Span::new(0, name.len())), is_same, "{}", message.escape_ascii());
+                assert!(!spelling.is_at(&message, Span::new(0, name.len() + 1)));
+            }
+        }
+    }
+}

@@ -139,6 +139,11 @@ fn skip_host(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
 /// `[ COLON port ]` after the host, with the white space around the colon, and the offset after it.
 #[inline(always)]
 fn port(text: Value<'_>, host_end: usize) -> Result<(Option<u16>, usize), Malformed> {
+    const USUAL: &[u8; 5] = b":5060";
+    let after = host_end + USUAL.len();
+    if text.chunk(host_end) == Some(USUAL) && !text.get(after).is_some_and(|octet| octet.is_ascii_digit()) {
+        return Ok((Some(DEFAULT_PORT), after));
+    }
     let colon = text.skip_white(host_end);
     if text.get(colon) != Some(b':') {
         return Ok((None, host_end));
