@@ -243,7 +243,7 @@ mod tests {
 
     /// Octets of all values, in an order without much order.
     fn octets() -> Vec<u8> {
-        (0..512_u32).map(|index| (index * 167 >> (index >> 8)) as u8).collect()
+        (0..512_u32).map(|index| ((index * 167) >> (index >> 8)) as u8).collect()
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl Writer<'_> {
 
     /// Writes a decimal number, where the lines after it follow at once.
     ///
-    /// More than its digits, since a copy of so many octets as it has room for need not ask how many; the rest is written over.
+    /// More than its digits, since a copy of always as many octets need not ask how many; the rest is written over.
     #[inline(always)]
     fn put_decimal(&mut self, number: u32) -> Result<(), Refused> {
         let (digits, len) = decimal(number);

@@ -44,12 +44,12 @@ pub(super) struct TransactionHash(pub(super) u64);
 impl TransactionHash {
     /// SipHash-1-3 over what identifies the transaction (RFC 3261 sections 8.2.7, 17.2.3), however it was spelled.
     ///
-    /// With one round for each word and three at the end it takes little more than half of what SipHash-2-4 does, and nothing is known
-    /// by which tags could be foretold without the key; it is what hash tables rely on against hostile keys. No more hangs on it
-    /// here: who could foretell a tag would know how a call is refused to somebody else.
+    /// With one round for each word and three at the end it takes little more than half of what SipHash-2-4 does, and
+    /// nothing is known by which tags could be foretold without the key; it is what hash tables rely on against hostile
+    /// keys. No more hangs on it here: who could foretell a tag would know how a call is refused to somebody else.
     ///
-    /// The lengths come first, so that no two different requests feed the same octets. Each part is filled up to whole words:
-    /// putting the parts' octets together would take longer than to hash some zeros.
+    /// The lengths come first, so that no two different requests feed the same octets. Each part is filled up to whole
+    /// words: putting the parts' octets together would take longer than to hash some zeros.
     pub(super) fn new(secret: &TagSecret, request: &Request<'_>) -> Self {
         let message = request.message;
         let parts = [request.via.transaction(message), request.call_id, request.from, request.cseq];
