@@ -1,7 +1,9 @@
 //! The value of a From or To header: `( name-addr / addr-spec ) *( SEMI param )` (RFC 3261 sections 20.20, 20.39, 25.1).
 
-use super::lexis::{is_display, skip, skip_quoted};
+use super::lexis::{Spelling, Value};
 use super::params::{Malformed, Params, Slot};
+
+const TAG: Spelling = Spelling::new(b"tag");
 
 /// What is known of a From or To header.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +21,15 @@ impl Address {
     ///
     /// The grammar does not have it: unclosed quote or bracket, an empty parameter, two tags, a list …
     #[inline(always)]
-    pub(super) fn parse(text: &[u8], at: usize) -> Result<Self, Malformed> {
+    pub(super) fn parse(text: Value<'_>, at: usize) -> Result<Self, Malformed> {
         let mut params = Params::new(text, params_at(text, at)?);
         let mut tag = None;
         while let Some(param) = params.next()? {
-            if param.name.of(text).eq_ignore_ascii_case(b"tag") && tag.replace(param.slot).is_some() {
+            if text.has(param.name, TAG) && tag.replace(param.slot).is_some() {
                 return Err(Malformed);
             }
         }
-        if params.position() < text.len() {
+        if params.position() < text.end() {
             return Err(Malformed);
         }
         Ok(Self { tag, end: params.end() })
@@ -37,28 +39,25 @@ impl Address {
 /// Where the parameters begin: after `>`, or without brackets at the first semicolon, since that one then belongs to
 /// the header and not to the URI (RFC 3261 section 20.10).
 #[inline(always)]
-fn params_at(text: &[u8], start: usize) -> Result<usize, Malformed> {
+fn params_at(text: Value<'_>, start: usize) -> Result<usize, Malformed> {
     let mut at = start;
     let mut is_quoted = false;
     loop {
-        at = skip(text, at, is_display);
+        at = match (text.get(at), text.get(at + 1)) {
+            (Some(b'"' | b'<'), _) => at,
+            // What nearly always follows on a quoted name.
+            (Some(b' '), Some(b'<')) => at + 1,
+            _ => text.skip_display(at),
+        };
         match text.get(at) {
             Some(b'"') => {
-                at = skip_quoted(text, at).ok_or(Malformed)?;
+                at = text.skip_quoted(at).ok_or(Malformed)?;
                 is_quoted = true;
             }
-            Some(b'<') => return after_uri(text, at + 1),
+            Some(b'<') => return text.skip_uri(at + 1).ok_or(Malformed),
             // A display name in quotes needs brackets.
             None | Some(b';') if at > start && !is_quoted => return Ok(at),
             _ => return Err(Malformed),
         }
     }
-}
-
-/// The offset after the `>` that ends the URI at `at`.
-#[inline(always)]
-fn after_uri(text: &[u8], at: usize) -> Result<usize, Malformed> {
-    let uri = text.get(at..).unwrap_or_default();
-    let end = at + memchr::memchr2(b'>', b'<', uri).ok_or(Malformed)?;
-    if text.get(end) == Some(&b'>') { Ok(end + 1) } else { Err(Malformed) }
 }

@@ -2,27 +2,43 @@
 
 /// A sum under way. All but the last part added must have an even number of octets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sum(u128);
+pub(super) struct Sum {
+    sum: u128,
+    carries: u64,
+}
 
 impl Sum {
     /// Adds `octets`; an odd one at the end counts as followed by a zero.
     ///
-    /// As 64-bit words in the machine's own byte order: RFC 1071 section 2 (B) shows that only the result need be
-    /// swapped, and (C) that wider words may be folded at the end. The upper half of the sum counts the carries.
+    /// As 128-bit words in the machine's own byte order: RFC 1071 section 2 (B) shows that only the result need be
+    /// swapped, and (C) that wider words may be folded at the end.
     #[inline(always)]
     pub(super) fn add(self, octets: &[u8]) -> Self {
-        let (words, rest) = octets.as_chunks::<8>();
-        let sum = words.iter().map(|word| u128::from(u64::from_ne_bytes(*word))).sum::<u128>();
-        let mut last = [0; 8];
-        last.iter_mut().zip(rest).for_each(|(place, octet)| *place = *octet);
-        Self(self.0 + sum + u128::from(u64::from_ne_bytes(last)))
+        let (words, rest) = octets.as_chunks::<16>();
+        let sum = words.iter().fold(self, |sum, word| sum.add_word(u128::from_ne_bytes(*word)));
+        if rest.is_empty() {
+            return sum;
+        }
+        let last = match octets.last_chunk() {
+            // The last sixteen, without those that have been added: to copy the rest would take longer than all else.
+            Some(last) => u128::from_le_bytes(*last) >> (8 * (16 - rest.len())),
+            None => rest.iter().rev().fold(0, |word, octet| word << 8 | u128::from(*octet)),
+        };
+        sum.add_word(last.to_le())
+    }
+
+    #[inline(always)]
+    fn add_word(self, word: u128) -> Self {
+        let (sum, carry) = self.sum.overflowing_add(word);
+        Self { sum, carries: self.carries + u64::from(carry) }
     }
 
     /// The checksum, as it stands in a header.
     #[inline(always)]
     pub(super) fn finish(self) -> [u8; 2] {
         // The carries are fewer than there are words, so that none of the additions overflows.
-        let mut sum = (self.0 >> 64) as u64 + u64::from((self.0 >> 32) as u32) + u64::from(self.0 as u32);
+        let quarter = |shift: u32| u64::from((self.sum >> shift) as u32);
+        let mut sum = self.carries + quarter(96) + quarter(64) + quarter(32) + quarter(0);
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
         }

@@ -1,7 +1,7 @@
 //! The header lines of a message, of which only those are told apart that a response repeats.
 
 use super::Refused;
-use super::lexis::{is_white, skip};
+use super::lexis::{Span, Spelling, Value, is_white, word};
 
 /// The headers that a response repeats (RFC 3261 section 8.2.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,115 +13,11 @@ pub(super) enum Name {
     Cseq,
 }
 
-/// A header line, with the lines that continue it, as offsets into the message.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    pub(super) name: Name,
-    /// Where its name begins.
-    pub(super) start: usize,
-    /// Where its value begins: after the colon and the white space behind it.
-    pub(super) value: usize,
-    /// Where its value ends: before the white space that may follow it. Not before `value`.
-    pub(super) value_end: usize,
-    /// Where the next line begins.
-    pub(super) end: usize,
-}
-
-/// Reads the headers from the line after the start line to the empty line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Headers<'m> {
-    message: &'m [u8],
-    at: usize,
-}
-
-impl<'m> Headers<'m> {
-    /// The headers that begin at the offset `at`.
-    pub(super) const fn new(message: &'m [u8], at: usize) -> Self {
-        Self { message, at }
-    }
-
-    /// The next header that matters. `None`: the empty line has come.
-    #[inline(always)]
-    pub(super) fn next(&mut self) -> Result<Option<Header>, Refused> {
-        loop {
-            let start = self.at;
-            let first = *self.message.get(start).ok_or(Refused::Headers)?;
-            let name = match first | 0x20 {
-                b'v' | b'f' | b't' | b'i' | b'c' => name(self.message, start)?,
-                _ if is_white(first) => return self.empty_line(first),
-                _ => None,
-            };
-            self.at = end_of_header(self.message, start).ok_or(Refused::Headers)?;
-            if let Some((name, colon)) = name {
-                return Ok(Some(header(self.message, name, start, colon, self.at)));
-            }
-        }
-    }
-
-    /// The line that begins with `first`, which is white space: the empty one, or a line that continues none.
-    fn empty_line(&self, first: u8) -> Result<Option<Header>, Refused> {
-        match (first, self.message.get(self.at + 1)) {
-            (b'\n', _) | (b'\r', Some(b'\n')) => Ok(None),
-            _ => Err(Refused::Headers),
-        }
-    }
-}
-
-/// Where the header that begins at `start` ends: after a newline that no white space follows (RFC 3261 section
-/// 7.3.1). `None`: not within the message.
-#[inline(always)]
-fn end_of_header(message: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    loop {
-        at += memchr::memchr(b'\n', message.get(at..)?)? + 1;
-        if !matches!(message.get(at)?, b' ' | b'\t') {
-            return Some(at);
-        }
-    }
-}
-
-/// A name in lower case, to be compared with the first octets of a line as one number.
-#[derive(Clone, Copy)]
-struct Spelling {
-    /// The name, its first octet in the lowest bits.
-    word: u64,
-    /// All bits of the octets that it has.
-    mask: u64,
-    /// The bit by which its letters differ from capitals.
-    case: u64,
-}
-
 const VIA: Spelling = Spelling::new(b"via");
 const FROM: Spelling = Spelling::new(b"from");
 const TO: Spelling = Spelling::new(b"to");
 const CALL_ID: Spelling = Spelling::new(b"call-id");
 const CSEQ: Spelling = Spelling::new(b"cseq");
-
-impl Spelling {
-    const fn new(name: &[u8]) -> Self {
-        let (mut word, mut mask, mut case) = (0, 0, 0);
-        let mut index = 0;
-        while index < name.len() {
-            word |= (name[index] as u64) << (8 * index);
-            mask |= 0xff << (8 * index);
-            if name[index].is_ascii_lowercase() {
-                case |= 0x20 << (8 * index);
-            }
-            index += 1;
-        }
-        Self { word, mask, case }
-    }
-}
-
-/// The eight octets from `at` on, the first in the lowest bits; zeros for those after the message's end.
-#[inline(always)]
-fn first_word(message: &[u8], at: usize) -> u64 {
-    let rest = message.get(at..).unwrap_or_default();
-    if let Some(octets) = rest.first_chunk() {
-        return u64::from_le_bytes(*octets);
-    }
-    rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
-}
 
 /// The name at `start` and the offset of the colon after it. `None`: another header.
 ///
@@ -129,16 +25,40 @@ fn first_word(message: &[u8], at: usize) -> u64 {
 ///
 /// The name is one of those that matter, but no colon follows.
 #[inline(always)]
-fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Refused> {
-    let word = first_word(message, start);
-    let is = |name: Spelling| word & name.mask | name.case == name.word;
+pub(super) fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Refused> {
+    /// Of Contact, Content-Length, Content-Type and others.
+    const FREQUENT: Spelling = Spelling::new(b"con");
+
+    let word = word(message, start);
+    let usual = if VIA.begins_with_colon(word) {
+        (Name::Via, VIA)
+    } else if FROM.begins_with_colon(word) {
+        (Name::From, FROM)
+    } else if TO.begins_with_colon(word) {
+        (Name::To, TO)
+    } else if CALL_ID.begins_with_colon(word) {
+        (Name::CallId, CALL_ID)
+    } else if CSEQ.begins_with_colon(word) {
+        (Name::Cseq, CSEQ)
+    } else if FREQUENT.begins(word) {
+        return Ok(None);
+    } else {
+        return unusual_name(message, start, word);
+    };
+    Ok(Some((usual.0, start + usual.1.len())))
+}
+
+/// The same for a short name, for white space before the colon, and for what only begins like a name that matters.
+#[inline(never)]
+fn unusual_name(message: &[u8], start: usize, word: u64) -> Result<Option<(Name, usize)>, Refused> {
+    let len = |long: Spelling| if long.begins(word) { long.len() } else { 1 };
     let (name, len) = match word as u8 | 0x20 {
-        b'v' => (Name::Via, if is(VIA) { 3 } else { 1 }),
-        b'f' => (Name::From, if is(FROM) { 4 } else { 1 }),
-        b't' => (Name::To, if is(TO) { 2 } else { 1 }),
+        b'v' => (Name::Via, len(VIA)),
+        b'f' => (Name::From, len(FROM)),
+        b't' => (Name::To, len(TO)),
         b'i' => (Name::CallId, 1),
-        b'c' if is(CALL_ID) => (Name::CallId, 7),
-        b'c' if is(CSEQ) => (Name::Cseq, 4),
+        b'c' if CALL_ID.begins(word) => (Name::CallId, CALL_ID.len()),
+        b'c' if CSEQ.begins(word) => (Name::Cseq, CSEQ.len()),
         _ => return Ok(None),
     };
     let after = start + len;
@@ -146,19 +66,82 @@ fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Refused> 
         Some(b':') => Ok(Some((name, after))),
         // HCOLON: white space, but no fold, may stand before the colon.
         Some(b' ' | b'\t' | b'\r' | b'\n') => {
-            let colon = skip(message, after, |octet| matches!(octet, b' ' | b'\t'));
+            let colon = Value::new(message, message.len()).skip(after, |octet| matches!(octet, b' ' | b'\t'));
             if message.get(colon) == Some(&b':') { Ok(Some((name, colon))) } else { Err(Refused::Headers) }
         }
         _ => Ok(None),
     }
 }
 
+/// The message up to where the value of the header ends that `line` has, before the white space that may follow it, and
+/// where the value begins: behind `colon` and the white space there. It does not end before it begins.
 #[inline(always)]
-fn header(message: &[u8], name: Name, start: usize, colon: usize, end: usize) -> Header {
-    let mut value_end = end;
-    while value_end > colon + 1 && message.get(value_end - 1).is_some_and(|octet| is_white(*octet)) {
-        value_end -= 1;
+pub(super) fn value(message: &[u8], line: Span, colon: usize) -> (Value<'_>, usize) {
+    // Nearly always a line ends in CRLF, without white space before it.
+    let newline = line.end() - 2;
+    let end = match message.get(newline - 1..).and_then(<[u8]>::first_chunk) {
+        Some([last, b'\r', b'\n']) if *last > b' ' => newline,
+        _ => end_of_value(message, line, colon),
+    };
+    let text = Value::new(message, end);
+    // And it has one space after the colon.
+    match message.get(colon + 1..).and_then(<[u8]>::first_chunk) {
+        Some([b' ', first]) if *first > b' ' => (text, colon + 2),
+        _ => (text, text.skip_white(colon + 1)),
     }
-    let value = skip(message.get(..value_end).unwrap_or_default(), colon + 1, is_white);
-    Header { name, start, value, value_end, end }
+}
+
+/// Where the value of the header that `line` has ends, whatever white space follows it.
+#[cold]
+fn end_of_value(message: &[u8], line: Span, colon: usize) -> usize {
+    let mut end = line.end();
+    while end > colon + 1 && message.get(end - 1).is_some_and(|octet| is_white(*octet)) {
+        end -= 1;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, end_of_value, name, unusual_name, value};
+    use crate::responder::lexis::{Span, Value, word};
+
+    /// Texts of up to six of `octets`.
+    fn texts(octets: &[u8]) -> Vec<Vec<u8>> {
+        let mut texts = vec![vec![]];
+        let mut longest = 0;
+        for _ in 0..6 {
+            let next: Vec<Vec<u8>> = texts[longest..]
+                .iter()
+                .flat_map(|text| octets.iter().map(|octet| [&text[..], &[*octet]].concat()))
+                .collect();
+            longest = texts.len();
+            texts.extend(next);
+        }
+        texts
+    }
+
+    #[test]
+    fn the_usual_white_space_around_a_value_is_like_any_other() {
+        for text in texts(b" \t\r\na") {
+            let message = [b"\r\nTo:", &text[..], b"\nCSeq: 1 INVITE\r\n\r\n"].concat();
+            let (line, colon) = (Span::new(2, 6 + text.len()), 4);
+            let end = end_of_value(&message, line, colon);
+            let start = Value::new(&message, end).skip_white(colon + 1);
+            let (found, found_start) = value(&message, line, colon);
+            assert_eq!((found.end(), found_start), (end, start), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_usual_names_are_like_any_other() {
+        for known in ["Via", "FROM", "to", "cAlL-iD", "CSeq", "Contact", "v", "f", "t", "i", "c", "Content-Length"] {
+            for text in texts(b": \ta") {
+                let message = [known.as_bytes(), &text, b" 1\r\n"].concat();
+                let slow = unusual_name(&message, 0, word(&message, 0));
+                assert_eq!(name(&message, 0), slow, "{}", message.escape_ascii());
+            }
+        }
+        assert_eq!(name(b"Via: SIP/2.0/UDP h", 0), Ok(Some((Name::Via, 3))));
+    }
 }

@@ -1,5 +1,7 @@
 //! Octets and spans of a SIP message, as RFC 3261 section 25.1 classes them.
 
+use super::lanes::{Lanes, find};
+
 /// A part of a message, by the offsets of its first octet and of the one after its last.
 ///
 /// Two octets each are enough: a UDP payload is shorter than 65 536 octets, as [`Request::parse`] makes sure.
@@ -25,6 +27,11 @@ impl Span {
     #[inline(always)]
     pub(super) const fn end(self) -> usize {
         self.end as usize
+    }
+
+    #[inline(always)]
+    pub(super) const fn len(self) -> usize {
+        self.end().saturating_sub(self.start())
     }
 
     /// The octets of `message` there; none, should it be shorter.
@@ -91,39 +98,282 @@ pub(super) const fn is_white(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The first offset from `at` on where `text` has no octet of the kind `is`; at most the text's length, if `at` is.
+/// The eight octets of `message` from `at` on, the first in the lowest bits; zeros for those after the message's end.
 #[inline(always)]
-pub(super) fn skip(text: &[u8], mut at: usize, is: impl Fn(u8) -> bool) -> usize {
-    while text.get(at).is_some_and(|octet| is(*octet)) {
-        at += 1;
+pub(super) fn word(message: &[u8], at: usize) -> u64 {
+    let rest = message.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(octets) => u64::from_le_bytes(*octets),
+        None => last_word(rest),
     }
-    at
 }
 
-/// The offset after the `quoted-string` that begins at `at`. `None`: it has no end.
-pub(super) fn skip_quoted(text: &[u8], at: usize) -> Option<usize> {
-    let mut at = at + 1;
-    loop {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+#[cold]
+#[inline(never)]
+fn last_word(octets: &[u8]) -> u64 {
+    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+}
+
+/// A name of up to eight octets, in lower case, to be compared with the octets of a message as one number.
+#[derive(Clone, Copy)]
+pub(super) struct Spelling {
+    /// The name, its first octet in the lowest bits.
+    word: u64,
+    /// All bits of the octets that it has.
+    mask: u64,
+    /// The bit by which its letters differ from capitals.
+    case: u64,
+    len: usize,
+}
+
+impl Spelling {
+    pub(super) const fn new(name: &[u8]) -> Self {
+        let (mut word, mut mask, mut case) = (0, 0, 0);
+        let mut index = 0;
+        while index < name.len() {
+            word |= (name[index] as u64) << (8 * index);
+            mask |= 0xff << (8 * index);
+            if name[index].is_ascii_lowercase() {
+                case |= 0x20 << (8 * index);
+            }
+            index += 1;
+        }
+        Self { word, mask, case, len: name.len() }
+    }
+
+    /// How many octets it has.
+    pub(super) const fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether the octets of `word` begin with the name, in any case.
+    #[inline(always)]
+    pub(super) const fn begins(self, word: u64) -> bool {
+        word & self.mask | self.case == self.word
+    }
+
+    /// Whether the octets of `word` begin with the name, in any case, and a colon; the name has at most seven octets.
+    #[inline(always)]
+    pub(super) const fn begins_with_colon(self, word: u64) -> bool {
+        let with_colon = Self {
+            word: self.word | (b':' as u64) << (8 * self.len),
+            mask: self.mask | 0xff << (8 * self.len),
+            ..self
+        };
+        with_colon.begins(word)
+    }
+
+    /// Whether the octets of `message` at `span` are the name, in any case.
+    #[inline(always)]
+    pub(super) fn is_at(self, message: &[u8], span: Span) -> bool {
+        span.len() == self.len && self.begins(word(message, span.start()))
+    }
+}
+
+/// A message up to the end of a header's value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<'m> {
+    /// All of the message: what follows the value may be looked at, so that there are sixteen octets to look at.
+    message: &'m [u8],
+    text: &'m [u8],
+}
+
+impl<'m> Value<'m> {
+    /// The text of `message` up to the offset `end`, at which white space follows.
+    #[inline(always)]
+    pub(super) fn new(message: &'m [u8], end: usize) -> Self {
+        Self { message, text: message.get(..end).unwrap_or_default() }
+    }
+
+    /// The offset of the value's end.
+    #[inline(always)]
+    pub(super) const fn end(self) -> usize {
+        self.text.len()
+    }
+
+    /// The octet at an offset. `None`: the value has ended before it.
+    #[inline(always)]
+    pub(super) fn get(self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
+    }
+
+    /// The octets from an offset to the end of the value.
+    #[inline(always)]
+    pub(super) fn from(self, at: usize) -> &'m [u8] {
+        self.text.get(at..).unwrap_or_default()
+    }
+
+    /// The octets at an offset, as many as `LEN`. `None`: the value has ended before.
+    #[inline(always)]
+    pub(super) fn chunk<const LEN: usize>(self, at: usize) -> Option<&'m [u8; LEN]> {
+        self.text.get(at..)?.first_chunk()
+    }
+
+    /// Whether the octets of a span are `name`, in any case.
+    #[inline(always)]
+    pub(super) fn has(self, span: Span, name: Spelling) -> bool {
+        name.is_at(self.message, span)
+    }
+
+    /// The octets of a span.
+    #[inline(always)]
+    pub(super) fn of(self, span: Span) -> &'m [u8] {
+        span.of(self.text)
+    }
+
+    /// The first offset from `at` on that has no octet of the kind `is`; at most the value's end, if `at` is.
+    #[inline(always)]
+    pub(super) fn skip(self, mut at: usize, is: impl Fn(u8) -> bool) -> usize {
+        while self.get(at).is_some_and(&is) {
+            at += 1;
+        }
+        at
+    }
+
+    /// The first offset from `at` on that has no `LWS`.
+    #[inline(always)]
+    pub(super) fn skip_white(self, at: usize) -> usize {
+        self.skip(at, is_white)
+    }
+
+    /// The first offset from `at` on that has no digit. White space is none.
+    #[inline(always)]
+    pub(super) fn skip_digits(self, at: usize) -> usize {
+        let is_digit = |octet: u8| octet.is_ascii_digit();
+        find(self.message, at, |lanes| lanes.is_at_most(b'/').or(lanes.is_within(b':', 0xff)), |octet| !is_digit(octet))
+    }
+
+    /// The same for an octet of a host ([`is_host`]).
+    #[inline(always)]
+    pub(super) fn skip_host(self, at: usize) -> usize {
+        find(self.message, at, may_end_host, |octet| !is_host(octet))
+    }
+
+    /// The first offset from `at` on that has no octet of a parameter's value ([`is_plain`]). White space is none.
+    #[inline(always)]
+    pub(super) fn skip_plain(self, at: usize) -> usize {
+        find(self.message, at, may_end_plain, |octet| !is_plain(octet))
+    }
+
+    /// The same for a parameter's name, which an equals sign ends too.
+    #[inline(always)]
+    pub(super) fn skip_name(self, at: usize) -> usize {
+        find(self.message, at, may_end_plain, |octet| !is_plain(octet) || octet == b'=')
+    }
+
+    /// The same for what comes before the URI of a From or To header ([`is_display`]).
+    #[inline(always)]
+    pub(super) fn skip_display(self, at: usize) -> usize {
+        find(self.message, at, may_end_display, |octet| !is_display(octet)).min(self.end())
+    }
+
+    /// The offset after the `>` that ends the URI at `at`. `None`: there is none, or a `<` before it.
+    #[inline(always)]
+    pub(super) fn skip_uri(self, at: usize) -> Option<usize> {
+        let end =
+            find(self.message, at, |lanes| lanes.is(b'>').or(lanes.is(b'<')), |octet| matches!(octet, b'>' | b'<'));
+        (self.get(end)? == b'>').then_some(end + 1)
+    }
+
+    /// The offset after the `quoted-string` that begins at `at`. `None`: it has no end.
+    #[inline(always)]
+    pub(super) fn skip_quoted(self, at: usize) -> Option<usize> {
+        let mut at = at + 1;
+        loop {
+            at = find(
+                self.message,
+                at,
+                |lanes| lanes.is(b'"').or(lanes.is(b'\\')),
+                |octet| matches!(octet, b'"' | b'\\'),
+            );
+            match self.get(at)? {
+                b'"' => return Some(at + 1),
+                _ => at += 2,
+            }
+        }
+    }
+
+    /// The offset after the `comment` that begins at `at`. `None`: it has no end.
+    pub(super) fn skip_comment(self, at: usize) -> Option<usize> {
+        let mut depth = 0_usize;
+        let mut at = at;
+        loop {
+            match self.get(at)? {
+                b'(' => depth += 1,
+                b')' if depth == 1 => return Some(at + 1),
+                b')' => depth -= 1,
+                b'\\' => at += 1,
+                _ => {}
+            }
+            at += 1;
         }
     }
 }
 
-/// The offset after the `comment` that begins at `at`. `None`: it has no end.
-pub(super) fn skip_comment(text: &[u8], at: usize) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut at = at;
-    loop {
-        match text.get(at)? {
-            b'(' => depth += 1,
-            b')' if depth == 1 => return Some(at + 1),
-            b')' => depth -= 1,
-            b'\\' => at += 1,
-            _ => {}
+/// Which octets may end a host: all that do, and those beside the underscore.
+#[inline(always)]
+fn may_end_host(lanes: Lanes) -> Lanes {
+    let below_letters = lanes.is_at_most(b',').or(lanes.is(b'/')).or(lanes.is_within(b':', b'@'));
+    below_letters.or(lanes.is_within(b'[', b'`')).or(lanes.is_within(b'{', 0x7f))
+}
+
+/// Which octets may end a parameter's name or value: all that do, and some that seldom stand there.
+#[inline(always)]
+fn may_end_plain(lanes: Lanes) -> Lanes {
+    // Of the backslash and DEL, these are the bits in which they differ.
+    lanes.is_at_most(b',').or(lanes.is_within(b';', b'>')).or(lanes.with_bits(b'\\' ^ 0x7f).is(0x7f))
+}
+
+/// Which octets may end what comes before a URI: all that do, and some others.
+#[inline(always)]
+fn may_end_display(lanes: Lanes) -> Lanes {
+    let quote_or_comma = lanes.is(b'"').or(lanes.is(b','));
+    quote_or_comma.or(lanes.is_within(b';', b'>')).or(lanes.is(b'\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Span, Spelling, Value, is_display, is_host, is_plain};
+
+    /// Each octet, at each place of a value, with others before it and after it: sixteen at a time as one at a time.
+    #[test]
+    fn what_is_skipped_is_what_is_skipped_octet_by_octet() {
+        for (octet, place) in (0..=u8::MAX).flat_map(|octet| (0..36).map(move |place| (octet, place))) {
+            for filling in [b'a', b'7', b'='] {
+                let mut message = vec![filling; 36];
+                message[place] = octet;
+                message.extend(b"\r\nCall-ID: 1");
+                let value = Value::new(&message, 36);
+                for at in [0, 1, 15, 16, 20, 35, 36] {
+                    let context = || format!("{octet:#x} at {place}, from {at}, among {filling:#x}");
+                    assert_eq!(value.skip_plain(at), value.skip(at, is_plain), "{}", context());
+                    assert_eq!(
+                        value.skip_name(at),
+                        value.skip(at, |octet| is_plain(octet) && octet != b'='),
+                        "{}",
+                        context()
+                    );
+                    assert_eq!(value.skip_host(at), value.skip(at, is_host), "{}", context());
+                    assert_eq!(value.skip_digits(at), value.skip(at, |octet| octet.is_ascii_digit()), "{}", context());
+                    assert_eq!(value.skip_display(at), value.skip(at, is_display), "{}", context());
+                }
+            }
         }
-        at += 1;
+    }
+
+    #[test]
+    fn a_spelling_is_told_in_any_case_and_by_its_length() {
+        for name in ["tag", "rport", "branch", "received", "sip/2.0"] {
+            let spelling = Spelling::new(name.as_bytes());
+            for (place, octet) in (0..name.len()).flat_map(|place| (0..=u8::MAX).map(move |octet| (place, octet))) {
+                let mut message = name.to_ascii_uppercase().into_bytes();
+                message[place] = octet;
+                let is_same = message.eq_ignore_ascii_case(name.as_bytes());
+                assert_eq!(spelling.is_at(&message, Span::new(0, name.len())), is_same, "{}", message.escape_ascii());
+                message.extend(b"a");
+                assert_eq!(spelling.is_at(&message, Span::new(0, name.len())), is_same, "{}", message.escape_ascii());
+                assert!(!spelling.is_at(&message, Span::new(0, name.len() + 1)));
+            }
+        }
     }
 }

@@ -15,8 +15,10 @@ mod counters;
 mod datagram;
 mod envelope;
 mod headers;
+mod lanes;
 mod lease;
 mod lexis;
+mod lines;
 mod params;
 mod refused;
 mod reply;
@@ -106,7 +108,7 @@ pub fn answer<'f>(
         source: datagram.source,
         method: request.method,
         request_uri: request.request_uri,
-        call_id: request.call_id,
+        call_id: request.call_id.of(datagram.message),
     };
     Ok(Answer { len, summary })
 }

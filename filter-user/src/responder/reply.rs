@@ -6,9 +6,9 @@ use super::Refused;
 use super::lexis::Span;
 use super::params::Slot;
 use super::request::{Request, Runs};
-use super::tag::TransactionHash;
+use super::tag::{self, TransactionHash};
 use super::template::ReplyTemplate;
-use super::text::Text;
+use super::text::{Text, decimal};
 
 /// Writes the response to `request`, which has `runs` to repeat and came from `source`, to the beginning of `out`. Its length in octets.
 ///
@@ -26,74 +26,101 @@ pub(super) fn write(
     template: &ReplyTemplate,
 ) -> Result<usize, Refused> {
     let transaction = TransactionHash::new(template.secret(), request);
-    let tag = transaction.tag(template.secret());
-    let address = Text::address(source.ip());
-    let port = Text::decimal(u32::from(source.port()));
-    let edits = edits(request, source, address.as_octets(), port.as_octets(), &tag);
+    let tag = transaction.parameter(template.secret());
+    let address = Text::address(RECEIVED, source.ip());
+    let port = Text::decimal(RPORT, u32::from(source.port()));
+    let ours = Ours {
+        received: Parameter { octets: address.as_octets(), value: RECEIVED.len() },
+        rport: Parameter { octets: port.as_octets(), value: RPORT.len() },
+        tag: Parameter { octets: &tag, value: tag::PARAMETER.len() },
+    };
+    let edits = edits(request, source, &ours);
 
     let mut writer = Writer { out, len: 0 };
     writer.put(template.status_line())?;
     writer.repeat(request.message, runs, &edits)?;
     if let Some(seconds) = template.retry_after(transaction) {
         writer.put(b"Retry-After: ")?;
-        writer.put(Text::decimal(seconds).as_octets())?;
-        writer.put(b"\r\n")?;
+        writer.put_decimal(seconds)?;
+        writer.put(b"\r\nContent-Length: 0\r\n\r\n")?;
+    } else {
+        writer.put(b"Content-Length: 0\r\n\r\n")?;
     }
-    writer.put(b"Content-Length: 0\r\n\r\n")?;
     Ok(writer.len)
 }
 
-/// A change to what is repeated: instead of the octets at `at`, `prefix` and `value`.
+const RECEIVED: &[u8; 10] = b";received=";
+/// What is put behind the name, which is there.
+const RPORT: &[u8; 1] = b"=";
+
+/// A parameter that is ours to set.
+#[derive(Clone, Copy, Debug)]
+struct Parameter<'t> {
+    /// Semicolon and name, equals sign, value.
+    octets: &'t [u8],
+    /// Where the value begins, right after the equals sign.
+    value: usize,
+}
+
+impl<'t> Parameter<'t> {
+    /// The value alone.
+    #[inline(always)]
+    fn value(self) -> &'t [u8] {
+        self.octets.get(self.value..).unwrap_or_default()
+    }
+
+    /// Sets the value of the parameter where it is there.
+    #[inline(always)]
+    fn set(self, slot: Slot) -> Edit<'t> {
+        let start = self.value - usize::from(!slot.equals);
+        Edit { at: slot.value, octets: self.octets.get(start..).unwrap_or_default() }
+    }
+
+    /// Adds the parameter.
+    #[inline(always)]
+    fn add(self, at: usize) -> Edit<'t> {
+        Edit { at: Span::new(at, at), octets: self.octets }
+    }
+}
+
+/// All that are ours to set.
+#[derive(Clone, Copy, Debug)]
+struct Ours<'t> {
+    received: Parameter<'t>,
+    rport: Parameter<'t>,
+    tag: Parameter<'t>,
+}
+
+/// A change to what is repeated: other octets instead of those at `at`.
 #[derive(Clone, Copy, Debug)]
 struct Edit<'t> {
     at: Span,
-    prefix: &'static [u8],
-    value: &'t [u8],
+    octets: &'t [u8],
 }
 
-impl<'t> Edit<'t> {
-    /// Sets the value of a parameter that is there.
-    const fn set(slot: Slot, value: &'t [u8]) -> Self {
-        let prefix: &[u8] = if slot.equals { b"" } else { b"=" };
-        Self { at: slot.value, prefix, value }
-    }
-
-    /// Adds a parameter; `prefix` is its name, with the semicolon and the equals sign.
-    const fn add(at: usize, prefix: &'static [u8], value: &'t [u8]) -> Self {
-        Self { at: Span::new(at, at), prefix, value }
-    }
-
+impl Edit<'_> {
     /// No change, after all others.
-    const NONE: Self = Self { at: Span::new(usize::MAX, usize::MAX), prefix: b"", value: b"" };
+    const NONE: Self = Self { at: Span::new(usize::MAX, usize::MAX), octets: b"" };
 }
 
 /// What is put into the topmost Via and into To, in the order of its places.
 #[inline(always)]
-fn edits<'t>(
-    request: &Request<'_>,
-    source: SocketAddr,
-    address: &'t [u8],
-    port: &'t [u8],
-    tag: &'t [u8],
-) -> [Edit<'t>; 3] {
+fn edits<'t>(request: &Request<'_>, source: SocketAddr, ours: &Ours<'t>) -> [Edit<'t>; 3] {
     let via = &request.via;
-    let rport = via.rport.map_or(Edit::NONE, |slot| Edit::set(slot, port));
+    let rport = via.rport.map_or(Edit::NONE, |slot| ours.rport.set(slot));
     let received = match via.received {
         // Whoever put it there, the value that counts is ours (RFC 3261 section 18.2.1).
-        Some(slot) => Edit::set(slot, address),
+        Some(slot) => ours.received.set(slot),
         // RFC 3581 section 4: with rport always, even if it says nothing new.
-        None if via.rport.is_some() || !via.is_sent_by(request.message, source.ip(), address) => {
-            Edit::add(via.end, b";received=", address)
+        None if via.rport.is_some() || !via.is_sent_by(request.message, source.ip(), ours.received.value()) => {
+            ours.received.add(via.end)
         }
         None => Edit::NONE,
     };
     // Both may be at the same place, if rport comes last and has no value: then it is first.
     let (first, second) = if received.at.start() < rport.at.start() { (received, rport) } else { (rport, received) };
-    let tag = match request.to.tag {
-        // Two tags, one of them empty, would be read differently by different parsers.
-        Some(slot) => Edit::set(slot, tag),
-        None => Edit::add(request.to.end, b";tag=", tag),
-    };
+    // Two tags, one of them empty, would be read differently by different parsers.
+    let tag = request.to.tag.map_or_else(|| ours.tag.add(request.to.end), |slot| ours.tag.set(slot));
     if tag.at.start() < first.at.start() {
         [tag, first, second]
     } else if tag.at.start() < second.at.start() {
@@ -119,6 +146,18 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Writes a decimal number, where the lines after it follow at once.
+    ///
+    /// More than its digits, since a copy of always as many octets need not ask how many; the rest is written over.
+    #[inline(always)]
+    fn put_decimal(&mut self, number: u32) -> Result<(), Refused> {
+        let (digits, len) = decimal(number);
+        let room = self.out.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut).ok_or(Refused::TooLong)?;
+        *room = digits;
+        self.len += len;
+        Ok(())
+    }
+
     /// The header lines of `message` that `runs` notes, with `edits`, which are in the order of their places.
     #[inline(always)]
     fn repeat(&mut self, message: &[u8], runs: &Runs, edits: &[Edit<'_>]) -> Result<(), Refused> {
@@ -128,8 +167,7 @@ impl Writer<'_> {
             // An edit is never at the end of a run, since a newline follows each value.
             while let Some(edit) = edits.next_if(|edit| edit.at.start() < run.end()) {
                 self.put(Span::new(at, edit.at.start()).of(message))?;
-                self.put(edit.prefix)?;
-                self.put(edit.value)?;
+                self.put(edit.octets)?;
                 at = edit.at.end();
             }
             self.put(Span::new(at, run.end()).of(message))?;

@@ -2,8 +2,9 @@
 
 use super::Refused;
 use super::address::Address;
-use super::headers::{Header, Headers, Name};
-use super::lexis::{Span, is_white, skip};
+use super::headers::{Name, name, value};
+use super::lexis::{Span, Value};
+use super::lines::{After, Lines};
 use super::start_line::{Method, StartLine};
 use super::via::Via;
 
@@ -23,11 +24,11 @@ pub(super) struct Request<'m> {
     /// The To header, whose tag is empty or missing.
     pub(super) to: Address,
     /// The tag of the From header; all of its value, should it have none.
-    pub(super) from: &'m [u8],
+    pub(super) from: Span,
     /// The value of the Call-ID header.
-    pub(super) call_id: &'m [u8],
+    pub(super) call_id: Span,
     /// The digits of the CSeq header without leading zeros.
-    pub(super) cseq: &'m [u8],
+    pub(super) cseq: Span,
 }
 
 impl<'m> Request<'m> {
@@ -37,18 +38,29 @@ impl<'m> Request<'m> {
             return Err(Refused::Unreadable);
         }
         let start = StartLine::parse(message)?;
-        let mut headers = Headers::new(message, start.end);
+        let mut lines = Lines::new(start.end, start.newlines);
         let (mut via, mut from, mut to, mut call_id, mut cseq) = (None, None, None, None, None);
-        while let Some(header) = headers.next()? {
-            runs.add(&header)?;
-            let text = message.get(..header.value_end).unwrap_or_default();
-            match header.name {
-                Name::Via if via.is_some() => {}
-                Name::Via => via = Some(Via::parse(text, header.value).map_err(|_| Refused::MalformedVia)?),
-                Name::From => once(&mut from, from_tag(text, header.value))?,
-                Name::To => once(&mut to, new_to(text, header.value)?)?,
-                Name::CallId => once(&mut call_id, text.get(header.value..).unwrap_or_default())?,
-                Name::Cseq => once(&mut cseq, cseq_number(text, header.value, start.method)?)?,
+        loop {
+            let after = lines.read();
+            for line in lines.noted() {
+                let Some((name, colon)) = name(message, line.start())? else { continue };
+                runs.add(*line)?;
+                if name == Name::Via && via.is_some() {
+                    continue;
+                }
+                let (text, value) = value(message, *line, colon);
+                match name {
+                    Name::Via => via = Some(Via::parse(text, value).map_err(|_| Refused::MalformedVia)?),
+                    Name::From => once(&mut from, from_tag(text, value))?,
+                    Name::To => once(&mut to, new_to(text, value)?)?,
+                    Name::CallId => once(&mut call_id, Span::new(value, text.end()))?,
+                    Name::Cseq => once(&mut cseq, cseq_number(text, value, start.method)?)?,
+                }
+            }
+            match after {
+                After::Lines => {}
+                After::Body => break,
+                After::Nothing => return Err(Refused::Headers),
             }
         }
         Ok(Self {
@@ -74,16 +86,16 @@ fn once<T>(kept: &mut Option<T>, value: T) -> Result<(), Refused> {
 ///
 /// One that the grammar does not have is no reason for silence: it is only repeated.
 #[inline(always)]
-fn from_tag(text: &[u8], at: usize) -> &[u8] {
-    let tag = Address::parse(text, at).ok().and_then(|from| from.tag).map(|slot| slot.value.of(text));
-    tag.unwrap_or_else(|| text.get(at..).unwrap_or_default())
+fn from_tag(text: Value<'_>, at: usize) -> Span {
+    let tag = Address::parse(text, at).ok().and_then(|from| from.tag);
+    tag.map_or(Span::new(at, text.end()), |slot| slot.value)
 }
 
 /// The To header at `at`, which has no tag, or an empty one (Kamailio counts that as none).
 #[inline(always)]
-fn new_to(text: &[u8], at: usize) -> Result<Address, Refused> {
+fn new_to(text: Value<'_>, at: usize) -> Result<Address, Refused> {
     let to = Address::parse(text, at).map_err(|_| Refused::MalformedTo)?;
-    match to.tag.map(|slot| slot.value.of(text)) {
+    match to.tag.map(|slot| text.of(slot.value)) {
         None | Some(b"" | b"\"\"") => Ok(to),
         Some(_) => Err(Refused::InDialog),
     }
@@ -91,17 +103,17 @@ fn new_to(text: &[u8], at: usize) -> Result<Address, Refused> {
 
 /// The number of the CSeq header at `at`: `1*DIGIT LWS Method`. Its size is not looked at, since it is only repeated.
 #[inline(always)]
-fn cseq_number(text: &[u8], at: usize, method: Method) -> Result<&[u8], Refused> {
-    let end = skip(text, at, |octet| octet.is_ascii_digit());
-    let name = skip(text, end, is_white);
+fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<Span, Refused> {
+    let end = text.skip_digits(at);
+    let name = text.skip_white(end);
     if end == at || name == end {
         return Err(Refused::MalformedCseq);
     }
-    if text.get(name..) != Some(method.as_str().as_bytes()) {
+    if text.from(name) != method.as_str().as_bytes() {
         return Err(Refused::CseqMethod);
     }
-    let zeros = skip(text, at, |octet| octet == b'0');
-    Ok(Span::new(zeros.min(end - 1), end).of(text))
+    let zeros = text.skip(at, |octet| octet == b'0');
+    Ok(Span::new(zeros.min(end - 1), end))
 }
 
 /// The header lines that a response repeats, as runs of whole lines that stand side by side.
@@ -126,14 +138,14 @@ impl Runs {
     }
 
     #[inline(always)]
-    fn add(&mut self, header: &Header) -> Result<(), Refused> {
+    fn add(&mut self, line: Span) -> Result<(), Refused> {
         if let Some(last) = self.count.checked_sub(1).and_then(|last| self.spans.get_mut(last))
-            && last.end() == header.start
+            && last.end() == line.start()
         {
-            *last = Span::new(last.start(), header.end);
+            *last = Span::new(last.start(), line.end());
             return Ok(());
         }
-        *self.spans.get_mut(self.count).ok_or(Refused::Scattered)? = Span::new(header.start, header.end);
+        *self.spans.get_mut(self.count).ok_or(Refused::Scattered)? = line;
         self.count += 1;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The start line of a request: method, Request-URI, version (RFC 3261 section 7.1).
 
 use super::Refused;
+use super::lanes::{Newlines, find};
+use super::lexis::{Span, Spelling};
 
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $variant:ident => $name:literal,)+) => {
@@ -46,6 +48,8 @@ methods! {
     Publish => "PUBLISH",
 }
 
+const VERSION: Spelling = Spelling::new(b"sip/2.0");
+
 /// A start line that has been read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StartLine<'m> {
@@ -53,29 +57,34 @@ pub(super) struct StartLine<'m> {
     pub(super) request_uri: &'m [u8],
     /// The offset of the line after it.
     pub(super) end: usize,
+    /// The newlines after it.
+    pub(super) newlines: Newlines<'m>,
 }
 
 impl<'m> StartLine<'m> {
     /// Reads the start line of `message`; CR and LF before it are skipped (RFC 3261 section 7.5).
     pub(super) fn parse(message: &'m [u8]) -> Result<Self, Refused> {
         let start = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-        let rest = message.get(start..).unwrap_or_default();
-        let newline = memchr::memchr(b'\n', rest).ok_or(Refused::StartLine)?;
-        let line = rest.get(..newline).unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let mut newlines = Newlines::new(message, start);
+        let newline = newlines.next().ok_or(Refused::StartLine)?;
+        let carriage_return = newline.checked_sub(1).and_then(|at| message.get(at)) == Some(&b'\r');
+        let end = newline - usize::from(newline > start && carriage_return);
 
-        let (method, line) = split_at_space(line).ok_or(Refused::StartLine)?;
-        let (request_uri, version) = split_at_space(line).ok_or(Refused::StartLine)?;
-        if request_uri.is_empty() || !version.eq_ignore_ascii_case(b"SIP/2.0") {
+        let method_end = space(message, start, end).ok_or(Refused::StartLine)?;
+        let uri_end = space(message, method_end + 1, end).ok_or(Refused::StartLine)?;
+        let (uri, version) = (Span::new(method_end + 1, uri_end), Span::new(uri_end + 1, end));
+        if uri.len() == 0 || !VERSION.is_at(message, version) {
             return Err(Refused::StartLine);
         }
+        let (method, request_uri) = (Span::new(start, method_end).of(message), uri.of(message));
         let method = Method::from_octets(method).ok_or(Refused::Method)?;
-        Ok(Self { method, request_uri, end: start + newline + 1 })
+        Ok(Self { method, request_uri, end: newline + 1, newlines })
     }
 }
 
-/// What stands before and after the first space.
-fn split_at_space(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let space = memchr::memchr(b' ', line)?;
-    Some((line.get(..space)?, line.get(space + 1..)?))
+/// The first space of `message` from `start` on, before `end`.
+#[inline(always)]
+fn space(message: &[u8], start: usize, end: usize) -> Option<usize> {
+    let space = find(message, start, |lanes| lanes.is(b' '), |octet| octet == b' ');
+    (space < end).then_some(space)
 }

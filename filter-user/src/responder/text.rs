@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Enough for the longest IPv6 address (39) and IPv4-mapped one (22).
-const ROOM: usize = 40;
+/// Enough for `;received=` with the longest IPv6 address (39) or IPv4-mapped one (22), and for what is written in one go.
+const ROOM: usize = 56;
 
 /// A short ASCII text.
 #[derive(Clone, Copy, Debug)]
@@ -13,19 +13,17 @@ pub(super) struct Text {
 }
 
 impl Text {
-    const EMPTY: Self = Self { octets: [0; ROOM], len: 0 };
-
-    /// A decimal number.
-    pub(super) fn decimal(number: u32) -> Self {
-        let mut text = Self::EMPTY;
+    /// `start` and a decimal number.
+    pub(super) fn decimal<const START: usize>(start: &[u8; START], number: u32) -> Self {
+        let mut text = Self::new(start);
         text.push_decimal(number);
         text
     }
 
-    /// An address as it stands in `received`: an IPv6 one without brackets (`via-received` in RFC 3261 section 25.1;
-    /// RFC 5118 section 4.5 asks receivers to take both), shortened as RFC 5952 section 4 says.
-    pub(super) fn address(address: IpAddr) -> Self {
-        let mut text = Self::EMPTY;
+    /// `start` and an address as it stands in `received`: an IPv6 one without brackets (`via-received` in RFC 3261
+    /// section 25.1; RFC 5118 section 4.5 asks receivers to take both), shortened as RFC 5952 section 4 says.
+    pub(super) fn address<const START: usize>(start: &[u8; START], address: IpAddr) -> Self {
+        let mut text = Self::new(start);
         match address {
             IpAddr::V4(address) => text.push_ipv4(address),
             IpAddr::V6(address) => text.push_ipv6(address),
@@ -37,51 +35,44 @@ impl Text {
         self.octets.get(..self.len).unwrap_or_default()
     }
 
+    #[inline(always)]
+    fn new<const START: usize>(start: &[u8; START]) -> Self {
+        let mut text = Self { octets: [0; ROOM], len: 0 };
+        text.push_all(start, START);
+        text
+    }
+
     fn push(&mut self, octet: u8) {
-        if let Some(place) = self.octets.get_mut(self.len) {
-            *place = octet;
-            self.len += 1;
+        self.push_all(&[octet], 1);
+    }
+
+    /// Adds the first `count` of `octets`, and lets the others lie behind the text's end.
+    #[inline(always)]
+    fn push_all<const LEN: usize>(&mut self, octets: &[u8; LEN], count: usize) {
+        if let Some(places) = self.octets.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            *places = *octets;
+            self.len += count;
         }
     }
 
+    #[inline(always)]
     fn push_decimal(&mut self, number: u32) {
-        // From the last digit on: a division by a constant is a multiplication.
-        let mut digits = [0; 10];
-        let mut rest = number;
-        let mut first = digits.len();
-        for (index, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                first = index;
-                break;
-            }
-        }
-        digits.iter().skip(first).for_each(|digit| self.push(*digit));
+        let (digits, len) = decimal(number);
+        self.push_all(&digits, len);
     }
 
-    fn push_octet(&mut self, octet: u8) {
-        if octet >= 100 {
-            self.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            self.push(b'0' + octet / 10 % 10);
-        }
-        self.push(b'0' + octet % 10);
-    }
-
+    #[inline(always)]
     fn push_ipv4(&mut self, address: Ipv4Addr) {
-        for (index, octet) in address.octets().into_iter().enumerate() {
-            if index > 0 {
-                self.push(b'.');
-            }
-            self.push_octet(octet);
+        for octet in address.octets() {
+            self.push_all(&DOTTED[usize::from(octet)], 2 + usize::from(octet >= 10) + usize::from(octet >= 100));
         }
+        // Without the last dot.
+        self.len -= 1;
     }
 
     fn push_ipv6(&mut self, address: Ipv6Addr) {
         if let Some(mapped) = address.to_ipv4_mapped() {
-            b"::ffff:".iter().for_each(|octet| self.push(*octet));
+            self.push_all(b"::ffff:", 7);
             return self.push_ipv4(mapped);
         }
         let segments = address.segments();
@@ -89,7 +80,7 @@ impl Text {
         for (index, segment) in segments.into_iter().enumerate() {
             if (zeros..zeros_end).contains(&index) {
                 if index == zeros {
-                    b"::".iter().for_each(|octet| self.push(*octet));
+                    self.push_all(b"::", 2);
                 }
                 continue;
             }
@@ -108,6 +99,67 @@ impl Text {
         }
     }
 }
+
+/// The digits of a decimal number, with zero octets behind them, and how many they are.
+#[inline(always)]
+pub(super) fn decimal(number: u32) -> ([u8; 16], usize) {
+    const EIGHT: u32 = 100_000_000;
+    let lower = eight_digits(number % EIGHT);
+    if number < EIGHT {
+        // All but the last may be zeros that lead.
+        let zeros = (lower.trailing_zeros() / 8).min(7);
+        let digits = (lower | ZEROS) >> (8 * zeros);
+        return (u128::from(digits).to_le_bytes(), 8 - zeros as usize);
+    }
+    let upper = number / EIGHT;
+    let two = upper >= 10;
+    let upper = if two {
+        u128::from(b'0' + (upper / 10) as u8) | u128::from(b'0' + (upper % 10) as u8) << 8
+    } else {
+        u128::from(b'0' + upper as u8)
+    };
+    let len = if two { 2 } else { 1 };
+    ((upper | u128::from(lower | ZEROS) << (8 * len)).to_le_bytes(), 8 + len)
+}
+
+/// Eight times the digit zero.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// The eight decimal digits of a number below 10^8 as octets of 0 to 9, the first digit in the lowest octet.
+///
+/// Halves, quarters and eighths of the word are taken apart side by side: a multiplication and a shift divide each.
+#[inline(always)]
+const fn eight_digits(number: u32) -> u64 {
+    let fours = (number / 10_000) as u64 | ((number % 10_000) as u64) << 32;
+    let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
+    tens | (twos - 10 * tens) << 8
+}
+
+/// Each number of an IPv4 address, with the dot after it.
+static DOTTED: [[u8; 4]; 256] = {
+    let mut table = [[0; 4]; 256];
+    let mut number = 0;
+    while number < table.len() {
+        let digits = (eight_digits(number as u32) | ZEROS).to_le_bytes();
+        let first = if number >= 100 {
+            5
+        } else if number >= 10 {
+            6
+        } else {
+            7
+        };
+        let mut index = first;
+        while index < digits.len() {
+            table[number][index - first] = digits[index];
+            index += 1;
+        }
+        table[number][index - first] = b'.';
+        number += 1;
+    }
+    table
+};
 
 /// The first of the longest runs of at least two zero segments, from and to; `(8, 8)`, which is nowhere, if none.
 fn longest_zeros(segments: [u16; 8]) -> (usize, usize) {
@@ -133,8 +185,11 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_standard_library_writes_them() {
-        for number in [0, 1, 9, 10, 99, 100, 5060, 65535, 999_999_999, 1_000_000_000, u32::MAX] {
-            assert_eq!(text(Text::decimal(number)), number.to_string());
+        let powers = (0..10).map(|power| 10_u32.pow(power));
+        let around =
+            powers.flat_map(|power| [power - 1, power, power + 1, 9 * (power / 10), power / 3, u32::MAX - power]);
+        for number in (0..=70_000).chain((0..=u32::MAX).step_by(40_009)).chain(around).chain([u32::MAX]) {
+            assert_eq!(text(Text::decimal(b"=", number)), format!("={number}"));
         }
     }
 
@@ -142,7 +197,7 @@ mod tests {
     fn addresses_are_written_as_the_standard_library_writes_them() {
         for octet in 0..=u8::MAX {
             let address = Ipv4Addr::new(octet, 198, 0, octet);
-            assert_eq!(text(Text::address(IpAddr::V4(address))), address.to_string());
+            assert_eq!(text(Text::address(b";received=", IpAddr::V4(address))), format!(";received={address}"));
         }
         let values = [0, 0, 0, 1, 0x10, 0xabc, 0xffff, 0x2001];
         let mut seed = 1_u64;
@@ -152,9 +207,9 @@ mod tests {
                 values[(seed >> 61) as usize]
             });
             let address = Ipv6Addr::from(segments);
-            assert_eq!(text(Text::address(IpAddr::V6(address))), address.to_string());
+            assert_eq!(text(Text::address(b";received=", IpAddr::V6(address))), format!(";received={address}"));
         }
         let mapped: Ipv6Addr = "::ffff:192.0.2.255".parse().expect("an address");
-        assert_eq!(text(Text::address(IpAddr::V6(mapped))), mapped.to_string());
+        assert_eq!(text(Text::address(b";received=", IpAddr::V6(mapped))), format!(";received={mapped}"));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Refused;
-use super::lexis::{Span, is_host, is_token, is_white, skip};
+use super::lexis::{Span, Spelling, Value, is_token};
 use super::params::{Malformed, Param, Params, Slot};
 
 /// The port of SIP over UDP where none is named (RFC 3261 section 18.2.2).
@@ -11,6 +11,10 @@ const DEFAULT_PORT: u16 = 5060;
 
 /// How the branches of RFC 3261 begin (section 8.1.1.7).
 const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+const BRANCH: Spelling = Spelling::new(b"branch");
+const RPORT: Spelling = Spelling::new(b"rport");
+const RECEIVED: Spelling = Spelling::new(b"received");
 
 /// The topmost Via, as offsets into the message.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +37,7 @@ pub(super) struct Via {
 impl Via {
     /// Reads the first value of the Via header whose value begins at `at`; `text` is the message up to its end.
     #[inline(always)]
-    pub(super) fn parse(text: &[u8], at: usize) -> Result<Self, Malformed> {
+    pub(super) fn parse(text: Value<'_>, at: usize) -> Result<Self, Malformed> {
         let start = at;
         let at = skip_protocol(text, at)?;
         let host_end = skip_host(text, at)?;
@@ -41,12 +45,14 @@ impl Via {
         let mut params = Params::new(text, params_at);
         let (mut branch, mut rport, mut received) = (None, None, None);
         while let Some(Param { name, slot }) = params.next()? {
-            let name = name.of(text);
-            let found = match name.len() {
-                6 if name.eq_ignore_ascii_case(b"branch") => &mut branch,
-                5 if name.eq_ignore_ascii_case(b"rport") => &mut rport,
-                8 if name.eq_ignore_ascii_case(b"received") => &mut received,
-                _ => continue,
+            let found = if text.has(name, BRANCH) {
+                &mut branch
+            } else if text.has(name, RPORT) {
+                &mut rport
+            } else if text.has(name, RECEIVED) {
+                &mut received
+            } else {
+                continue;
             };
             // RFC 3261 section 7.3.1: no parameter twice; which of them would the sender believe?
             if found.replace(slot).is_some() {
@@ -83,66 +89,70 @@ impl Via {
 
     /// What tells the transaction: the branch, or for a client of RFC 2543, whose branch need not be unique, all of
     /// the Via (RFC 3261 section 17.2.3).
-    pub(super) fn transaction<'m>(&self, message: &'m [u8]) -> &'m [u8] {
-        let branch = self.branch.map_or(&[][..], |slot| slot.value.of(message));
-        if branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE) {
+    pub(super) fn transaction(&self, message: &[u8]) -> Span {
+        let branch = self.branch.map_or(Span::default(), |slot| slot.value);
+        if branch.len() > MAGIC_COOKIE.len() && branch.of(message).starts_with(MAGIC_COOKIE) {
             branch
         } else {
-            self.value.of(message)
+            self.value
         }
     }
 }
 
 /// `sent-protocol LWS`, in any case and with white space around the slashes. The offset of `sent-by`.
 #[inline(always)]
-fn skip_protocol(text: &[u8], at: usize) -> Result<usize, Malformed> {
-    const USUAL: &[u8] = b"SIP/2.0/UDP ";
-    if text.get(at..at + USUAL.len()) == Some(USUAL) {
-        return Ok(skip(text, at + USUAL.len(), is_white));
+fn skip_protocol(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
+    const USUAL: &[u8; 12] = b"SIP/2.0/UDP ";
+    if text.chunk(at) == Some(USUAL) {
+        return Ok(text.skip_white(at + USUAL.len()));
     }
     let at = skip_slash(text, skip_word(text, at, b"SIP")?)?;
     let transport = skip_slash(text, skip_word(text, at, b"2.0")?)?;
-    let end = skip(text, transport, is_token);
-    let sent_by = skip(text, end, is_white);
+    let end = text.skip(transport, is_token);
+    let sent_by = text.skip_white(end);
     if transport == end || end == sent_by { Err(Malformed) } else { Ok(sent_by) }
 }
 
-fn skip_word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Malformed> {
+fn skip_word(text: Value<'_>, at: usize, word: &[u8]) -> Result<usize, Malformed> {
     let end = at + word.len();
-    let same = text.get(at..end).is_some_and(|octets| octets.eq_ignore_ascii_case(word));
+    let same = text.of(Span::new(at, end)).eq_ignore_ascii_case(word);
     if same { Ok(end) } else { Err(Malformed) }
 }
 
 /// `SLASH`, with the white space around it.
-fn skip_slash(text: &[u8], at: usize) -> Result<usize, Malformed> {
-    let at = skip(text, at, is_white);
-    if text.get(at) == Some(&b'/') { Ok(skip(text, at + 1, is_white)) } else { Err(Malformed) }
+fn skip_slash(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
+    let at = text.skip_white(at);
+    if text.get(at) == Some(b'/') { Ok(text.skip_white(at + 1)) } else { Err(Malformed) }
 }
 
 /// The offset after the host at `at`. What stands in brackets is not looked at here: it is only ever compared.
 #[inline(always)]
-fn skip_host(text: &[u8], at: usize) -> Result<usize, Malformed> {
-    if text.get(at) != Some(&b'[') {
-        let end = skip(text, at, is_host);
+fn skip_host(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
+    if text.get(at) != Some(b'[') {
+        let end = text.skip_host(at);
         return if end > at { Ok(end) } else { Err(Malformed) };
     }
-    let end = skip(text, at + 1, |octet| is_token(octet) || octet == b':');
-    if text.get(end) == Some(&b']') { Ok(end + 1) } else { Err(Malformed) }
+    let end = text.skip(at + 1, |octet| is_token(octet) || octet == b':');
+    if text.get(end) == Some(b']') { Ok(end + 1) } else { Err(Malformed) }
 }
 
 /// `[ COLON port ]` after the host, with the white space around the colon, and the offset after it.
 #[inline(always)]
-fn port(text: &[u8], host_end: usize) -> Result<(Option<u16>, usize), Malformed> {
-    let colon = skip(text, host_end, is_white);
-    if text.get(colon) != Some(&b':') {
+fn port(text: Value<'_>, host_end: usize) -> Result<(Option<u16>, usize), Malformed> {
+    const USUAL: &[u8; 5] = b":5060";
+    let after = host_end + USUAL.len();
+    if text.chunk(host_end) == Some(USUAL) && !text.get(after).is_some_and(|octet| octet.is_ascii_digit()) {
+        return Ok((Some(DEFAULT_PORT), after));
+    }
+    let colon = text.skip_white(host_end);
+    if text.get(colon) != Some(b':') {
         return Ok((None, host_end));
     }
-    let start = skip(text, colon + 1, is_white);
-    let mut end = start;
-    let mut port = 0_u32;
-    while let Some(digit) = text.get(end).filter(|octet| octet.is_ascii_digit()) {
-        port = (port * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1);
-        end += 1;
-    }
+    let start = text.skip_white(colon + 1);
+    let end = text.skip_digits(start);
+    let port = text
+        .of(Span::new(start, end))
+        .iter()
+        .fold(0_u32, |port, digit| (port * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1));
     if start == end { Err(Malformed) } else { Ok((Some(u16::try_from(port).unwrap_or(0)), end)) }
 }

@@ -1,0 +1,316 @@
+//! Octets compared sixteen at a time, and 64 at a time for newlines.
+//!
+//! On x86-64 by SSE2, which all of them have, and elsewhere by arrays, which compilers make vectors of.
+
+#[cfg(not(target_feature = "sse2"))]
+use portable as lanes;
+#[cfg(target_feature = "sse2")]
+use sse2 as lanes;
+
+pub(super) use lanes::Lanes;
+
+/// How many octets [`Lanes`] has.
+pub(super) const LANES: usize = 16;
+/// How many octets [`Newlines`] looks at in one go: as many as a word has bits.
+const BLOCK: usize = 64;
+
+/// The first offset from `at` on where `message` has an octet that stops; its length at least, if none does.
+///
+/// `is_stop` says which do. Of sixteen octets at a time `may_stop` is asked first, which need not be as exact, but has to
+/// tell all that do.
+#[inline(always)]
+pub(super) fn find(
+    message: &[u8],
+    mut at: usize,
+    may_stop: impl Fn(Lanes) -> Lanes,
+    is_stop: impl Fn(u8) -> bool,
+) -> usize {
+    while let Some(chunk) = message.get(at..at + LANES).and_then(<[u8]>::first_chunk) {
+        let bits = may_stop(Lanes::of(chunk)).bits();
+        if bits == 0 {
+            at += LANES;
+            continue;
+        }
+        at += bits.trailing_zeros() as usize;
+        match message.get(at) {
+            Some(octet) if !is_stop(*octet) => at += 1,
+            _ => return at,
+        }
+    }
+    find_at_end(message, at, is_stop)
+}
+
+/// The same where fewer octets are left.
+#[cold]
+#[inline(never)]
+fn find_at_end(message: &[u8], at: usize, is_stop: impl Fn(u8) -> bool) -> usize {
+    at + message.get(at..).unwrap_or_default().iter().take_while(|octet| !is_stop(**octet)).count()
+}
+
+/// The newlines of a message from an offset on, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newlines<'m> {
+    message: &'m [u8],
+    /// Where the block begins that `bits` is about.
+    block: usize,
+    /// A bit for each newline of the block that has not been told yet, the first in the lowest bit.
+    bits: u64,
+}
+
+impl<'m> Newlines<'m> {
+    /// The newlines of `message` from the offset `at` on.
+    #[inline(always)]
+    pub(super) fn new(message: &'m [u8], at: usize) -> Self {
+        Self { message, block: at, bits: newlines_at(message, at) }
+    }
+
+    pub(super) const fn message(&self) -> &'m [u8] {
+        self.message
+    }
+
+    /// The offset of the next newline. `None`: there are no more.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Option<usize> {
+        while self.bits == 0 {
+            self.block += BLOCK;
+            if self.block >= self.message.len() {
+                self.block = self.message.len();
+                return None;
+            }
+            self.bits = newlines_at(self.message, self.block);
+        }
+        let newline = self.block + self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(newline)
+    }
+}
+
+/// A bit for each newline of the 64 octets of `message` from `at` on.
+#[inline(always)]
+fn newlines_at(message: &[u8], at: usize) -> u64 {
+    message.get(at..at + BLOCK).and_then(<[u8]>::first_chunk).map_or_else(|| last_newlines(message, at), newlines)
+}
+
+/// The same where the message ends before that.
+#[cold]
+#[inline(never)]
+fn last_newlines(message: &[u8], at: usize) -> u64 {
+    let rest = message.get(at..).unwrap_or_default();
+    if let Some(block) = message.last_chunk() {
+        return newlines(block).checked_shr((BLOCK - rest.len()) as u32).unwrap_or(0);
+    }
+    let mut block = [0; BLOCK];
+    block.iter_mut().zip(rest).for_each(|(place, octet)| *place = *octet);
+    newlines(&block)
+}
+
+/// A bit for each newline of `block`, that for the first octet the lowest.
+#[inline(always)]
+fn newlines(block: &[u8; BLOCK]) -> u64 {
+    let (chunks, _) = block.as_chunks();
+    chunks.iter().rev().fold(0, |bits, chunk| bits << LANES | u64::from(Lanes::of(chunk).is(b'\n').bits()))
+}
+
+#[cfg(target_feature = "sse2")]
+mod sse2 {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_sub_epi8,
+    };
+
+    use super::LANES;
+
+    /// Sixteen octets, or for each of them whether something is so: all bits set or none.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Lanes(__m128i);
+
+    // SAFETY of all of them: this module is only there if the target has SSE2, which is all that they ask for.
+    impl Lanes {
+        #[inline(always)]
+        pub(in super::super) fn of(octets: &[u8; LANES]) -> Self {
+            // One load, in spite of its looks.
+            let (words, _) = octets.as_chunks();
+            let [low, high] = [words[0], words[1]].map(i64::from_le_bytes);
+            // SAFETY: see above.
+            Self(unsafe { _mm_set_epi64x(high, low) })
+        }
+
+        /// Which octets are `octet`.
+        #[inline(always)]
+        pub(in super::super) fn is(self, octet: u8) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm_cmpeq_epi8(self.0, _mm_set1_epi8(octet as i8)) })
+        }
+
+        /// Which octets are `octet` or less.
+        #[inline(always)]
+        pub(in super::super) fn is_at_most(self, octet: u8) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm_cmpeq_epi8(_mm_min_epu8(self.0, _mm_set1_epi8(octet as i8)), self.0) })
+        }
+
+        /// Which octets are not less than `low` and not more than `high`.
+        #[inline(always)]
+        pub(in super::super) fn is_within(self, low: u8, high: u8) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm_sub_epi8(self.0, _mm_set1_epi8(low as i8)) }).is_at_most(high - low)
+        }
+
+        /// The octets with the bits of `octet` as well.
+        #[inline(always)]
+        pub(in super::super) fn with_bits(self, octet: u8) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm_or_si128(self.0, _mm_set1_epi8(octet as i8)) })
+        }
+
+        /// Which are so in either.
+        #[inline(always)]
+        pub(in super::super) fn or(self, other: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm_or_si128(self.0, other.0) })
+        }
+
+        /// A bit for each octet, that for the first one the lowest.
+        #[inline(always)]
+        pub(in super::super) fn bits(self) -> u32 {
+            // SAFETY: see above.
+            unsafe { _mm_movemask_epi8(self.0) as u32 }
+        }
+    }
+}
+
+#[cfg(any(test, not(target_feature = "sse2")))]
+mod portable {
+    use super::LANES;
+
+    /// Sixteen octets, or for each of them whether something is so: all bits set or none.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Lanes([u8; LANES]);
+
+    impl Lanes {
+        #[inline(always)]
+        pub(in super::super) fn of(octets: &[u8; LANES]) -> Self {
+            Self(*octets)
+        }
+
+        /// Which octets are `octet`.
+        #[inline(always)]
+        pub(in super::super) fn is(self, octet: u8) -> Self {
+            Self(self.0.map(|lane| if lane == octet { 0xff } else { 0 }))
+        }
+
+        /// Which octets are `octet` or less.
+        #[inline(always)]
+        pub(in super::super) fn is_at_most(self, octet: u8) -> Self {
+            Self(self.0.map(|lane| if lane <= octet { 0xff } else { 0 }))
+        }
+
+        /// Which octets are not less than `low` and not more than `high`.
+        #[inline(always)]
+        pub(in super::super) fn is_within(self, low: u8, high: u8) -> Self {
+            Self(self.0.map(|lane| if low <= lane && lane <= high { 0xff } else { 0 }))
+        }
+
+        /// The octets with the bits of `octet` as well.
+        #[inline(always)]
+        pub(in super::super) fn with_bits(self, octet: u8) -> Self {
+            Self(self.0.map(|lane| lane | octet))
+        }
+
+        /// Which are so in either.
+        #[inline(always)]
+        pub(in super::super) fn or(mut self, other: Self) -> Self {
+            self.0.iter_mut().zip(other.0).for_each(|(lane, other)| *lane |= other);
+            self
+        }
+
+        /// A bit for each octet, that for the first one the lowest.
+        #[inline(always)]
+        pub(in super::super) fn bits(self) -> u32 {
+            // Bit 8·n of a word, times this, comes to bit 56 + n; no two of the products meet, so nothing is carried.
+            const GATHER: u64 = 0x0102_0408_1020_4080;
+            let (words, _) = self.0.as_chunks();
+            let [low, high] = [words[0], words[1]]
+                .map(|word| ((u64::from_le_bytes(word) & 0x0101_0101_0101_0101).wrapping_mul(GATHER) >> 56) as u32);
+            high << 8 | low
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LANES, Lanes, Newlines, find, portable};
+
+    /// Octets of all values, in an order without much order.
+    fn octets() -> Vec<u8> {
+        (0..512_u32).map(|index| ((index * 167) >> (index >> 8)) as u8).collect()
+    }
+
+    #[test]
+    fn each_octet_is_told_as_it_is_told_alone() {
+        let octets = octets();
+        for (chunk, octet) in octets.windows(LANES).flat_map(|chunk| (0..=u8::MAX).map(move |octet| (chunk, octet))) {
+            let chunk = chunk.first_chunk().expect("sixteen octets");
+            let expected = |is: &dyn Fn(u8) -> bool| {
+                chunk.iter().rev().fold(0_u32, |bits, octet| bits << 1 | u32::from(is(*octet)))
+            };
+            let end = octet.saturating_add(60);
+            let expected = [
+                expected(&|lane| lane == octet),
+                expected(&|lane| lane <= octet),
+                expected(&|lane| (octet..=end).contains(&lane)),
+                expected(&|lane| lane | 0x23 == octet),
+                expected(&|lane| lane == octet || lane <= octet ^ 0x55),
+            ];
+            macro_rules! bits {
+                ($lanes:expr) => {{
+                    let lanes = $lanes;
+                    [
+                        lanes.is(octet),
+                        lanes.is_at_most(octet),
+                        lanes.is_within(octet, end),
+                        lanes.with_bits(0x23).is(octet),
+                        lanes.is(octet).or(lanes.is_at_most(octet ^ 0x55)),
+                    ]
+                    .map(|lanes| lanes.bits())
+                }};
+            }
+            assert_eq!(bits!(Lanes::of(chunk)), expected, "{octet}");
+            assert_eq!(bits!(portable::Lanes::of(chunk)), expected, "{octet}");
+        }
+    }
+
+    #[test]
+    fn the_first_stop_is_found_wherever_it_is() {
+        for len in 0..70 {
+            for stop in 0..=len {
+                let mut text = vec![b'a'; len];
+                text.iter_mut().skip(stop).step_by(3).for_each(|octet| *octet = b';');
+                for at in 0..=len {
+                    let expected = (at..len).find(|at| text[*at] == b';').unwrap_or(len);
+                    let found = find(&text, at, |lanes| lanes.is(b';'), |octet| octet == b';');
+                    assert_eq!(found, expected, "{len} {stop} {at}");
+                    let found = find(&text, at, |lanes| lanes.is(b';').or(lanes.is(b'a')), |octet| octet == b';');
+                    assert_eq!(found, expected, "{len} {stop} {at}, with a doubt about each octet");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_newline_is_told_once() {
+        for len in 0..300 {
+            for (start, step) in [(0, 1), (1, 7), (63, 1), (64, 64), (5, 100), (400, 1)] {
+                let mut message = vec![b'a'; len];
+                message.iter_mut().skip(start).step_by(step).for_each(|octet| *octet = b'\n');
+                for at in [0, 1, 15, 63, 64, 65, 299] {
+                    let expected: Vec<usize> = (at..len).filter(|at| message[*at] == b'\n').collect();
+                    let mut newlines = Newlines::new(&message, at);
+                    let found: Vec<usize> = std::iter::from_fn(|| newlines.next()).collect();
+                    assert_eq!(found, expected, "{len} {start} {step} {at}");
+                    assert_eq!(newlines.next(), None);
+                }
+            }
+        }
+    }
+}
