@@ -20,6 +20,7 @@ mod lease;
 mod lexis;
 mod lines;
 mod params;
+mod prefetch;
 mod refused;
 mod reply;
 mod request;

@@ -12,6 +12,7 @@ use xdp::slab::{HeapSlab, Slab as _};
 use super::busy_poll::BusyPoll;
 use super::counters::Counters;
 use super::lease::Lease;
+use super::prefetch::prefetch;
 use super::socket::{BATCH, QueueSocket};
 use super::{Refused, ReplyTemplate, answer};
 use crate::refusal_log::RefusalLog;
@@ -66,7 +67,9 @@ impl Worker {
         if received > 0 && !self.lease.holds(Instant::now()) {
             return received + self.discard_late(requests);
         }
-        while let Some(request) = requests.pop_back() {
+        let mut next = take(requests);
+        while let Some(request) = next {
+            next = take(requests);
             // SAFETY: see above.
             if let Some(mut reply) = unsafe { self.socket.allocate() } {
                 if self.answer(&request, &mut reply, template) {
@@ -175,4 +178,9 @@ impl Worker {
     fn idle_time(&self) -> Duration {
         if self.socket.frames().sending > 0 { Duration::from_millis(1) } else { self.lease.renewal_interval() }
     }
+}
+
+/// Takes a request, and has the CPU fetch it while the one before it is answered.
+fn take(requests: &mut HeapSlab) -> Option<Packet> {
+    requests.pop_back().inspect(|request| prefetch(request))
 }
