@@ -67,6 +67,13 @@ pub(crate) fn run_small() -> Result<()> {
     boot_all(kernels, nics, false)?.result()
 }
 
+/// Fetches what the small part needs, if it is not there.
+pub(crate) fn fetch_small() -> Result<()> {
+    let packages = Packages::open()?;
+    SMALL.0.iter().try_for_each(|kernel| packages.kernel(kernel).map(drop))?;
+    packages.qemu().map(drop)
+}
+
 fn boot_all(kernels: &[&str], nics: &[Nic], fixtures: bool) -> Result<Report> {
     if !Uid::effective().is_root() {
         bail!("the emulated NICs are connected by a bridge in a network namespace, which takes root");

@@ -6,8 +6,9 @@ mod results;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use nix::unistd::Uid;
 
 use crate::ebpf::{self, Object, Program, Toolchain};
@@ -30,6 +31,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         );
     }
     setup::run()?;
+    let whole = arguments.is_empty();
+    // The network and the disk are idle while the compiler works.
+    let fetching = whole.then(|| thread::spawn(kernels::fetch_small));
     let mut report = Report::default();
     report.check("format", || command::run(workspace::cargo().args(["fmt", "--all", "--check"])));
     report.check("clippy", || command::run(&mut clippy()));
@@ -38,9 +42,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     // With the tests' targets, so that all of it is built once, for one set of features.
     report.check("build", || command::run(workspace::cargo().args(["build", "--all-targets"])));
     let binary = build::binary("debug")?;
-    if arguments.is_empty() {
+    if whole {
         report.check("fuzz targets", || fuzz::run(FUZZ_SECONDS, None));
-        report.check("Linux 6.1 and the newest, in emulated machines", kernels::run_small);
+    }
+    if let Some(fetching) = fetching {
+        report.check("Linux 6.1 and the newest, in emulated machines", || {
+            fetching.join().map_err(|_| anyhow!("the thread that fetches the kernels has panicked"))??;
+            kernels::run_small()
+        });
     }
     for (name, selection) in selections(arguments) {
         report.tests(name, || cargo_test(&selection, &binary));
