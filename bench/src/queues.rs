@@ -18,8 +18,6 @@ use crate::{Effort, cpu, servers};
 const FILL: Duration = Duration::from_millis(500);
 /// How long a rate is tried, where the generator has a CPU of its own.
 const TRY: Duration = Duration::from_millis(200);
-/// So many times as long is CPU time counted, some of which is sampled.
-const CPU_TRIES: u32 = 5;
 
 /// RX queues.
 #[derive(Clone, Copy)]
@@ -149,10 +147,8 @@ impl Apart {
         let cpu_seconds = || anyhow::Ok(cpu::process_seconds(daemon.pid())? + cpu::receiving_seconds()?);
         let mut search = Search::new(&mut stage, ANSWERS, TRY / effort.divisor.min(4));
         let loss_free = search.loss_free()?;
-        let before = cpu_seconds()?;
-        let steady = search.probe_for(loss_free * 0.9, CPU_TRIES)?;
         self.loss_free.add(loss_free);
-        self.cpu.add((cpu_seconds()? - before) * 1e6 / steady.answered as f64);
+        self.cpu.add(search.cpu_us(loss_free, cpu_seconds)?);
         Ok(())
     }
 }

@@ -11,8 +11,6 @@ use crate::stage::Stage;
 
 /// How long a rate is tried.
 const TRY: Duration = Duration::from_millis(400);
-/// So many times as long is CPU time counted, some of which is sampled.
-const CPU_TRIES: u32 = 5;
 /// The overloads that are tried, in loss-free rates; the last of them is the one that is reported.
 const OVERLOADS: [f64; 3] = [1.5, 2.0, 3.0];
 
@@ -41,8 +39,6 @@ pub(super) fn search(stage: &mut Stage, running: &Running, answers: u32, effort:
         let probe = search.probe(loss_free.max(FLOOR) * factor)?;
         (overload, overloaded) = (probe.sent_rate, probe.answer_rate);
     }
-    let before = running.cpu_seconds()?;
-    let steady = search.probe_for(loss_free.max(FLOOR) * 0.9, CPU_TRIES)?;
-    let cpu_us = (running.cpu_seconds()? - before) * 1e6 / steady.answered as f64;
+    let cpu_us = search.cpu_us(loss_free, || running.cpu_seconds())?;
     Ok(Found { loss_free, overloaded, overload, peak: search.peak, cpu_us })
 }
