@@ -274,6 +274,21 @@ fn the_emergency_service_is_known_by_its_urn() {
 }
 
 #[test]
+fn no_emergency_number_is_taken_for_none_by_its_bits() {
+    let user = |text| User::new(text).expect("a user part");
+    let numbers = ["112", "911", "999", "123456789012345", "sos"];
+    for count in 1..=numbers.len() {
+        let bits = User::bits_of(numbers[..count].iter().map(|number| user(number)));
+        assert!(numbers[..count].iter().all(|number| user(number).has_only(bits)), "{count} numbers");
+    }
+    let bits = User::bits_of(["112", "911", "999"].map(user));
+    for other in ["+4930123456", "1123", "0112", "12345678901234", "bob"] {
+        assert!(!user(other).has_only(bits), "{other}");
+    }
+    assert!(!user("1").has_only(User::bits_of([])), "no numbers, no bits");
+}
+
+#[test]
 fn the_user_part_is_what_an_operator_would_call_it() {
     let user = |text| User::new(text).expect("a user part");
     for (uri, expected) in [
