@@ -64,7 +64,7 @@ pub struct Policy {
     /// that the table need not be asked.
     pub emergency: [u64; 2],
     /// For 32 s after maintenance has ended, in nanoseconds of `CLOCK_MONOTONIC`: until then a request that was refused
-    /// is refused again, and the ACK to a response of ours dropped.
+    /// is refused again, and the ACK to a response of ours dropped. Zero: maintenance has not ended for long.
     pub tail_until_ns: u64,
 }
 

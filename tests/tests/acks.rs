@@ -1,10 +1,17 @@
 //! The ACK to a refusal never reaches the server, which knows nothing of the call; any other ACK does.
 
-use anyhow::{Context as _, Result};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::{Array, Map, MapData, MapInfo};
+use aya::programs::loaded_programs;
+use filter_common::maps::{POLICY, Policy};
 use filter_tests::caller::Caller;
 use filter_tests::installation::Installation;
 use filter_tests::lab::Lab;
 use filter_tests::request::Request;
+use filter_tests::wait;
 use filter_tests::wire::Family;
 use rstest::rstest;
 
@@ -38,6 +45,42 @@ fn the_ack_to_a_refusal_never_reaches_the_server(#[case] family: Family, #[case]
     lab.filter.done(&["off"])?;
     is_absorbed(&lab, &caller, &ack)?;
     Ok(())
+}
+
+#[test]
+fn once_the_32_s_after_the_end_are_over_it_does() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on"])?;
+    let (invite, response) = lab.is_refused(&caller)?;
+    let ack = caller.refusal_ack(&invite, &response)?;
+    lab.filter.done(&["off"])?;
+    is_absorbed(&lab, &caller, &ack)?;
+    assert_ne!(tail_until_ns(&lab)?, 0);
+
+    // The daemon tells the program within a second, so that no ACK costs a look at the clock from then on.
+    thread::sleep(Duration::from_secs(31));
+    wait::until("the end of the 32 s", Duration::from_secs(5), || Ok(tail_until_ns(&lab)? == 0))?;
+    caller.send(&ack.to_bytes())?;
+    caller.expect(&caller.request("OPTIONS"), 200)?;
+    assert_eq!(lab.server.count("ACK", ack.header("Call-ID")), 1);
+    Ok(())
+}
+
+/// What the kernel has of it, in the policy of the daemon's program.
+fn tail_until_ns(lab: &Lab) -> Result<u64> {
+    let status = lab.filter.status()?;
+    let id = status["interfaces"][0]["program"].as_u64().context("the id of the program")?;
+    let program = loaded_programs().flatten().find(|program| u64::from(program.id()) == id).context("the program")?;
+    for id in program.map_ids()?.context("the kernel tells no maps")? {
+        let info = MapInfo::from_id(id)?;
+        if info.name_as_str() == Some(POLICY) {
+            let map = Map::Array(MapData::from_id(id)?);
+            return Ok(Array::<_, Policy>::try_from(map)?.get(&0, 0)?.tail_until_ns);
+        }
+    }
+    bail!("the program has no map {POLICY}")
 }
 
 #[test]

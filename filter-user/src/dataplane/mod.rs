@@ -84,9 +84,11 @@ pub struct DataPlane {
     interfaces: Vec<AttachedInterface>,
     template: Arc<ArcSwap<ReplyTemplate>>,
     tag: TagSecret,
-    /// Until when what was refused is refused again although maintenance is off, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// Until when what was refused is refused again although maintenance is off, in nanoseconds of `CLOCK_MONOTONIC`. Zero once
+    /// that is over.
     answering_until_ns: u64,
-    maintenance: bool,
+    /// The policy that the XDP program has; all zeros before it has one.
+    in_force: maps::Policy,
     /// What the kernel's tables of exemptions hold.
     emergency: BTreeSet<EmergencyUser>,
     bypass: BTreeSet<Prefix>,
@@ -139,7 +141,7 @@ impl DataPlane {
             interfaces: Vec::with_capacity(interfaces.len()),
             template: Arc::new(ArcSwap::from_pointee(template(policy, &options.tag)?)),
             tag: options.tag,
-            maintenance: false,
+            in_force: maps::Policy::default(),
             emergency: BTreeSet::new(),
             bypass: BTreeSet::new(),
             ending: None,
@@ -190,22 +192,27 @@ impl DataPlane {
     /// Puts `policy` in force. When it returns, the next packet is decided by it.
     pub fn apply(&mut self, policy: &Policy) -> Result<(), Error> {
         let template = template(policy, &self.tag)?;
-        if self.maintenance && !policy.maintenance {
+        if self.in_force.maintenance != 0 && !policy.maintenance {
             self.answering_until_ns = tail(monotonic_ns());
         }
         let flag = self.flag(policy);
         // Off goes to the kernel before anything else. On comes when the responders know what to answer, and the kernel
         // whom to let through.
         if !policy.maintenance {
-            self.program.set_policy(flag)?;
+            self.put_in_force(flag)?;
         }
         self.template.store(Arc::new(template));
         self.exempt(policy)?;
         if policy.maintenance {
-            self.program.set_policy(flag)?;
+            self.put_in_force(flag)?;
         }
-        self.maintenance = policy.maintenance;
         self.ending = policy.until.is_some().then(|| policy.clone());
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, flag: maps::Policy) -> Result<(), Error> {
+        self.program.set_policy(flag)?;
+        self.in_force = flag;
         Ok(())
     }
 
@@ -274,6 +281,10 @@ impl DataPlane {
         if let Some(template) = self.ending.as_ref().and_then(|policy| template(policy, &self.tag).ok()) {
             self.template.store(Arc::new(template));
         }
+        if let Err(error) = self.end_tail() {
+            // It does no harm, and is tried again.
+            tracing::warn!("{error}");
+        }
         let (program, _) = self.program.info().ok()?;
         for attached in &mut self.interfaces {
             if let Some(error) = attached.queues.iter_mut().find_map(Queue::failure) {
@@ -293,6 +304,16 @@ impl DataPlane {
             return Some(Error::InterfaceLost { interface: attached.interface.name.clone(), what });
         }
         None
+    }
+
+    /// Tells the XDP program when the 32 s after maintenance are over, so that it need not look at the clock any more.
+    fn end_tail(&mut self) -> Result<(), Error> {
+        let over = monotonic_ns().is_ok_and(|now| now >= self.answering_until_ns);
+        if over && self.in_force.tail_until_ns != 0 && self.in_force.maintenance == 0 {
+            self.put_in_force(maps::Policy { tail_until_ns: 0, ..self.in_force })?;
+            self.answering_until_ns = 0;
+        }
+        Ok(())
     }
 
     /// Ends the data plane: detaches the program, lets the responders answer what they have, and ends them.
