@@ -30,19 +30,40 @@ pub(crate) struct Worker {
     pub(crate) stop: Arc<AtomicBool>,
 }
 
+/// The packets of a round, on their way from ring to ring.
+struct Batch {
+    /// Requests that have been received.
+    requests: HeapSlab,
+    /// Requests that have been answered, or never will be.
+    read: HeapSlab,
+    /// Replies to be sent.
+    replies: HeapSlab,
+}
+
+impl Batch {
+    fn new() -> Self {
+        let [requests, read, replies] = [(); 3].map(|()| HeapSlab::with_capacity(BATCH));
+        Self { requests, read, replies }
+    }
+
+    /// Takes a request, and has the CPU fetch it while the one before it is answered.
+    fn take(&mut self) -> Option<Packet> {
+        self.requests.pop_back().inspect(|request| prefetch(request))
+    }
+}
+
 impl Worker {
     /// Works until it is told to stop, or the socket fails. What has been received by then is still answered.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut template = Cache::new(Arc::clone(&self.template));
-        let mut requests = HeapSlab::with_capacity(BATCH);
-        let mut replies = HeapSlab::with_capacity(BATCH);
+        let mut batch = Batch::new();
         let result = loop {
             let stopping = self.stop.load(Ordering::Relaxed);
-            let received = self.round(template.load(), &mut requests, &mut replies);
+            let received = self.round(template.load(), &mut batch);
             if received > 0 {
                 self.busy_poll.extend(Instant::now());
                 // As long as there is work, the lease is looked at between batches.
-                if let Err(error) = self.keep_lease(&mut requests) {
+                if let Err(error) = self.keep_lease(&mut batch) {
                     break Err(error);
                 }
                 continue;
@@ -50,7 +71,7 @@ impl Worker {
             if stopping {
                 break Ok(());
             }
-            if let Err(error) = self.keep_lease(&mut requests).and_then(|()| self.wait()) {
+            if let Err(error) = self.keep_lease(&mut batch).and_then(|()| self.wait()) {
                 break Err(error);
             }
         };
@@ -60,29 +81,29 @@ impl Worker {
     }
 
     /// One batch, from the RX ring to the wire. Returns how many requests it had.
-    fn round(&mut self, template: &ReplyTemplate, requests: &mut HeapSlab, replies: &mut HeapSlab) -> usize {
+    fn round(&mut self, template: &ReplyTemplate, batch: &mut Batch) -> usize {
         // SAFETY: the packets are all given back to the socket, or sent by it, before the end of this function, and
-        // `requests` and `replies` are empty then.
-        let received = unsafe { self.socket.receive(requests) };
+        // `batch` is empty then.
+        let received = unsafe { self.socket.receive(&mut batch.requests) };
         if received > 0 && !self.lease.holds(Instant::now()) {
-            return received + self.discard_late(requests);
+            return received + self.discard_late(batch);
         }
-        let mut next = take(requests);
+        let mut next = batch.take();
         while let Some(request) = next {
-            next = take(requests);
+            next = batch.take();
             // SAFETY: see above.
             if let Some(mut reply) = unsafe { self.socket.allocate() } {
                 if self.answer(&request, &mut reply, template) {
-                    replies.push_front(reply);
+                    batch.replies.push_front(reply);
                 } else {
                     self.socket.free(reply);
                 }
             } else {
                 self.counters.count_refused(Refused::Unsent, 1);
             }
-            self.socket.free(request);
+            batch.read.push_front(request);
         }
-        self.send(replies);
+        self.send(batch);
         received
     }
 
@@ -90,44 +111,51 @@ impl Worker {
     ///
     /// The thread has been stopped for a while. Since the lease ran out, requests have gone to the proxy, retransmissions
     /// of these among them: a second, different answer would make ghosts of calls that are up (RFC 3261 section 16.11).
-    fn discard_late(&mut self, requests: &mut HeapSlab) -> usize {
+    fn discard_late(&mut self, batch: &mut Batch) -> usize {
         let mut more = 0;
         loop {
-            while let Some(request) = requests.pop_back() {
+            while let Some(request) = batch.requests.pop_back() {
                 self.counters.count_refused(Refused::Late, 1);
                 self.socket.free(request);
             }
             // SAFETY: the packets are given back in the next turn of this loop.
-            let received = unsafe { self.socket.receive(requests) };
+            let received = unsafe { self.socket.receive(&mut batch.requests) };
             if received == 0 {
                 break;
             }
             more += received;
         }
-        self.keep_rings_going();
+        self.keep_rings_going(&mut batch.read);
         more
     }
 
     /// Sends replies, unless making them has taken until after the end of the lease.
-    fn send(&mut self, replies: &mut HeapSlab) {
-        let made = replies.len();
+    fn send(&mut self, batch: &mut Batch) {
+        let made = batch.replies.len();
         if made > 0 && !self.lease.holds(Instant::now()) {
             self.counters.count_refused(Refused::Late, made as u64);
-            while let Some(reply) = replies.pop_back() {
+            while let Some(reply) = batch.replies.pop_back() {
                 self.socket.free(reply);
             }
         } else {
-            let queued = self.socket.send(replies);
+            let queued = self.socket.send(&mut batch.replies);
             self.counters.count_answered(queued as u64);
             self.counters.count_refused(Refused::Unsent, (made - queued) as u64);
         }
-        self.keep_rings_going();
+        self.keep_rings_going(&mut batch.read);
     }
 
-    /// Has the kernel send what is to be sent and gives it frames to receive into.
-    fn keep_rings_going(&mut self) {
+    /// Has the kernel send what is to be sent, and gives it frames to receive into: those of the requests that were `read`.
+    ///
+    /// The frame freed last is the next to be used. So these are freed after those of the replies that have gone out, and right
+    /// before the kernel gets frames: a frame then stays one for requests, which the CPU of the queue writes, or one for replies,
+    /// which is still in this CPU's cache and not in that one's.
+    fn keep_rings_going(&mut self, read: &mut HeapSlab) {
         if self.socket.flush().is_err() {
             self.counters.count_send_error();
+        }
+        while let Some(request) = read.pop_back() {
+            self.socket.free(request);
         }
         if self.socket.refill().is_err() {
             self.counters.count_send_error();
@@ -158,9 +186,9 @@ impl Worker {
     /// Renews the lease when it is time to, but only if a packet that is redirected now can be answered.
     ///
     /// One that has run out is a new lease: what came under the old one must not be taken for what comes under it.
-    fn keep_lease(&mut self, requests: &mut HeapSlab) -> io::Result<()> {
+    fn keep_lease(&mut self, batch: &mut Batch) -> io::Result<()> {
         if !self.lease.holds(Instant::now()) {
-            self.discard_late(requests);
+            self.discard_late(batch);
         }
         if self.socket.has_room() { self.lease.renew(Instant::now()) } else { Ok(()) }
     }
@@ -178,9 +206,4 @@ impl Worker {
     fn idle_time(&self) -> Duration {
         if self.socket.frames().sending > 0 { Duration::from_millis(1) } else { self.lease.renewal_interval() }
     }
-}
-
-/// Takes a request, and has the CPU fetch it while the one before it is answered.
-fn take(requests: &mut HeapSlab) -> Option<Packet> {
-    requests.pop_back().inspect(|request| prefetch(request))
 }
