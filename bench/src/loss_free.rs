@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::report::Rounds;
 use crate::stage::{Probe, Stage};
 
 /// So many times as long as a rate is tried, CPU time is counted, some of which is sampled.
-const CPU_TRIES: u32 = 5;
-/// Where the search begins, in frames a second.
-pub(crate) const FLOOR: f64 = 10_000.0;
+const CPU_TRIES: u32 = 8;
+/// Where the search begins for who answers in its thousands, in frames a second.
+pub(crate) const SLOW: f64 = 10_000.0;
+/// Where it begins for who answers in its hundreds of thousands. It goes below that too, if it has to.
+pub(crate) const FAST: f64 = 160_000.0;
 /// The rate is doubled so many times at most: up to more than one CPU can generate.
 const DOUBLINGS: u32 = 9;
 /// Then the last step is halved so many times: to within three percent.
@@ -38,22 +41,21 @@ enum Outcome {
 pub(crate) struct Search<'a> {
     stage: &'a mut Stage,
     answers: u32,
+    begin: f64,
     duration: Duration,
-    /// The most answers at any rate so far, in a second.
-    pub(crate) peak: f64,
 }
 
 impl<'a> Search<'a> {
-    /// A search in which each rate is tried for `duration`. `answers`: which of the two counters has the answers.
-    pub(crate) fn new(stage: &'a mut Stage, answers: u32, duration: Duration) -> Self {
-        Self { stage, answers, duration, peak: 0.0 }
+    /// A search that begins at the rate `begin`, and tries each for `duration`. `answers`: which of the two counters has the answers.
+    pub(crate) fn new(stage: &'a mut Stage, answers: u32, begin: f64, duration: Duration) -> Self {
+        Self { stage, answers, begin, duration }
     }
 
     /// The highest rate, as it was really sent, of which at least 99.9 % was answered.
     pub(crate) fn loss_free(&mut self) -> Result<f64> {
         let (mut best, mut low, mut high) = (0.0_f64, 0.0, None);
         for doubling in 0..=DOUBLINGS {
-            let rate = FLOOR * f64::from(1 << doubling);
+            let rate = self.begin * f64::from(1 << doubling);
             match self.outcome(rate)? {
                 Outcome::LossFree(sent) => best = best.max(sent),
                 Outcome::NotSent(sent) if sent < best * WORTHWHILE => return Ok(best.max(sent)),
@@ -101,8 +103,22 @@ impl<'a> Search<'a> {
     /// CPU time per answer, at nine tenths of the loss-free rate, in microseconds. `cpu_seconds`: what has been taken so far.
     pub(crate) fn cpu_us(&mut self, loss_free: f64, cpu_seconds: impl Fn() -> Result<f64>) -> Result<f64> {
         let before = cpu_seconds()?;
-        let steady = self.probe_for(loss_free.max(FLOOR) * 0.9, CPU_TRIES)?;
+        let steady = self.probe_for(loss_free.max(SLOW) * 0.9, CPU_TRIES)?;
         Ok((cpu_seconds()? - before) * 1e6 / steady.answered as f64)
+    }
+
+    /// What was really sent, and the answers, both in a second, at so many times the rate `loss_free`: of some tries, in which all
+    /// loads take turns, the medians.
+    pub(crate) fn at_loads(&mut self, loss_free: f64, loads: &[f64]) -> Result<Vec<(f64, f64)>> {
+        let mut rounds = vec![(Rounds::default(), Rounds::default()); loads.len()];
+        for _ in 0..TRIES {
+            for (load, (sent, answers)) in loads.iter().zip(&mut rounds) {
+                let probe = self.probe(loss_free.max(SLOW) * load)?;
+                sent.add(probe.sent_rate);
+                answers.add(probe.answer_rate);
+            }
+        }
+        Ok(rounds.iter().map(|(sent, answers)| (sent.median(), answers.median())).collect())
     }
 
     /// A rate, once.
@@ -116,7 +132,6 @@ impl<'a> Search<'a> {
             let probe = self.stage.probe(rate, self.duration * times, self.answers)?;
             // More answers than requests: a neighbour has held up the answerer for so long that these are answers to the last load.
             if probe.answered <= probe.sent {
-                self.peak = self.peak.max(probe.answer_rate);
                 return Ok(probe);
             }
         }

@@ -9,7 +9,7 @@ use filter_tests::installation::Installation;
 use filter_tests::wire::PROXY_INTERFACE;
 
 use crate::layout::ANSWERS;
-use crate::loss_free::Search;
+use crate::loss_free::{FAST, Search};
 use crate::report::{Report, Rounds};
 use crate::stage::{SECOND_PROXY_INTERFACE, Stage};
 use crate::{Effort, cpu, servers};
@@ -145,7 +145,7 @@ impl Apart {
         let mut stage = self.queues.stage()?;
         let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::PRECEDENCE)?;
         let cpu_seconds = || anyhow::Ok(cpu::process_seconds(daemon.pid())? + cpu::receiving_seconds()?);
-        let mut search = Search::new(&mut stage, ANSWERS, TRY / effort.divisor.min(4));
+        let mut search = Search::new(&mut stage, ANSWERS, FAST, TRY / effort.divisor.min(2));
         let loss_free = search.loss_free()?;
         self.loss_free.add(loss_free);
         self.cpu.add(search.cpu_us(loss_free, cpu_seconds)?);

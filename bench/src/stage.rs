@@ -15,7 +15,7 @@ use crate::layout::NICS;
 use crate::programs;
 
 /// When no answer has come for so long, none will come any more.
-const SILENCE: Duration = Duration::from_millis(200);
+const SILENCE: Duration = Duration::from_millis(100);
 /// From one look at the counter to the next.
 const PAUSE: Duration = Duration::from_millis(5);
 /// The ends of a second wire.

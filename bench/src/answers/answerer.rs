@@ -10,6 +10,7 @@ use filter_tests::wire::PROXY_INTERFACE;
 
 use super::reflector::Reflector;
 use crate::layout::{ANSWERS, REFLECTED};
+use crate::loss_free::{FAST, SLOW};
 use crate::stage::Stage;
 use crate::{cpu, programs, servers};
 
@@ -62,6 +63,11 @@ impl Answerer {
             Self::SipFilter | Self::Kamailio { .. } => ANSWERS,
             Self::AfXdpReflector | Self::XdpTxReflector => REFLECTED,
         }
+    }
+
+    /// The rate at which the search for what it can do begins.
+    pub(super) fn begin(self) -> f64 {
+        if let Self::Kamailio { .. } = self { SLOW } else { FAST }
     }
 
     /// Starts it.

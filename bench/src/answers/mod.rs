@@ -46,7 +46,7 @@ struct Measured {
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let mut measured = SUBJECTS.map(|_| Measured::default());
-    // Each takes a search of a quarter of a minute: a third of the rounds that others have.
+    // A round takes a minute: a third of the rounds that others have.
     for _ in 0..effort.rounds.div_ceil(3) {
         for ((name, shapes), measured) in SUBJECTS.iter().zip(&mut measured) {
             measured.add(&best(shapes, effort).with_context(|| format!("answers of {name}"))?);
@@ -86,7 +86,7 @@ fn best(shapes: &[Answerer], effort: Effort) -> Result<Found> {
     for answerer in shapes {
         let mut stage = Stage::new(1)?;
         let running = answerer.start(&stage)?;
-        let found = search::search(&mut stage, &running, answerer.answers(), effort)?;
+        let found = search::search(&mut stage, &running, answerer.answers(), answerer.begin(), effort)?;
         if best.as_ref().is_none_or(|best| best.loss_free < found.loss_free) {
             best = Some(found);
         }

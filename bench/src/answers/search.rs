@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use super::answerer::Running;
 use crate::Effort;
-use crate::loss_free::{FLOOR, Search};
+use crate::loss_free::Search;
 use crate::stage::Stage;
 
 /// How long a rate is tried.
-const TRY: Duration = Duration::from_millis(400);
-/// The overloads that are tried, in loss-free rates; the last of them is the one that is reported.
-const OVERLOADS: [f64; 3] = [1.5, 2.0, 3.0];
+const TRY: Duration = Duration::from_millis(200);
+/// The loads that are tried for the peak, in loss-free rates; what becomes of the last of them is reported.
+const LOADS: [f64; 3] = [1.0, 1.5, 3.0];
 
 /// What was found of one answerer; rates a second.
 pub(super) struct Found {
@@ -22,23 +22,21 @@ pub(super) struct Found {
     pub(super) overloaded: f64,
     /// What was really sent then: less, if the receive work leaves the generator too little of the CPU that they share.
     pub(super) overload: f64,
-    /// The most answers at any rate.
+    /// The most answers at any of [`LOADS`].
     pub(super) peak: f64,
     /// CPU time per answer, at nine tenths of the loss-free rate, in microseconds.
     pub(super) cpu_us: f64,
 }
 
-/// Searches. `answers`: which of the two counters has the answers of `running`.
-pub(super) fn search(stage: &mut Stage, running: &Running, answers: u32, effort: Effort) -> Result<Found> {
+/// Searches, from the rate `begin` on. `answers`: which of the two counters has the answers of `running`.
+pub(super) fn search(stage: &mut Stage, running: &Running, answers: u32, begin: f64, effort: Effort) -> Result<Found> {
     // A tenth of the duration would be too few frames to see one in a thousand missing.
-    let mut search = Search::new(stage, answers, TRY / effort.divisor.min(4));
-    search.probe(FLOOR)?;
+    let mut search = Search::new(stage, answers, begin, TRY / effort.divisor.min(2));
+    search.probe(begin)?;
     let loss_free = search.loss_free()?;
-    let (mut overload, mut overloaded) = (0.0, 0.0);
-    for factor in OVERLOADS {
-        let probe = search.probe(loss_free.max(FLOOR) * factor)?;
-        (overload, overloaded) = (probe.sent_rate, probe.answer_rate);
-    }
+    let at_loads = search.at_loads(loss_free, &LOADS)?;
+    let (overload, overloaded) = at_loads.last().copied().unwrap_or_default();
+    let peak = at_loads.iter().map(|(_, answers)| *answers).fold(0.0, f64::max);
     let cpu_us = search.cpu_us(loss_free, || running.cpu_seconds())?;
-    Ok(Found { loss_free, overloaded, overload, peak: search.peak, cpu_us })
+    Ok(Found { loss_free, overloaded, overload, peak, cpu_us })
 }

@@ -13,7 +13,7 @@ use filter_tests::kamailio::{Kamailio, Options};
 use filter_tests::wire::PROXY_INTERFACE;
 
 use crate::layout::ANSWERS;
-use crate::loss_free::Search;
+use crate::loss_free::{SLOW, Search};
 use crate::report::{Bound, Report, Rounds};
 use crate::stage::Stage;
 use crate::{Effort, cpu, servers};
@@ -22,7 +22,7 @@ use dialogs::{Dialogs, INTERVAL, T1};
 /// Requests within dialogs while one load of new calls lasts: of two hundred, the p99 is the last but one.
 const REQUESTS: usize = 200;
 /// How long a rate is tried when the capacity is looked for.
-const TRY: Duration = Duration::from_millis(400);
+const TRY: Duration = Duration::from_millis(200);
 /// For so long the load is there before the first of the requests.
 const LEAD: Duration = Duration::from_millis(200);
 /// The loads, in capacities of Kamailio.
@@ -81,7 +81,7 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
 fn capacity_of_kamailio(effort: Effort) -> Result<f64> {
     let mut stage = Stage::new(1)?;
     let _proxy = Proxy::start(&mut stage, false)?;
-    Search::new(&mut stage, ANSWERS, TRY / effort.divisor.min(4)).loss_free()
+    Search::new(&mut stage, ANSWERS, SLOW, TRY / effort.divisor.min(2)).loss_free()
 }
 
 impl Proxy {
