@@ -22,7 +22,7 @@ pub(super) struct Found {
     pub(super) overloaded: f64,
     /// What was really sent then: less, if the receive work leaves the generator too little of the CPU that they share.
     pub(super) overload: f64,
-    /// The most answers at any of [`LOADS`].
+    /// The most answers: at any of [`LOADS`], or at the loss-free rate in the search.
     pub(super) peak: f64,
     /// CPU time per answer, at nine tenths of the loss-free rate, in microseconds.
     pub(super) cpu_us: f64,
@@ -36,7 +36,7 @@ pub(super) fn search(stage: &mut Stage, running: &Running, answers: u32, begin: 
     let loss_free = search.loss_free()?;
     let at_loads = search.at_loads(loss_free, &LOADS)?;
     let (overload, overloaded) = at_loads.last().copied().unwrap_or_default();
-    let peak = at_loads.iter().map(|(_, answers)| *answers).fold(0.0, f64::max);
+    let peak = at_loads.iter().map(|(_, answers)| *answers).fold(loss_free, f64::max);
     let cpu_us = search.cpu_us(loss_free, || running.cpu_seconds())?;
     Ok(Found { loss_free, overloaded, overload, peak, cpu_us })
 }
