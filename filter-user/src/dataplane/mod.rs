@@ -84,10 +84,7 @@ pub struct DataPlane {
     interfaces: Vec<AttachedInterface>,
     template: Arc<ArcSwap<ReplyTemplate>>,
     tag: TagSecret,
-    /// Until when what was refused is refused again although maintenance is off, in nanoseconds of `CLOCK_MONOTONIC`. Zero once
-    /// that is over.
-    answering_until_ns: u64,
-    /// The policy that the XDP program has; all zeros before it has one.
+    /// The policy that the XDP program has. Before it has one, only the end of the 32 s after a switch is set.
     in_force: maps::Policy,
     /// What the kernel's tables of exemptions hold.
     emergency: BTreeSet<EmergencyUser>,
@@ -137,11 +134,10 @@ impl DataPlane {
                 hash_seed: options.tag.hash_seed(),
                 debug: options.debug,
             })?,
-            answering_until_ns: tail(monotonic_ns()),
             interfaces: Vec::with_capacity(interfaces.len()),
             template: Arc::new(ArcSwap::from_pointee(template(policy, &options.tag)?)),
             tag: options.tag,
-            in_force: maps::Policy::default(),
+            in_force: maps::Policy { tail_until_ns: tail(monotonic_ns()), ..maps::Policy::default() },
             emergency: BTreeSet::new(),
             bypass: BTreeSet::new(),
             ending: None,
@@ -192,9 +188,6 @@ impl DataPlane {
     /// Puts `policy` in force. When it returns, the next packet is decided by it.
     pub fn apply(&mut self, policy: &Policy) -> Result<(), Error> {
         let template = template(policy, &self.tag)?;
-        if self.in_force.maintenance != 0 && !policy.maintenance {
-            self.answering_until_ns = tail(monotonic_ns());
-        }
         let flag = self.flag(policy);
         // Off goes to the kernel before anything else. On comes when the responders know what to answer, and the kernel
         // whom to let through.
@@ -238,6 +231,7 @@ impl DataPlane {
             bypass |= if has(is_ipv4) { bit } else { 0 };
         }
         let emergency = User::bits_of(policy.emergency.iter().filter_map(EmergencyUser::key));
+        let ends = self.in_force.maintenance != 0 && !policy.maintenance;
         maps::Policy {
             maintenance: policy.maintenance.into(),
             methods: policy.methods.bits(),
@@ -245,7 +239,7 @@ impl DataPlane {
             bypass,
             tag_prefix: u64::from_le_bytes(self.tag.prefix),
             emergency,
-            tail_until_ns: self.answering_until_ns,
+            tail_until_ns: if ends { tail(monotonic_ns()) } else { self.in_force.tail_until_ns },
         }
     }
 
@@ -283,7 +277,7 @@ impl DataPlane {
         }
         if let Err(error) = self.end_tail() {
             // It does no harm, and is tried again.
-            tracing::warn!("{error}");
+            tracing::warn!("the XDP program still looks at the clock for each ACK: {error}");
         }
         let (program, _) = self.program.info().ok()?;
         for attached in &mut self.interfaces {
@@ -308,10 +302,10 @@ impl DataPlane {
 
     /// Tells the XDP program when the 32 s after maintenance are over, so that it need not look at the clock any more.
     fn end_tail(&mut self) -> Result<(), Error> {
-        let over = monotonic_ns().is_ok_and(|now| now >= self.answering_until_ns);
-        if over && self.in_force.tail_until_ns != 0 && self.in_force.maintenance == 0 {
+        let maps::Policy { maintenance, tail_until_ns, .. } = self.in_force;
+        let is_set = maintenance == 0 && tail_until_ns != 0;
+        if is_set && monotonic_ns().is_ok_and(|now| now >= tail_until_ns) {
             self.put_in_force(maps::Policy { tail_until_ns: 0, ..self.in_force })?;
-            self.answering_until_ns = 0;
         }
         Ok(())
     }
