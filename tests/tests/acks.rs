@@ -48,6 +48,27 @@ fn the_ack_to_a_refusal_never_reaches_the_server(#[case] family: Family, #[case]
 }
 
 #[test]
+fn nor_does_one_that_names_its_route() -> Result<()> {
+    let lab = Lab::new()?;
+    let _daemon = lab.start("native")?;
+    let caller = lab.caller(Family::V4)?;
+    lab.filter.done(&["on"])?;
+
+    // With an outbound proxy the INVITE has Route headers, which its ACK repeats (RFC 3261 section 17.1.1.3).
+    let routes = [format!("<sip:{};lr>", lab.proxy(Family::V4)), "<sip:second.example.com;lr;tag=none>".to_owned()];
+    let mut invite = caller.invite();
+    for route in &routes {
+        invite.headers.insert(1, ("Route".to_owned(), route.clone()));
+    }
+    let response = caller.expect(&invite, 503)?;
+    let mut ack = caller.refusal_ack(&invite, &response)?;
+    for route in &routes {
+        ack.headers.insert(1, ("Route".to_owned(), route.clone()));
+    }
+    is_absorbed(&lab, &caller, &ack)
+}
+
+#[test]
 fn once_the_32_s_after_the_end_are_over_it_does() -> Result<()> {
     let lab = Lab::new()?;
     let _daemon = lab.start("native")?;
@@ -81,27 +102,6 @@ fn tail_until_ns(lab: &Lab) -> Result<u64> {
         }
     }
     bail!("the program has no map {POLICY}")
-}
-
-#[test]
-fn nor_does_one_that_names_its_route() -> Result<()> {
-    let lab = Lab::new()?;
-    let _daemon = lab.start("native")?;
-    let caller = lab.caller(Family::V4)?;
-    lab.filter.done(&["on"])?;
-
-    // With an outbound proxy the INVITE has Route headers, which its ACK repeats (RFC 3261 section 17.1.1.3).
-    let routes = [format!("<sip:{};lr>", lab.proxy(Family::V4)), "<sip:second.example.com;lr;tag=none>".to_owned()];
-    let mut invite = caller.invite();
-    for route in &routes {
-        invite.headers.insert(1, ("Route".to_owned(), route.clone()));
-    }
-    let response = caller.expect(&invite, 503)?;
-    let mut ack = caller.refusal_ack(&invite, &response)?;
-    for route in &routes {
-        ack.headers.insert(1, ("Route".to_owned(), route.clone()));
-    }
-    is_absorbed(&lab, &caller, &ack)
 }
 
 #[test]
