@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::Effort;
 use crate::report::Rounds;
 use crate::stage::{Probe, Stage};
 
+/// How long a rate is tried.
+const TRY: Duration = Duration::from_millis(200);
 /// So many times as long as a rate is tried, CPU time is counted, some of which is sampled.
 const CPU_TRIES: u32 = 8;
 /// Where the search begins for who answers in its thousands, in frames a second.
@@ -46,9 +49,10 @@ pub(crate) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search that begins at the rate `begin`, and tries each for `duration`. `answers`: which of the two counters has the answers.
-    pub(crate) fn new(stage: &'a mut Stage, answers: u32, begin: f64, duration: Duration) -> Self {
-        Self { stage, answers, begin, duration }
+    /// A search that begins at the rate `begin`. `answers`: which of the two counters has the answers.
+    pub(crate) fn new(stage: &'a mut Stage, answers: u32, begin: f64, effort: Effort) -> Self {
+        // A tenth of the duration would be too few frames to see one in a thousand missing.
+        Self { stage, answers, begin, duration: TRY / effort.divisor.min(2) }
     }
 
     /// The highest rate, as it was really sent, of which at least 99.9 % was answered.

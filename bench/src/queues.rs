@@ -16,8 +16,6 @@ use crate::{Effort, cpu, servers};
 
 /// How long a CPU is filled with all the work of its queues.
 const FILL: Duration = Duration::from_millis(500);
-/// How long a rate is tried, where the generator has a CPU of its own.
-const TRY: Duration = Duration::from_millis(200);
 
 /// RX queues.
 #[derive(Clone, Copy)]
@@ -145,7 +143,7 @@ impl Apart {
         let mut stage = self.queues.stage()?;
         let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::PRECEDENCE)?;
         let cpu_seconds = || anyhow::Ok(cpu::process_seconds(daemon.pid())? + cpu::receiving_seconds()?);
-        let mut search = Search::new(&mut stage, ANSWERS, FAST, TRY / effort.divisor.min(2));
+        let mut search = Search::new(&mut stage, ANSWERS, FAST, effort);
         let loss_free = search.loss_free()?;
         self.loss_free.add(loss_free);
         self.cpu.add(search.cpu_us(loss_free, cpu_seconds)?);

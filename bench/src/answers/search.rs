@@ -1,7 +1,5 @@
 //! What becomes of an answerer at the highest rate at which nothing is lost, and beyond it.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use super::answerer::Running;
@@ -9,8 +7,6 @@ use crate::Effort;
 use crate::loss_free::Search;
 use crate::stage::Stage;
 
-/// How long a rate is tried.
-const TRY: Duration = Duration::from_millis(200);
 /// The loads that are tried for the peak, in loss-free rates; what becomes of the last of them is reported.
 const LOADS: [f64; 3] = [1.0, 1.5, 3.0];
 
@@ -30,8 +26,7 @@ pub(super) struct Found {
 
 /// Searches, from the rate `begin` on. `answers`: which of the two counters has the answers of `running`.
 pub(super) fn search(stage: &mut Stage, running: &Running, answers: u32, begin: f64, effort: Effort) -> Result<Found> {
-    // A tenth of the duration would be too few frames to see one in a thousand missing.
-    let mut search = Search::new(stage, answers, begin, TRY / effort.divisor.min(2));
+    let mut search = Search::new(stage, answers, begin, effort);
     search.probe(begin)?;
     let loss_free = search.loss_free()?;
     let at_loads = search.at_loads(loss_free, &LOADS)?;

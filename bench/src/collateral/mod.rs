@@ -21,8 +21,6 @@ use dialogs::{Dialogs, INTERVAL, T1};
 
 /// Requests within dialogs while one load of new calls lasts: of two hundred, the p99 is the last but one.
 const REQUESTS: usize = 200;
-/// How long a rate is tried when the capacity is looked for.
-const TRY: Duration = Duration::from_millis(200);
 /// For so long the load is there before the first of the requests.
 const LEAD: Duration = Duration::from_millis(200);
 /// The loads, in capacities of Kamailio.
@@ -81,7 +79,7 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
 fn capacity_of_kamailio(effort: Effort) -> Result<f64> {
     let mut stage = Stage::new(1)?;
     let _proxy = Proxy::start(&mut stage, false)?;
-    Search::new(&mut stage, ANSWERS, SLOW, TRY / effort.divisor.min(2)).loss_free()
+    Search::new(&mut stage, ANSWERS, SLOW, effort).loss_free()
 }
 
 impl Proxy {
