@@ -19,11 +19,14 @@ pub const BUFFER: usize = 4096;
 /// How many octets of zero follow a message: a word may reach beyond its end, and so may a block of the hash.
 const ZEROS: usize = HASHED_BLOCK as usize;
 
+/// How many octets may be read after the longest message: as far as a `u8` reaches, and a word from there on.
+const BEYOND: usize = 256 + 8;
+
 /// The octets of the message, and [`ZEROS`] after them, from a multiple of eight on.
 #[repr(C, align(8))]
-pub struct Buffer([u8; BUFFER + ZEROS + 8]);
+pub struct Buffer([u8; BUFFER + BEYOND]);
 
-const _: () = assert!(ZEROS >= size_of::<[u64; 4]>());
+const _: () = assert!(ZEROS + 8 <= BEYOND);
 
 impl Message for Buffer {
     #[inline(always)]
@@ -34,18 +37,24 @@ impl Message for Buffer {
     }
 
     #[inline(always)]
-    fn words(&self, offset: u32) -> [u64; 4] {
-        let offset = offset as usize & (BUFFER - 1);
-        // SAFETY: `offset` is less than BUFFER, and the buffer goes on for more than four words after that.
-        let words = unsafe { self.0.as_ptr().add(offset).cast::<[u64; 4]>().read_unaligned() };
-        words.map(u64::from_le)
-    }
-
-    #[inline(always)]
     fn octet(&self, offset: u32) -> u8 {
         let offset = offset as usize & (BUFFER - 1);
         // SAFETY: `offset` is less than BUFFER.
         unsafe { self.0.as_ptr().add(offset).read() }
+    }
+
+    #[inline(always)]
+    fn word_near(&self, offset: u32, further: u8) -> u64 {
+        let offset = offset as usize & (BUFFER - 1);
+        // SAFETY: `offset` is less than BUFFER, and the buffer goes on for more than 255 octets and a word after that.
+        u64::from_le(unsafe { self.0.as_ptr().add(offset).add(further.into()).cast::<u64>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn octet_near(&self, offset: u32, further: u8) -> u8 {
+        let offset = offset as usize & (BUFFER - 1);
+        // SAFETY: `offset` is less than BUFFER, and the buffer goes on for more than 255 octets after that.
+        unsafe { self.0.as_ptr().add(offset).add(further.into()).read() }
     }
 }
 

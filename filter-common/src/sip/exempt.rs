@@ -22,7 +22,7 @@ pub(super) enum Header {
 
 /// Tells the header whose name begins with the octets of `word` and `next`, and how long its name is.
 #[inline(always)]
-pub(super) const fn header(word: u64, next: u64) -> (Header, u32) {
+pub(super) const fn header(word: u64, next: u64) -> (Header, u8) {
     let word = word | LOWER_CASE;
     if word == folded(b"priority") {
         return (Header::Priority, 8);
@@ -150,7 +150,7 @@ impl User {
 
 /// The index of the first octet of `word` that ends a user part, 8 if none does.
 #[inline(always)]
-fn user_end(word: u64) -> u32 {
+fn user_end(word: u64) -> u8 {
     // `:` and `;` differ in the lowest bit.
     let found = marks(word, repeat(b'@')) | marks(word & repeat(!1), repeat(b':')) | marks(word, repeat(b' '));
     if found == 0 { 8 } else { first(found) }

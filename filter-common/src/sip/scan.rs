@@ -12,16 +12,22 @@ pub trait Message {
     /// The eight octets from `offset` on, the first in the lowest bits. Octets after the message's end are zero.
     fn word(&self, offset: u32) -> u64;
 
-    /// The four words from `offset` on.
-    #[inline(always)]
-    fn words(&self, offset: u32) -> [u64; 4] {
-        [0, 8, 16, 24].map(|further| self.word(offset + further))
-    }
-
     /// The octet at `offset`, zero after the message's end.
     #[inline(always)]
     fn octet(&self, offset: u32) -> u8 {
         self.word(offset) as u8
+    }
+
+    /// The word so many octets after `offset`: for several in one place, which has to be found only once.
+    #[inline(always)]
+    fn word_near(&self, offset: u32, further: u8) -> u64 {
+        self.word(offset + u32::from(further))
+    }
+
+    /// The octet so many after `offset`.
+    #[inline(always)]
+    fn octet_near(&self, offset: u32, further: u8) -> u8 {
+        self.word_near(offset, further) as u8
     }
 }
 
@@ -46,7 +52,7 @@ const POSITION_MASK: u32 = 0x1_ffff;
 const STEPS: u32 = 32;
 
 /// How many steps of up to four words one turn skips, at most. A turn costs some ten times as much as a step.
-const SKIPPED: u32 = 32;
+const SKIPPED: u64 = 32;
 
 /// What the scan has before it, in the order in which [`Scan::turn`] goes through them.
 mod phase {
@@ -315,28 +321,27 @@ impl Scan {
     fn skip<M: Message + ?Sized>(&mut self, message: &M) {
         let mut position = self.position;
         'blocks: for _ in 0..SKIPPED {
-            for (before, word) in [0, 8, 16, 24].into_iter().zip(message.words(position)) {
-                let found = below(word, b'\n' + 1);
+            for before in [0, 8, 16, 24] {
+                let found = below(message.word_near(position, before), b'\n' + 1);
                 if found == 0 {
                     continue;
                 }
-                let newline = advanced(position, before + first(found));
-                let octets = message.word(newline);
-                if octets as u8 != b'\n' {
-                    // Something rare. A newline may stand after it.
-                    if marks(word, repeat(b'\n')) == 0 {
+                let newline = before + first(found);
+                if message.octet_near(position, newline) != b'\n' {
+                    // Something rare. A newline may stand after it. The word is read again, for which nothing has to be kept.
+                    if marks(message.word(position + u32::from(before)), repeat(b'\n')) == 0 {
                         continue;
                     }
-                    position = advanced(newline, 1);
+                    position = advanced(position, newline + 1);
                     continue 'blocks;
                 }
-                if may_matter(octets >> 8) {
-                    position = advanced(newline, 1);
+                if may_matter(message, position, newline + 1) {
+                    position = advanced(position, newline + 1);
                     self.phase = phase::LINE;
                     break 'blocks;
                 }
                 if !is_only(found) {
-                    position = advanced(newline, 1);
+                    position = advanced(position, newline + 1);
                     continue 'blocks;
                 }
             }
@@ -437,7 +442,7 @@ impl Scan {
             }
             self.phase = phase::TO;
         } else if state.is_complete() {
-            self.phase = if may_matter(message.word(self.position)) { phase::LINE } else { phase::SKIP };
+            self.phase = if may_matter(message, self.position, 0) { phase::LINE } else { phase::SKIP };
         } else {
             return undecided();
         }
@@ -445,14 +450,14 @@ impl Scan {
     }
 }
 
-/// Whether a line that begins with the octets of `word` may be more to the scan than one that does not matter: the headers' end,
+/// Whether a line that begins so many octets after `offset` may be more to the scan than one that does not matter: the headers' end,
 /// or a header of [`Scan::line`]. The continuation of a line that does not matter does not matter either.
 #[inline(always)]
-const fn may_matter(word: u64) -> bool {
-    match MATTER[word as u8 as usize] {
+fn may_matter<M: Message + ?Sized>(message: &M, offset: u32, further: u8) -> bool {
+    match MATTER[usize::from(message.octet_near(offset, further))] {
         0 => false,
         ALWAYS => true,
-        second => (word >> 8) as u8 | 0x20 == second,
+        second => message.octet_near(offset, further + 1) | 0x20 == second,
     }
 }
 
@@ -479,7 +484,7 @@ static MATTER: [u8; 256] = {
 
 /// How many octets of `word`, from the first on, are nothing to a URI in brackets but a part of it.
 #[inline(always)]
-const fn plain_in_brackets(word: u64) -> u32 {
+const fn plain_in_brackets(word: u64) -> u8 {
     // `<` and `>` differ in one bit.
     let brackets = word & repeat(!0x02);
     if below(word, b' ') | below(brackets ^ repeat(b'<'), 1) | above_tilde(word) == 0 {
@@ -495,8 +500,8 @@ const fn plain_in_brackets(word: u64) -> u32 {
 /// The mask says nothing new of a position in a datagram, but to the verifier: it takes all sums for the same unknown
 /// number, where it would else follow each of them by itself.
 #[inline(always)]
-const fn advanced(position: u32, octets: u32) -> u32 {
-    (position + octets) & POSITION_MASK
+const fn advanced(position: u32, octets: u8) -> u32 {
+    (position + octets as u32) & POSITION_MASK
 }
 
 /// Whether `octet` goes on with a header's name: anything but what may stand between the name and its value.

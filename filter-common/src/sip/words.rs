@@ -38,12 +38,13 @@ pub(super) const fn is_only(marks: u64) -> bool {
 /// The index, 0 to 7, of the first byte marked. `marks` must not be zero.
 ///
 /// The BPF instruction set has no count of trailing zeros. A multiplication by the lowest mark moves its index into the highest
-/// byte, without branches: which byte a newline is in is nothing that a CPU can predict.
+/// bits, without branches: which byte a newline is in is nothing that a CPU can predict.
 #[inline(always)]
-pub(super) const fn first(marks: u64) -> u32 {
-    const INDICES: u64 = 0x0001_0203_0405_0607;
+pub(super) const fn first(marks: u64) -> u8 {
+    // Each index in the three highest bits of an octet.
+    const INDICES: u64 = 0x0001_0203_0405_0607 << 5;
     let lowest = marks & marks.wrapping_neg();
-    ((lowest >> 7).wrapping_mul(INDICES) >> 56) as u32
+    ((lowest >> 7).wrapping_mul(INDICES) >> 61) as u8
 }
 
 #[cfg(test)]
