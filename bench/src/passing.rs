@@ -20,8 +20,10 @@ use crate::report::{Bound, Report, Rounds};
 use crate::stage::Stage;
 use crate::{Effort, cpu};
 
-/// How long each kind of packet is sent in a round.
-const SEND: Duration = Duration::from_millis(500);
+/// How long a kind of packet is sent at a time.
+const SEND: Duration = Duration::from_millis(50);
+/// How often in a round, with a bare `XDP_PASS` and with sip-filter in turns: neighbours of the machine come and go.
+const TURNS: u32 = 10;
 /// Where nobody but the benchmark listens.
 const OTHER_PORT: u16 = 30_000;
 /// RX and TX queues of the NIC.
@@ -51,10 +53,9 @@ struct Footprint {
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let mut classes = classes()?;
     let mut footprint = Footprint::default();
-    let duration = SEND / effort.divisor.min(5);
+    let turns = TURNS / effort.divisor.min(5);
     for _ in 0..effort.rounds {
-        with_bare_pass(&mut classes, duration)?;
-        with_filter(&mut classes, &mut footprint, duration)?;
+        round(&mut classes, turns, &mut footprint)?;
         attach_alone(&mut footprint)?;
     }
     for Class { name, bare, filter, .. } in classes {
@@ -85,31 +86,37 @@ fn classes() -> Result<Vec<Class>> {
     ])
 }
 
-fn with_bare_pass(classes: &mut [Class], duration: Duration) -> Result<()> {
-    let mut stage = Stage::new(QUEUES)?;
+/// Two wires, at the one a bare `XDP_PASS`, at the other the daemon.
+fn round(classes: &mut [Class], turns: u32, footprint: &mut Footprint) -> Result<()> {
+    let (mut bare, mut filter) = (Stage::new(QUEUES)?, Stage::new(QUEUES)?);
     let mut bench = programs::load()?;
     let pass = programs::program(&mut bench, "bare_pass")?;
-    stage.inside.run(|| pass.attach(PROXY_INTERFACE, XdpMode::Driver))?.context("attach the bare XDP_PASS")?;
-    for class in classes {
-        class.bare.add(rate(&mut stage, &class.frame, duration).context(class.name)?);
-    }
-    Ok(())
-}
-
-fn with_filter(classes: &mut [Class], footprint: &mut Footprint, duration: Duration) -> Result<()> {
-    let mut stage = Stage::new(QUEUES)?;
-    let installation = Installation::new(&stage.inside, &Installation::binary_from_env()?)?;
+    bare.inside.run(|| pass.attach(PROXY_INTERFACE, XdpMode::Driver))?.context("attach the bare XDP_PASS")?;
+    let installation = Installation::new(&filter.inside, &Installation::binary_from_env()?)?;
     cpu::pin(cpu::ANSWERER)?;
     let start = Instant::now();
     let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
     footprint.start_ms.add(milliseconds(start));
     installation.done(&["on"])?;
     for class in classes {
-        class.filter.add(rate(&mut stage, &class.frame, duration).context(class.name)?);
+        class.in_turns(&mut bare, &mut filter, turns).context(class.name)?;
     }
     footprint.resident.add(resident(&daemon)? / MIB);
     footprint.maps.add(maps(&daemon)? / MIB);
     Ok(())
+}
+
+impl Class {
+    fn in_turns(&mut self, bare: &mut Stage, filter: &mut Stage, turns: u32) -> Result<()> {
+        let _listening = [listen(bare)?, listen(filter)?];
+        bare.set_frame(self.frame.clone())?;
+        filter.set_frame(self.frame.clone())?;
+        for _ in 0..turns {
+            self.bare.add(rate(bare)?);
+            self.filter.add(rate(filter)?);
+        }
+        Ok(())
+    }
 }
 
 /// What of a start has to do with the kernel alone: the program is loaded as the daemon loads it, and goes onto the NIC.
@@ -133,11 +140,9 @@ fn milliseconds(since: Instant) -> f64 {
 }
 
 /// Frames a second that go through the NIC to sockets that nobody reads, all on one CPU, the making of the frames too.
-fn rate(stage: &mut Stage, frame: &[u8], duration: Duration) -> Result<f64> {
-    let _listening = listen(stage)?;
-    stage.set_frame(frame.to_vec())?;
+fn rate(stage: &mut Stage) -> Result<f64> {
     let before = received(stage)?;
-    let sent = stage.send(FLAT_OUT, duration)?;
+    let sent = stage.send(FLAT_OUT, SEND)?;
     let received = received(stage)? - before;
     ensure!(received as f64 >= sent.frames as f64 * 0.999, "only {received} of {} frames have passed", sent.frames);
     Ok(sent.rate())
