@@ -41,9 +41,9 @@ verdicts! {
     Fragment => "fragment",
     /// Headers that contradict each other or the frame (lengths, version …): passed.
     Malformed => "malformed",
-    /// To or from an address that is no host's (multicast, broadcast, unspecified): passed.
+    /// A request that might be refused, but to or from an address that is no host's (multicast, broadcast, unspecified): passed.
     NotUnicast => "not_unicast",
-    /// Longer than an AF_XDP frame, or in several buffers (jumbo MTU): passed.
+    /// A request that might be refused, but longer than an AF_XDP frame, or in several buffers (jumbo MTU): passed.
     TooLong => "too_long",
     /// To the proxy's port, but no request that could be refused (other methods, responses, keep-alives, not SIP): passed.
     NotInvite => "not_invite",

@@ -7,7 +7,7 @@ use aya_ebpf::maps::{HashMap, PerCpuArray};
 use filter_common::maps::{MAX_BYPASS, MAX_EMERGENCY, Policy};
 use filter_common::sip::User;
 
-use crate::packet::Packet;
+use crate::packet::Source;
 
 #[map]
 static EMERGENCY: HashMap<User, u32> = HashMap::with_max_entries(MAX_EMERGENCY, 0);
@@ -24,11 +24,11 @@ static BYPASS_IPV6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MAX_BYPAS
 #[map]
 static KEY: PerCpuArray<Key<[u64; 2]>> = PerCpuArray::with_max_entries(1, 0);
 
-/// Whether the packet comes from a bypass prefix.
+/// Whether the source is in a bypass prefix.
 #[inline(always)]
-pub fn is_bypassed(packet: &Packet, policy: &Policy) -> bool {
-    let source = packet.source_ipv4();
-    let family = if source.is_some() { Policy::BYPASS_IPV4 } else { Policy::BYPASS_IPV6 };
+pub fn is_bypassed(source: &Source, policy: &Policy) -> bool {
+    let ipv4 = source.ipv4();
+    let family = if ipv4.is_some() { Policy::BYPASS_IPV4 } else { Policy::BYPASS_IPV6 };
     if policy.bypass & family == 0 {
         return false;
     }
@@ -38,12 +38,12 @@ pub fn is_bypassed(packet: &Packet, policy: &Policy) -> bool {
     // SAFETY: the pointer is to this CPU's own element, which has room for either key, and which nothing else uses while
     // the program runs; a `Key` is packed, so that any address is aligned for it.
     unsafe {
-        if let Some(source) = source {
+        if let Some(ipv4) = ipv4 {
             let key = key.cast::<Key<u32>>();
-            key.write(Key::new(32, source));
+            key.write(Key::new(32, ipv4));
             BYPASS_IPV4.get(&*key).is_some()
         } else {
-            key.write(Key::new(128, packet.source));
+            key.write(Key::new(128, source.address));
             BYPASS_IPV6.get(&*key).is_some()
         }
     }

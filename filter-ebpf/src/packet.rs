@@ -33,18 +33,28 @@ pub struct Packet {
     pub offset: u32,
     /// How many octets it has.
     pub length: u32,
-    /// Whence it comes, network byte order: IPv6, or IPv4 mapped.
-    pub source: [u64; 2],
-    /// Source port, host byte order.
+    /// Where the IP header begins.
+    network: u32,
+    /// Where the UDP header begins.
+    transport: u32,
+    is_ipv4: bool,
+}
+
+/// Where a datagram comes from.
+#[derive(Clone, Copy)]
+pub struct Source {
+    /// Network byte order: IPv6, or IPv4 mapped.
+    pub address: [u64; 2],
+    /// Host byte order.
     pub port: u16,
     is_ipv4: bool,
 }
 
-impl Packet {
-    /// The source address in network byte order, if it is IPv4.
+impl Source {
+    /// The address in network byte order, if it is IPv4.
     #[inline(always)]
-    pub fn source_ipv4(&self) -> Option<u32> {
-        self.is_ipv4.then_some((self.source[1] >> 32) as u32)
+    pub fn ipv4(&self) -> Option<u32> {
+        self.is_ipv4.then_some((self.address[1] >> 32) as u32)
     }
 }
 
@@ -59,8 +69,6 @@ struct Payload {
 /// The datagram to the proxy in the frame, or why there is none to be looked at.
 #[inline(always)]
 pub fn sip_packet(ctx: &XdpContext) -> Result<Packet, Verdict> {
-    // Ethernet. The lowest bit of the first octet says that the frame is for a group.
-    let to_a_group = read::<u8, 14>(ctx, 0).ok_or(Verdict::Malformed)? & 1 == 1;
     let (ethertype, network) = ethertype(ctx)?;
 
     // IPv4 or IPv6, up to a UDP header that is all there.
@@ -79,20 +87,30 @@ pub fn sip_packet(ctx: &XdpContext) -> Result<Packet, Verdict> {
     if udp_length < 8 || udp_length > payload.length {
         return Err(Verdict::Malformed);
     }
-    let is_ipv4 = ethertype == ETH_P_IP;
-    let [source, destination] = addresses(ctx, is_ipv4, network).ok_or(Verdict::Malformed)?;
-    if to_a_group || !is_unicast(is_ipv4, source) || !is_unicast(is_ipv4, destination) {
-        return Err(Verdict::NotUnicast);
-    }
-    let packet = Packet {
+    Ok(Packet {
         offset: (payload.offset + 8) as u32,
         length: (udp_length - 8) as u32,
-        source,
-        port: read_be16(ctx, payload.offset).ok_or(Verdict::Malformed)?,
-        is_ipv4,
-    };
-    check_size(ctx, &packet)?;
-    Ok(packet)
+        network: network as u32,
+        transport: payload.offset as u32,
+        is_ipv4: ethertype == ETH_P_IP,
+    })
+}
+
+/// Where the packet comes from, or why it cannot be answered.
+///
+/// Most packets are none that could be, which their first octets say; so this is asked after those.
+#[inline(always)]
+pub fn source(ctx: &XdpContext, packet: &Packet) -> Result<Source, Verdict> {
+    // The lowest bit of the first octet says that the frame is for a group.
+    let to_a_group = read::<u8, 14>(ctx, 0).ok_or(Verdict::Malformed)? & 1 == 1;
+    let Packet { network, transport, is_ipv4, .. } = *packet;
+    let [address, destination] = addresses(ctx, is_ipv4, network as usize).ok_or(Verdict::Malformed)?;
+    if to_a_group || !is_unicast(is_ipv4, address) || !is_unicast(is_ipv4, destination) {
+        return Err(Verdict::NotUnicast);
+    }
+    check_size(ctx, packet)?;
+    let port = read_be16(ctx, transport as usize).ok_or(Verdict::Malformed)?;
+    Ok(Source { address, port, is_ipv4 })
 }
 
 /// The type of the frame, behind its VLAN tags, and where its payload begins.

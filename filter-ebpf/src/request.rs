@@ -22,7 +22,10 @@ pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
     if scratch.packet().length < SHORTEST_REQUEST {
         return Verdict::NotInvite;
     }
-    let Some((method, name)) = packet::octets(ctx, scratch.packet().offset).and_then(Method::of) else {
+    let Some(first) = packet::octets(ctx, scratch.packet().offset) else {
+        return Verdict::Malformed;
+    };
+    let Some((method, name)) = Method::of(first) else {
         return Verdict::NotInvite;
     };
     let Some(policy) = maps::policy() else {
@@ -30,6 +33,10 @@ pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
     };
     if !is_looked_at(method, policy) {
         return Verdict::NotInvite;
+    }
+    match packet::source(ctx, scratch.packet()) {
+        Ok(source) => scratch.set_source(source),
+        Err(passed) => return passed,
     }
     let now = maps::now();
     scratch.set_method(method);
@@ -125,7 +132,7 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
 #[inline(always)]
 fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
     match decision {
-        Decision::New if exemptions::is_bypassed(scratch.packet(), policy) => Some(Verdict::Bypass),
+        Decision::New if exemptions::is_bypassed(scratch.source(), policy) => Some(Verdict::Bypass),
         Decision::New if exemptions::is_emergency(scratch.scan.user(), policy) => Some(Verdict::Emergency),
         Decision::New => None,
         Decision::InDialog => Some(Verdict::InDialog),

@@ -11,7 +11,7 @@ use aya_ebpf::programs::XdpContext;
 use filter_common::sip::{Message, Method, Scan};
 use filter_common::transaction::HASHED_BLOCK;
 
-use crate::packet::Packet;
+use crate::packet::{Packet, Source};
 
 /// The most octets of a message, a power of two: [`MAX_FRAME`](filter_common::maps::MAX_FRAME) is less.
 pub const BUFFER: usize = 4096;
@@ -62,6 +62,7 @@ impl Message for Buffer {
 #[repr(C)]
 pub struct Scratch {
     packet: Packet,
+    source: Source,
     method: u32,
     /// A [`Decision`](filter_common::sip::Decision) as a number.
     pub decision: u32,
@@ -99,6 +100,19 @@ impl Scratch {
     pub fn skip(&mut self, octets: u32) {
         self.packet.offset += octets;
         self.packet.length -= octets;
+    }
+
+    /// Where the packet comes from, once that has been noted.
+    #[inline(always)]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Notes where the packet comes from.
+    #[inline(always)]
+    pub fn set_source(&mut self, source: Source) {
+        // SAFETY: a reference is valid for writes. Volatile, as in `of`.
+        unsafe { (&raw mut self.source).write_volatile(source) };
     }
 
     /// Notes the method.

@@ -42,9 +42,9 @@ impl Transaction {
     /// The transaction of the message at hand.
     #[inline(always)]
     pub fn of(scratch: &Scratch) -> Self {
-        let packet = scratch.packet();
-        let hash = transaction_hash(&scratch.message, packet.length, HASH_SEED.load());
-        Self { hash, identity: identity(hash, packet.source, packet.port) }
+        let hash = transaction_hash(&scratch.message, scratch.packet().length, HASH_SEED.load());
+        let source = scratch.source();
+        Self { hash, identity: identity(hash, source.address, source.port) }
     }
 }
 
