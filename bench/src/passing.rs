@@ -107,6 +107,7 @@ fn round(classes: &mut [Class], turns: u32, footprint: &mut Footprint) -> Result
 }
 
 impl Class {
+    /// What passes the one and the other, so often in turns.
     fn in_turns(&mut self, bare: &mut Stage, filter: &mut Stage, turns: u32) -> Result<()> {
         let _listening = [listen(bare)?, listen(filter)?];
         bare.set_frame(self.frame.clone())?;

@@ -16,7 +16,7 @@ use crate::packet::{Packet, Source};
 /// The most octets of a message, a power of two: [`MAX_FRAME`](filter_common::maps::MAX_FRAME) is less.
 pub const BUFFER: usize = 4096;
 
-/// How many octets of zero follow a message: a word may reach beyond its end, and so may a block of the hash.
+/// How many octets of zero follow a message: a word may reach beyond its end, and so may a block of the scan or the hash.
 const ZEROS: usize = HASHED_BLOCK as usize;
 
 /// How many octets may be read after the longest message: as far as a `u8` reaches, and a word from there on.
@@ -26,21 +26,13 @@ const BEYOND: usize = 256 + 8;
 #[repr(C, align(8))]
 pub struct Buffer([u8; BUFFER + BEYOND]);
 
-const _: () = assert!(ZEROS + 8 <= BEYOND);
+// The scan reads blocks of four words.
+const _: () = assert!(ZEROS >= size_of::<[u64; 4]>() && ZEROS + 8 <= BEYOND);
 
 impl Message for Buffer {
     #[inline(always)]
     fn word(&self, offset: u32) -> u64 {
-        let offset = offset as usize & (BUFFER - 1);
-        // SAFETY: `offset` is less than BUFFER, and more than eight octets follow it in the buffer.
-        u64::from_le(unsafe { self.0.as_ptr().add(offset).cast::<u64>().read_unaligned() })
-    }
-
-    #[inline(always)]
-    fn octet(&self, offset: u32) -> u8 {
-        let offset = offset as usize & (BUFFER - 1);
-        // SAFETY: `offset` is less than BUFFER.
-        unsafe { self.0.as_ptr().add(offset).read() }
+        self.word_near(offset, 0)
     }
 
     #[inline(always)]

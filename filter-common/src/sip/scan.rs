@@ -15,7 +15,7 @@ pub trait Message {
     /// The octet at `offset`, zero after the message's end.
     #[inline(always)]
     fn octet(&self, offset: u32) -> u8 {
-        self.word(offset) as u8
+        self.octet_near(offset, 0)
     }
 
     /// The word so many octets after `offset`: for several in one place, which has to be found only once.
