@@ -4,6 +4,8 @@ use super::lexis::{Spelling, Value};
 use super::params::{Malformed, Params, Slot};
 
 const TAG: Spelling = Spelling::new(b"tag");
+/// How it nearly always begins.
+const TAG_IS: Spelling = Spelling::new(b";tag=");
 
 /// What is known of a From or To header.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +25,7 @@ impl Address {
     #[inline(always)]
     pub(super) fn parse(text: Value<'_>, at: usize) -> Result<Self, Malformed> {
         let mut params = Params::new(text, params_at(text, at)?);
-        let mut tag = None;
+        let mut tag = params.usual(TAG_IS);
         while let Some(param) = params.next()? {
             if text.has(param.name, TAG) && tag.replace(param.slot).is_some() {
                 return Err(Malformed);

@@ -81,19 +81,20 @@ pub(super) fn write(
 
 /// The Ethernet header that goes back: the addresses swapped, the VLAN tags as they came. `out` is as long as `link`.
 fn mirror_link(out: &mut [u8], link: &[u8]) {
-    out.copy_from_slice(link);
-    if let (Some((to, out)), Some((destination, source))) = (out.split_first_chunk_mut::<6>(), split_macs(link)) {
-        *to = source;
-        if let Some(from) = out.first_chunk_mut() {
-            *from = destination;
-        }
+    let (Some((out, out_tags)), Some((link, tags))) = (out.split_first_chunk_mut(), link.split_first_chunk()) else {
+        return;
+    };
+    *out = swapped(link);
+    // Hardly ever there are some: a copy of no octets is a call all the same.
+    if !tags.is_empty() {
+        out_tags.copy_from_slice(tags);
     }
 }
 
-/// The destination and the source address that an Ethernet header begins with.
-fn split_macs(link: &[u8]) -> Option<([u8; 6], [u8; 6])> {
-    let (destination, rest) = link.split_first_chunk()?;
-    Some((*destination, *rest.first_chunk()?))
+/// An Ethernet header without tags, or the beginning of one with them, for the way back.
+fn swapped(link: &[u8; 14]) -> [u8; 14] {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, type_high, type_low] = *link;
+    [s0, s1, s2, s3, s4, s5, d0, d1, d2, d3, d4, d5, type_high, type_low]
 }
 
 fn ipv4_header(traffic_class: u8, total_len: u16, from: Ipv4Addr, to: Ipv4Addr) -> [u8; 20] {

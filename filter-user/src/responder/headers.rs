@@ -30,7 +30,9 @@ pub(super) fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>
     const FREQUENT: Spelling = Spelling::new(b"con");
 
     let word = word(message, start);
-    let usual = if VIA.begins_with_colon(word) {
+    let usual = if FREQUENT.begins(word) {
+        return Ok(None);
+    } else if VIA.begins_with_colon(word) {
         (Name::Via, VIA)
     } else if FROM.begins_with_colon(word) {
         (Name::From, FROM)
@@ -40,8 +42,6 @@ pub(super) fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>
         (Name::CallId, CALL_ID)
     } else if CSEQ.begins_with_colon(word) {
         (Name::Cseq, CSEQ)
-    } else if FREQUENT.begins(word) {
-        return Ok(None);
     } else {
         return unusual_name(message, start, word);
     };
@@ -66,7 +66,7 @@ fn unusual_name(message: &[u8], start: usize, word: u64) -> Result<Option<(Name,
         Some(b':') => Ok(Some((name, after))),
         // HCOLON: white space, but no fold, may stand before the colon.
         Some(b' ' | b'\t' | b'\r' | b'\n') => {
-            let colon = Value::new(message, message.len()).skip(after, |octet| matches!(octet, b' ' | b'\t'));
+            let colon = Value::new(message, message).skip(after, |octet| matches!(octet, b' ' | b'\t'));
             if message.get(colon) == Some(&b':') { Ok(Some((name, colon))) } else { Err(Refused::Headers) }
         }
         _ => Ok(None),
@@ -78,32 +78,35 @@ fn unusual_name(message: &[u8], start: usize, word: u64) -> Result<Option<(Name,
 #[inline(always)]
 pub(super) fn value(message: &[u8], line: Span, colon: usize) -> (Value<'_>, usize) {
     // Nearly always a line ends in CRLF, without white space before it.
-    let newline = line.end() - 2;
-    let end = match message.get(newline - 1..).and_then(<[u8]>::first_chunk) {
-        Some([last, b'\r', b'\n']) if *last > b' ' => newline,
-        _ => end_of_value(message, line, colon),
+    let is_usual =
+        |text: &[u8], rest: &[u8]| rest.first_chunk() == Some(b"\r\n") && text.last().is_some_and(|last| *last > b' ');
+    let text = match message.split_at_checked(line.end() - 2) {
+        Some((text, rest)) if is_usual(text, rest) => text,
+        _ => before_white_space(message, line, colon),
     };
-    let text = Value::new(message, end);
+    let text = Value::new(message, text);
     // And it has one space after the colon.
-    match message.get(colon + 1..).and_then(<[u8]>::first_chunk) {
-        Some([b' ', first]) if *first > b' ' => (text, colon + 2),
-        _ => (text, text.skip_white(colon + 1)),
+    let usual = colon + 2;
+    if message.get(usual).is_some_and(|first| *first > b' ') && message.get(colon + 1) == Some(&b' ') {
+        (text, usual)
+    } else {
+        (text, text.skip_white(colon + 1))
     }
 }
 
-/// Where the value of the header that `line` has ends, whatever white space follows it.
+/// The same up to where the value ends, whatever white space follows it.
 #[cold]
-fn end_of_value(message: &[u8], line: Span, colon: usize) -> usize {
+fn before_white_space(message: &[u8], line: Span, colon: usize) -> &[u8] {
     let mut end = line.end();
     while end > colon + 1 && message.get(end - 1).is_some_and(|octet| is_white(*octet)) {
         end -= 1;
     }
-    end
+    message.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, end_of_value, name, unusual_name, value};
+    use super::{Name, before_white_space, name, unusual_name, value};
     use crate::responder::lexis::{Span, Value, word};
 
     /// Texts of up to six of `octets`.
@@ -126,10 +129,10 @@ mod tests {
         for text in texts(b" \t\r\na") {
             let message = [b"\r\nTo:", &text[..], b"\nCSeq: 1 INVITE\r\n\r\n"].concat();
             let (line, colon) = (Span::new(2, 6 + text.len()), 4);
-            let end = end_of_value(&message, line, colon);
-            let start = Value::new(&message, end).skip_white(colon + 1);
+            let expected = Value::new(&message, before_white_space(&message, line, colon));
+            let start = expected.skip_white(colon + 1);
             let (found, found_start) = value(&message, line, colon);
-            assert_eq!((found.end(), found_start), (end, start), "{}", text.escape_ascii());
+            assert_eq!((found.end(), found_start), (expected.end(), start), "{}", text.escape_ascii());
         }
     }
 

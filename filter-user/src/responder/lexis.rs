@@ -1,6 +1,6 @@
 //! Octets and spans of a SIP message, as RFC 3261 section 25.1 classes them.
 
-use super::lanes::{Lanes, find};
+use super::lanes::{Lanes, find, find_roughly};
 
 /// A part of a message, by the offsets of its first octet and of the one after its last.
 ///
@@ -37,8 +37,15 @@ impl Span {
     /// The octets of `message` there; none, should it be shorter.
     #[inline(always)]
     pub(super) fn of(self, message: &[u8]) -> &[u8] {
-        message.get(self.start()..self.end()).unwrap_or_default()
+        message.get(self.start()..self.end()).unwrap_or_else(nothing)
     }
+}
+
+/// No octets, for where there always are some: a call, lest compilers select one of two slices, which takes longer.
+#[cold]
+#[inline(never)]
+pub(super) const fn nothing<'m>() -> &'m [u8] {
+    &[]
 }
 
 const TOKEN: u8 = 1;
@@ -101,17 +108,16 @@ pub(super) const fn is_white(octet: u8) -> bool {
 /// The eight octets of `message` from `at` on, the first in the lowest bits; zeros for those after the message's end.
 #[inline(always)]
 pub(super) fn word(message: &[u8], at: usize) -> u64 {
-    let rest = message.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
+    match message.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk) {
         Some(octets) => u64::from_le_bytes(*octets),
-        None => last_word(rest),
+        None => last_word(message, at),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn last_word(octets: &[u8]) -> u64 {
-    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+fn last_word(message: &[u8], at: usize) -> u64 {
+    message.get(at..).unwrap_or_default().iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
 /// A name of up to eight octets, in lower case, to be compared with the octets of a message as one number.
@@ -179,10 +185,10 @@ pub(super) struct Value<'m> {
 }
 
 impl<'m> Value<'m> {
-    /// The text of `message` up to the offset `end`, at which white space follows.
+    /// The beginning `text` of `message`, after which white space follows.
     #[inline(always)]
-    pub(super) fn new(message: &'m [u8], end: usize) -> Self {
-        Self { message, text: message.get(..end).unwrap_or_default() }
+    pub(super) const fn new(message: &'m [u8], text: &'m [u8]) -> Self {
+        Self { message, text }
     }
 
     /// The offset of the value's end.
@@ -200,13 +206,19 @@ impl<'m> Value<'m> {
     /// The octets from an offset to the end of the value.
     #[inline(always)]
     pub(super) fn from(self, at: usize) -> &'m [u8] {
-        self.text.get(at..).unwrap_or_default()
+        self.text.get(at..).unwrap_or_else(nothing)
     }
 
     /// The octets at an offset, as many as `LEN`. `None`: the value has ended before.
     #[inline(always)]
     pub(super) fn chunk<const LEN: usize>(self, at: usize) -> Option<&'m [u8; LEN]> {
         self.text.get(at..)?.first_chunk()
+    }
+
+    /// The eight octets at an offset, as [`word`] has them: the value may have ended before.
+    #[inline(always)]
+    pub(super) fn word(self, at: usize) -> u64 {
+        word(self.message, at)
     }
 
     /// Whether the octets of a span are `name`, in any case.
@@ -246,25 +258,25 @@ impl<'m> Value<'m> {
     /// The same for an octet of a host ([`is_host`]).
     #[inline(always)]
     pub(super) fn skip_host(self, at: usize) -> usize {
-        find(self.message, at, may_end_host, |octet| !is_host(octet))
+        find_roughly(self.message, at, may_end_host, |octet| !is_host(octet))
     }
 
     /// The first offset from `at` on that has no octet of a parameter's value ([`is_plain`]). White space is none.
     #[inline(always)]
     pub(super) fn skip_plain(self, at: usize) -> usize {
-        find(self.message, at, may_end_plain, |octet| !is_plain(octet))
+        find_roughly(self.message, at, may_end_plain, |octet| !is_plain(octet))
     }
 
     /// The same for a parameter's name, which an equals sign ends too.
     #[inline(always)]
     pub(super) fn skip_name(self, at: usize) -> usize {
-        find(self.message, at, may_end_plain, |octet| !is_plain(octet) || octet == b'=')
+        find_roughly(self.message, at, may_end_plain, |octet| !is_plain(octet) || octet == b'=')
     }
 
     /// The same for what comes before the URI of a From or To header ([`is_display`]).
     #[inline(always)]
     pub(super) fn skip_display(self, at: usize) -> usize {
-        find(self.message, at, may_end_display, |octet| !is_display(octet)).min(self.end())
+        find_roughly(self.message, at, may_end_display, |octet| !is_display(octet)).min(self.end())
     }
 
     /// The offset after the `>` that ends the URI at `at`. `None`: there is none, or a `<` before it.
@@ -343,7 +355,7 @@ mod tests {
                 let mut message = vec![filling; 36];
                 message[place] = octet;
                 message.extend(b"\r\nCall-ID: 1");
-                let value = Value::new(&message, 36);
+                let value = Value::new(&message, &message[..36]);
                 for at in [0, 1, 15, 16, 20, 35, 36] {
                     let context = || format!("{octet:#x} at {place}, from {at}, among {filling:#x}");
                     assert_eq!(value.skip_plain(at), value.skip(at, is_plain), "{}", context());

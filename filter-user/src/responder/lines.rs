@@ -1,6 +1,6 @@
 //! Where the header lines of a message begin and end: of those whose names begin with a letter that matters.
 
-use super::lanes::Newlines;
+use super::lanes::LineStarts;
 use super::lexis::Span;
 
 /// How many lines are noted at a time. Requests seldom have more.
@@ -22,8 +22,8 @@ pub(super) enum After {
 /// All of them at once are one tight loop: between them, the values of headers would be read, and take its registers.
 #[derive(Debug)]
 pub(super) struct Lines<'m> {
-    /// The newlines from `at` on.
-    newlines: Newlines<'m>,
+    /// The beginnings of lines after `at`.
+    starts: LineStarts<'m>,
     /// Where the line begins that comes next.
     at: usize,
     noted: [Span; BATCH],
@@ -31,9 +31,9 @@ pub(super) struct Lines<'m> {
 }
 
 impl<'m> Lines<'m> {
-    /// The lines that begin at the offset `at`, where the newlines that are still to come begin as well.
-    pub(super) const fn new(at: usize, newlines: Newlines<'m>) -> Self {
-        Self { newlines, at, noted: [Span::new(0, 0); BATCH], count: 0 }
+    /// The lines from `at` on, which is the offset of a line, as are those that `starts` still has.
+    pub(super) const fn new(at: usize, starts: LineStarts<'m>) -> Self {
+        Self { starts, at, noted: [Span::new(0, 0); BATCH], count: 0 }
     }
 
     /// The lines that have been noted, each with those that continue it, in the order of the message.
@@ -44,23 +44,30 @@ impl<'m> Lines<'m> {
     /// Notes the next lines that may matter, and says what comes after them.
     #[inline(never)]
     pub(super) fn read(&mut self) -> After {
-        let message = self.newlines.message();
-        let mut newlines = self.newlines;
+        let message = self.starts.message();
+        let mut starts = self.starts;
         let mut start = self.at;
         let mut count = 0;
-        let mut kind = kind(message, start).unwrap_or(EMPTY);
+        let mut kind = message.get(start).map_or(EMPTY, |octet| KINDS[usize::from(*octet)]);
         let after = loop {
             if kind > MATTERS {
                 break after_last(message, start);
             }
             let Some(place) = self.noted.get_mut(count) else { break After::Lines };
-            let Some((end, next_kind)) = end_of_header(message, &mut newlines) else { break After::Nothing };
+            let Some((end, octet)) = starts.next() else { break After::Nothing };
+            // One that goes on or does not matter is written over, which is quicker than to ask.
             *place = Span::new(start, end);
-            // One that does not matter is overwritten by the next one, which is quicker than to ask.
-            count += usize::from(kind);
-            (start, kind) = (end, next_kind);
+            let next = KINDS[usize::from(octet)];
+            if next <= MATTERS {
+                count += usize::from(kind);
+                (start, kind) = (end, next);
+            } else if next == EMPTY {
+                count += usize::from(kind);
+                start = end;
+                break after_last(message, end);
+            }
         };
-        self.newlines = newlines;
+        self.starts = starts;
         self.at = start;
         self.count = count;
         after
@@ -92,24 +99,6 @@ static KINDS: [u8; 256] = {
     }
     table
 };
-
-/// What the line at `start` is. `None`: there is none.
-#[inline(always)]
-fn kind(message: &[u8], start: usize) -> Option<u8> {
-    message.get(start).map(|octet| KINDS[usize::from(*octet)])
-}
-
-/// Where the header ends whose newlines are the next ones, and what the line after it is. `None`: not within the message.
-#[inline(always)]
-fn end_of_header(message: &[u8], newlines: &mut Newlines<'_>) -> Option<(usize, u8)> {
-    loop {
-        let at = newlines.next()? + 1;
-        let kind = kind(message, at)?;
-        if kind != CONTINUES {
-            return Some((at, kind));
-        }
-    }
-}
 
 /// What the line at `start` is, which is no header: the empty one, or one that continues none.
 fn after_last(message: &[u8], start: usize) -> After {

@@ -91,7 +91,7 @@ pub fn answer<'f>(
     template: &ReplyTemplate,
 ) -> Result<Answer<'f>, Refused> {
     let datagram = Datagram::read(frame)?;
-    let mut runs = Runs::default();
+    let mut runs = Runs::new();
     let request = Request::parse(datagram.message, &mut runs)?;
     let port = request.via.reply_port(datagram.source.port())?;
 

@@ -1,6 +1,6 @@
 //! The parameters of a Via, From or To header: `*( SEMI generic-param )` (RFC 3261 section 25.1).
 
-use super::lexis::{Span, Value};
+use super::lexis::{Span, Spelling, Value};
 
 /// A parameter.
 #[derive(Clone, Copy, Debug)]
@@ -60,30 +60,33 @@ impl<'m> Params<'m> {
     /// The next parameter. `None`: there are no more.
     #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<Param>, Malformed> {
-        match self.text.get(self.at) {
-            Some(b';') => self.param(self.at + 1).map(Some),
-            None => Ok(None),
-            Some(_) => self.next_after_white(),
+        if self.text.get(self.at) != Some(b';') {
+            if self.at == self.text.end() {
+                return Ok(None);
+            }
+            self.at = before_semicolon(self.text, self.at)?;
+            if self.text.get(self.at) != Some(b';') {
+                return Ok(None);
+            }
         }
+        self.param(self.at + 1).map(Some)
     }
 
-    /// The same where white space comes first, or where the parameters end before the value does.
-    #[cold]
-    fn next_after_white(&mut self) -> Result<Option<Param>, Malformed> {
-        let at = self.text.skip_white(self.at);
-        match self.text.get(at) {
-            Some(b';') => self.param(at + 1).map(Some),
-            Some(b'(') => {
-                let after = self.text.skip_comment(at).ok_or(Malformed)?;
-                self.at = self.text.skip_white(after);
-                matches!(self.text.get(self.at), None | Some(b',')).then_some(None).ok_or(Malformed)
-            }
-            None | Some(b',') => {
-                self.at = at;
-                Ok(None)
-            }
-            Some(_) => Err(Malformed),
+    /// The next parameter, if it begins like `start`, `;name=`, and a value without quotes follows at once, as nearly always.
+    ///
+    /// `None`: [`Self::next`] tells what it is.
+    #[inline(always)]
+    pub(super) fn usual(&mut self, start: Spelling) -> Option<Slot> {
+        if !start.begins(self.text.word(self.at)) {
+            return None;
         }
+        let value = self.at + start.len();
+        let end = self.text.skip_plain(value);
+        if end == value {
+            return None;
+        }
+        (self.at, self.end) = (end, end);
+        Some(Slot { value: Span::new(value, end), equals: true })
     }
 
     /// The parameter after the semicolon, `at` being the offset of what follows it.
@@ -116,12 +119,56 @@ impl<'m> Params<'m> {
     fn skip_white_and(&self, at: usize, skip: impl Fn(Value<'m>, usize) -> usize) -> (usize, usize) {
         let end = skip(self.text, at);
         // Hardly ever there is some.
-        if end > at { (at, end) } else { self.skip_some_white_and(at, skip) }
+        if end > at { (at, end) } else { skip_some_white_and(self.text, at, skip) }
     }
+}
 
-    #[cold]
-    fn skip_some_white_and(&self, at: usize, skip: impl Fn(Value<'m>, usize) -> usize) -> (usize, usize) {
-        let start = self.text.skip_white(at);
-        (start, skip(self.text, start))
+#[cold]
+fn skip_some_white_and<'m>(text: Value<'m>, at: usize, skip: impl Fn(Value<'m>, usize) -> usize) -> (usize, usize) {
+    let start = text.skip_white(at);
+    (start, skip(text, start))
+}
+
+/// The offset of what follows white space: the semicolon of the next parameter, or the comma or the end of the value, maybe
+/// after a comment.
+#[cold]
+fn before_semicolon(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
+    let at = text.skip_white(at);
+    match text.get(at) {
+        None | Some(b';' | b',') => Ok(at),
+        Some(b'(') => {
+            let after = text.skip_comment(at).ok_or(Malformed)?;
+            let at = text.skip_white(after);
+            matches!(text.get(at), None | Some(b',')).then_some(at).ok_or(Malformed)
+        }
+        Some(_) => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Param, Params};
+    use crate::responder::lexis::{Spelling, Value};
+
+    #[test]
+    fn the_usual_parameter_is_like_any_other() {
+        let mut tails = vec![String::new()];
+        for _ in 0..4 {
+            let longer = tails
+                .iter()
+                .flat_map(|tail| ["a", "=", ";", ",", "\"", " ", "\\", "("].map(|next| format!("{tail}{next}")));
+            tails.extend(longer.collect::<Vec<_>>());
+        }
+        for text in tails
+            .iter()
+            .flat_map(|tail| [";tag=", ";TaG=", ";tag =", ";tagx=", ";tag"].map(|start| format!("{start}{tail}")))
+        {
+            let message = format!("{text}\r\nCall-ID: 1\r\n\r\n");
+            let value = Value::new(message.as_bytes(), &message.as_bytes()[..text.trim_end().len()]);
+            let (mut usual, mut any) = (Params::new(value, 0), Params::new(value, 0));
+            let Some(slot) = usual.usual(Spelling::new(b";tag=")) else { continue };
+            let Ok(Some(Param { slot: expected, .. })) = any.next() else { panic!("{text} is no parameter") };
+            assert_eq!((slot, usual.position(), usual.end()), (expected, any.position(), any.end()), "{text}");
+        }
     }
 }

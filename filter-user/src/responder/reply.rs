@@ -162,7 +162,7 @@ impl Writer<'_> {
     #[inline(always)]
     fn repeat(&mut self, message: &[u8], runs: &Runs, edits: &[Edit<'_>]) -> Result<(), Refused> {
         let mut edits = edits.iter().peekable();
-        for run in runs.as_slice() {
+        for run in runs {
             let mut at = run.start();
             // An edit is never at the end of a run, since a newline follows each value.
             while let Some(edit) = edits.next_if(|edit| edit.at.start() < run.end()) {

@@ -1,5 +1,7 @@
 //! What the responder needs of a SIP request, in one pass over its headers; the body is never read.
 
+use arrayvec::ArrayVec;
+
 use super::Refused;
 use super::address::Address;
 use super::headers::{Name, name, value};
@@ -38,13 +40,13 @@ impl<'m> Request<'m> {
             return Err(Refused::Unreadable);
         }
         let start = StartLine::parse(message)?;
-        let mut lines = Lines::new(start.end, start.newlines);
+        let mut lines = Lines::new(start.end, start.starts);
         let (mut via, mut from, mut to, mut call_id, mut cseq) = (None, None, None, None, None);
         loop {
             let after = lines.read();
             for line in lines.noted() {
                 let Some((name, colon)) = name(message, line.start())? else { continue };
-                runs.add(*line)?;
+                add(runs, *line)?;
                 if name == Name::Via && via.is_some() {
                     continue;
                 }
@@ -109,44 +111,25 @@ fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<Span, Refus
     if end == at || name == end {
         return Err(Refused::MalformedCseq);
     }
-    if text.from(name) != method.as_str().as_bytes() {
+    if !method.is(text.from(name)) {
         return Err(Refused::CseqMethod);
     }
     let zeros = text.skip(at, |octet| octet == b'0');
     Ok(Span::new(zeros.min(end - 1), end))
 }
 
-/// The header lines that a response repeats, as runs of whole lines that stand side by side.
+/// The header lines that a response repeats, as runs of whole lines that stand side by side, in the order of the message.
 ///
 /// Not a part of [`Request`], which is moved about.
-#[derive(Debug)]
-pub(super) struct Runs {
-    spans: [Span; MAX_RUNS],
-    count: usize,
-}
+pub(super) type Runs = ArrayVec<Span, MAX_RUNS>;
 
-impl Default for Runs {
-    fn default() -> Self {
-        Self { spans: [Span::new(0, 0); MAX_RUNS], count: 0 }
-    }
-}
-
-impl Runs {
-    /// The runs in the order of the message.
-    pub(super) fn as_slice(&self) -> &[Span] {
-        self.spans.get(..self.count).unwrap_or_default()
-    }
-
-    #[inline(always)]
-    fn add(&mut self, line: Span) -> Result<(), Refused> {
-        if let Some(last) = self.count.checked_sub(1).and_then(|last| self.spans.get_mut(last))
-            && last.end() == line.start()
-        {
+#[inline(always)]
+fn add(runs: &mut Runs, line: Span) -> Result<(), Refused> {
+    match runs.last_mut() {
+        Some(last) if last.end() == line.start() => {
             *last = Span::new(last.start(), line.end());
-            return Ok(());
+            Ok(())
         }
-        *self.spans.get_mut(self.count).ok_or(Refused::Scattered)? = line;
-        self.count += 1;
-        Ok(())
+        _ => runs.try_push(line).map_err(|_| Refused::Scattered),
     }
 }

@@ -1,7 +1,7 @@
 //! The start line of a request: method, Request-URI, version (RFC 3261 section 7.1).
 
 use super::Refused;
-use super::lanes::{Newlines, find};
+use super::lanes::{LineStarts, find};
 use super::lexis::{Span, Spelling};
 
 macro_rules! methods {
@@ -22,12 +22,20 @@ macro_rules! methods {
             }
 
             /// The method that `octets` spell, case-sensitive as RFC 3261 section 7.1 has it.
-            #[inline]
+            #[inline(always)]
             pub(super) fn from_octets(octets: &[u8]) -> Option<Self> {
-                $(if octets == $name.as_bytes() {
+                $(if Self::$variant.is(octets) {
                     return Some(Self::$variant);
                 })+
                 None
+            }
+
+            /// Whether `octets` spell it.
+            #[inline(always)]
+            pub(super) fn is(self, octets: &[u8]) -> bool {
+                match self {
+                    $(Self::$variant => octets == $name.as_bytes(),)+
+                }
             }
         }
     };
@@ -57,16 +65,27 @@ pub(super) struct StartLine<'m> {
     pub(super) request_uri: &'m [u8],
     /// The offset of the line after it.
     pub(super) end: usize,
-    /// The newlines after it.
-    pub(super) newlines: Newlines<'m>,
+    /// The lines after that one.
+    pub(super) starts: LineStarts<'m>,
 }
 
 impl<'m> StartLine<'m> {
     /// Reads the start line of `message`; CR and LF before it are skipped (RFC 3261 section 7.5).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Method`], and else [`Refused::StartLine`]: also if no line follows it, or if the message is too short for
+    /// [`LineStarts`]. The shortest request, by RFC 2543, has 73 octets, and that is long enough.
     pub(super) fn parse(message: &'m [u8]) -> Result<Self, Refused> {
         let start = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-        let mut newlines = Newlines::new(message, start);
-        let newline = newlines.next().ok_or(Refused::StartLine)?;
+        let mut starts = LineStarts::new(message).ok_or(Refused::StartLine)?;
+        let next_line = loop {
+            let (at, _) = starts.next().ok_or(Refused::StartLine)?;
+            if at > start {
+                break at;
+            }
+        };
+        let newline = next_line - 1;
         let carriage_return = newline.checked_sub(1).and_then(|at| message.get(at)) == Some(&b'\r');
         let end = newline - usize::from(newline > start && carriage_return);
 
@@ -78,7 +97,7 @@ impl<'m> StartLine<'m> {
         }
         let (method, request_uri) = (Span::new(start, method_end).of(message), uri.of(message));
         let method = Method::from_octets(method).ok_or(Refused::Method)?;
-        Ok(Self { method, request_uri, end: newline + 1, newlines })
+        Ok(Self { method, request_uri, end: next_line, starts })
     }
 }
 

@@ -71,7 +71,7 @@ impl ReplyTemplate {
     /// `Retry-After` in seconds for the transaction, `None` to leave it out: as configured and up to a fifth more, so
     /// that the refused do not come back all at once. It depends on the hash alone: a retransmission gets the same.
     pub(super) fn retry_after(&self, transaction: TransactionHash) -> Option<u32> {
-        let jitter = transaction.0 % (u64::from(self.retry_after / 5) + 1);
+        let jitter = (u128::from(transaction.0) * (u128::from(self.retry_after / 5) + 1)) >> 64;
         // `jitter` is at most a fifth of u32::MAX.
         let seconds = self.retry_after.saturating_add(jitter as u32).min(self.longest);
         (self.retry_after > 0 && seconds > 0).then_some(seconds)

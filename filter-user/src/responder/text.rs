@@ -2,15 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use arrayvec::ArrayVec;
+
 /// Enough for `;received=` with the longest IPv6 address (39) or IPv4-mapped one (22), and for what is written in one go.
 const ROOM: usize = 56;
 
 /// A short ASCII text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Text {
-    octets: [u8; ROOM],
-    len: usize,
-}
+#[derive(Clone, Debug)]
+pub(super) struct Text(ArrayVec<u8, ROOM>);
 
 impl Text {
     /// `start` and a decimal number.
@@ -32,12 +31,12 @@ impl Text {
     }
 
     pub(super) fn as_octets(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or_default()
+        &self.0
     }
 
     #[inline(always)]
     fn new<const START: usize>(start: &[u8; START]) -> Self {
-        let mut text = Self { octets: [0; ROOM], len: 0 };
+        let mut text = Self(ArrayVec::new());
         text.push_all(start, START);
         text
     }
@@ -46,12 +45,14 @@ impl Text {
         self.push_all(&[octet], 1);
     }
 
-    /// Adds the first `count` of `octets`, and lets the others lie behind the text's end.
+    /// Adds the first `count` of `octets`.
+    ///
+    /// All of them at first, since a copy of always as many need not ask how many.
     #[inline(always)]
     fn push_all<const LEN: usize>(&mut self, octets: &[u8; LEN], count: usize) {
-        if let Some(places) = self.octets.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
-            *places = *octets;
-            self.len += count;
+        let len = self.0.len();
+        if self.0.try_extend_from_slice(octets).is_ok() {
+            self.0.truncate(len + count);
         }
     }
 
@@ -67,7 +68,7 @@ impl Text {
             self.push_all(&DOTTED[usize::from(octet)], 2 + usize::from(octet >= 10) + usize::from(octet >= 100));
         }
         // Without the last dot.
-        self.len -= 1;
+        self.0.pop();
     }
 
     fn push_ipv6(&mut self, address: Ipv6Addr) {
@@ -104,13 +105,14 @@ impl Text {
 #[inline(always)]
 pub(super) fn decimal(number: u32) -> ([u8; 16], usize) {
     const EIGHT: u32 = 100_000_000;
-    let lower = eight_digits(number % EIGHT);
     if number < EIGHT {
+        let lower = eight_digits(number);
         // All but the last may be zeros that lead.
         let zeros = (lower.trailing_zeros() / 8).min(7);
         let digits = (lower | ZEROS) >> (8 * zeros);
         return (u128::from(digits).to_le_bytes(), 8 - zeros as usize);
     }
+    let lower = eight_digits(number % EIGHT);
     let upper = number / EIGHT;
     let two = upper >= 10;
     let upper = if two {

@@ -13,6 +13,8 @@ const DEFAULT_PORT: u16 = 5060;
 const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
 const BRANCH: Spelling = Spelling::new(b"branch");
+/// How it nearly always begins.
+const BRANCH_IS: Spelling = Spelling::new(b";branch=");
 const RPORT: Spelling = Spelling::new(b"rport");
 const RECEIVED: Spelling = Spelling::new(b"received");
 
@@ -43,7 +45,7 @@ impl Via {
         let host_end = skip_host(text, at)?;
         let (port, params_at) = port(text, host_end)?;
         let mut params = Params::new(text, params_at);
-        let (mut branch, mut rport, mut received) = (None, None, None);
+        let (mut branch, mut rport, mut received) = (params.usual(BRANCH_IS), None, None);
         while let Some(Param { name, slot }) = params.next()? {
             let found = if text.has(name, BRANCH) {
                 &mut branch

@@ -136,6 +136,13 @@ fn line_ends_before_the_start_line_are_skipped() {
 }
 
 #[test]
+fn the_shortest_request_is_answered() {
+    let message = b"INVITE a:b SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:a:b\r\nt:a:b\r\ni:1\r\nCSeq:1 INVITE\r\n\r\n";
+    assert_eq!(message.len(), 73);
+    assert_eq!(respond(message).start_line, b"SIP/2.0 503 Maintenance\r\n");
+}
+
+#[test]
 fn sixty_four_separate_runs_of_headers_are_repeated_and_no_more() {
     let request = |vias: usize| {
         let vias = format!("{PLAIN_VIA}\r\nX: y\r\n").repeat(vias);
