@@ -1,6 +1,7 @@
 //! From the Ethernet header to the SIP message: the walk through the headers of a frame.
 
 use aya_ebpf::programs::XdpContext;
+use core::hint::cold_path;
 use core::mem::size_of;
 use filter_common::maps::MAX_FRAME;
 use filter_common::sip::MAX_LEADING_CRLF;
@@ -37,7 +38,17 @@ pub struct Packet {
     network: u32,
     /// Where the UDP header begins.
     transport: u32,
-    is_ipv4: bool,
+    /// That of the IP header, host byte order.
+    ethertype: u16,
+}
+
+impl Packet {
+    /// The message begins so many octets further on.
+    #[inline(always)]
+    pub fn skip(&mut self, octets: u32) {
+        self.offset += octets;
+        self.length -= octets;
+    }
 }
 
 /// Where a datagram comes from.
@@ -56,6 +67,23 @@ impl Source {
     pub fn ipv4(&self) -> Option<u32> {
         self.is_ipv4.then_some((self.address[1] >> 32) as u32)
     }
+}
+
+/// An IPv4 header without options, numbers in network byte order (RFC 791 section 3.1).
+///
+/// Read as a whole, so that its place in the frame is worked out, and proven to be there, once.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ipv4Header {
+    version_ihl: u8,
+    tos: u8,
+    total_length: u16,
+    identification: u16,
+    fragment: u16,
+    ttl: u8,
+    protocol: u8,
+    checksum: u16,
+    addresses: [u32; 2],
 }
 
 /// What an IP header says of its payload.
@@ -79,11 +107,11 @@ pub fn sip_packet(ctx: &XdpContext) -> Result<Packet, Verdict> {
     };
 
     // UDP. Its length bounds the message, not the frame's end.
-    let port = read_be16(ctx, payload.offset + 2).ok_or(Verdict::Malformed)?;
-    if !maps::is_sip_port(port) {
+    let [_, port, length, _] = read::<[u16; 4], 8>(ctx, payload.offset).ok_or(Verdict::Malformed)?;
+    if !maps::is_sip_port(u16::from_be(port)) {
         return Err(Verdict::OtherPort);
     }
-    let udp_length = usize::from(read_be16(ctx, payload.offset + 4).ok_or(Verdict::Malformed)?);
+    let udp_length = usize::from(u16::from_be(length));
     if udp_length < 8 || udp_length > payload.length {
         return Err(Verdict::Malformed);
     }
@@ -92,7 +120,7 @@ pub fn sip_packet(ctx: &XdpContext) -> Result<Packet, Verdict> {
         length: (udp_length - 8) as u32,
         network: network as u32,
         transport: payload.offset as u32,
-        is_ipv4: ethertype == ETH_P_IP,
+        ethertype,
     })
 }
 
@@ -103,7 +131,8 @@ pub fn sip_packet(ctx: &XdpContext) -> Result<Packet, Verdict> {
 pub fn source(ctx: &XdpContext, packet: &Packet) -> Result<Source, Verdict> {
     // The lowest bit of the first octet says that the frame is for a group.
     let to_a_group = read::<u8, 14>(ctx, 0).ok_or(Verdict::Malformed)? & 1 == 1;
-    let Packet { network, transport, is_ipv4, .. } = *packet;
+    let Packet { network, transport, ethertype, .. } = *packet;
+    let is_ipv4 = ethertype == ETH_P_IP;
     let [address, destination] = addresses(ctx, is_ipv4, network as usize).ok_or(Verdict::Malformed)?;
     if to_a_group || !is_unicast(is_ipv4, address) || !is_unicast(is_ipv4, destination) {
         return Err(Verdict::NotUnicast);
@@ -131,19 +160,18 @@ fn ethertype(ctx: &XdpContext) -> Result<(u16, usize), Verdict> {
 /// The UDP datagram in the IPv4 packet at `offset` (RFC 791 section 3.1).
 #[inline(always)]
 fn ipv4_payload(ctx: &XdpContext, offset: usize) -> Result<Payload, Verdict> {
-    let version_ihl = read::<u8, 20>(ctx, offset).ok_or(Verdict::Malformed)?;
-    let header_length = usize::from(version_ihl & 0xf) * 4;
-    if version_ihl >> 4 != 4 || header_length < 20 {
+    let header = read::<Ipv4Header, 20>(ctx, offset).ok_or(Verdict::Malformed)?;
+    let header_length = usize::from(header.version_ihl & 0xf) * 4;
+    if header.version_ihl >> 4 != 4 || header_length < 20 {
         return Err(Verdict::Malformed);
     }
-    if read::<u8, 1>(ctx, offset + 9) != Some(IPPROTO_UDP) {
+    if header.protocol != IPPROTO_UDP {
         return Err(Verdict::NotUdp);
     }
-    let fragment = read_be16(ctx, offset + 6).ok_or(Verdict::Malformed)?;
-    if fragment & FRAGMENT != 0 {
+    if u16::from_be(header.fragment) & FRAGMENT != 0 {
         return Err(Verdict::Fragment);
     }
-    let total_length = usize::from(read_be16(ctx, offset + 2).ok_or(Verdict::Malformed)?);
+    let total_length = usize::from(u16::from_be(header.total_length));
     let length = total_length.checked_sub(header_length).ok_or(Verdict::Malformed)?;
     Ok(Payload { offset: offset + header_length, length })
 }
@@ -184,7 +212,7 @@ fn ipv6_payload(ctx: &XdpContext, offset: usize) -> Result<Payload, Verdict> {
 #[inline(always)]
 fn addresses(ctx: &XdpContext, is_ipv4: bool, network: usize) -> Option<[[u64; 2]; 2]> {
     if is_ipv4 {
-        let [source, destination] = read::<[u32; 2], 8>(ctx, network + 12)?;
+        let [source, destination] = read::<Ipv4Header, 20>(ctx, network)?.addresses;
         Some([mapped(source), mapped(destination)])
     } else {
         read::<[[u64; 2]; 2], 32>(ctx, network + 8)
@@ -231,7 +259,8 @@ fn check_size(ctx: &XdpContext, packet: &Packet) -> Result<(), Verdict> {
 pub fn leading_line_ends(ctx: &XdpContext, packet: &Packet) -> u32 {
     for count in 0..MAX_LEADING_CRLF {
         match octets::<2>(ctx, packet.offset + count) {
-            Some([b'\r' | b'\n', _]) if count < packet.length => {}
+            // Keep-alives and little else: out of the way of the others.
+            Some([b'\r' | b'\n', _]) if count < packet.length => cold_path(),
             _ => return count,
         }
     }
@@ -243,8 +272,14 @@ const OFFSET_MASK: usize = 0x1fff;
 
 /// `N` octets of the frame, or `None` if they are not all there.
 #[inline(always)]
-pub fn octets<const N: usize>(ctx: &XdpContext, offset: u32) -> Option<[u8; N]> {
+fn octets<const N: usize>(ctx: &XdpContext, offset: u32) -> Option<[u8; N]> {
     read::<[u8; N], N>(ctx, offset as usize)
+}
+
+/// Two words of the frame, the first octet in the lowest bits, or `None` if they are not all there.
+#[inline(always)]
+pub fn words(ctx: &XdpContext, offset: u32) -> Option<[u64; 2]> {
+    read::<[u64; 2], 16>(ctx, offset as usize).map(|words| words.map(u64::from_le))
 }
 
 #[inline(always)]

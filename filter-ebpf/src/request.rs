@@ -14,15 +14,12 @@ use crate::{exemptions, maps, scan};
 
 /// The verdict on a packet to the proxy's port.
 #[inline(always)]
-pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
-    let Some(scratch) = Scratch::of(packet) else {
-        return Verdict::Undecided;
-    };
-    scratch.skip(packet::leading_line_ends(ctx, scratch.packet()));
-    if scratch.packet().length < SHORTEST_REQUEST {
+pub fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
+    packet.skip(packet::leading_line_ends(ctx, &packet));
+    if packet.length < SHORTEST_REQUEST {
         return Verdict::NotInvite;
     }
-    let Some(first) = packet::octets(ctx, scratch.packet().offset) else {
+    let Some(first) = packet::words(ctx, packet.offset) else {
         return Verdict::Malformed;
     };
     let Some((method, name)) = Method::of(first) else {
@@ -34,6 +31,9 @@ pub fn judge(ctx: &XdpContext, packet: Packet) -> Verdict {
     if !is_looked_at(method, policy) {
         return Verdict::NotInvite;
     }
+    let Some(scratch) = Scratch::of(packet) else {
+        return Verdict::Undecided;
+    };
     match packet::source(ctx, scratch.packet()) {
         Ok(source) => scratch.set_source(source),
         Err(passed) => return passed,

@@ -87,13 +87,6 @@ impl Scratch {
         &self.packet
     }
 
-    /// The message begins so many octets further on.
-    #[inline(always)]
-    pub fn skip(&mut self, octets: u32) {
-        self.packet.offset += octets;
-        self.packet.length -= octets;
-    }
-
     /// Where the packet comes from, once that has been noted.
     #[inline(always)]
     pub fn source(&self) -> &Source {

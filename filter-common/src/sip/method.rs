@@ -28,35 +28,24 @@ impl Method {
     pub const REFUSABLE: &[Self] =
         &[Self::Invite, Self::Register, Self::Subscribe, Self::Message, Self::Publish, Self::Options];
 
-    /// The method of a message that begins with these octets, and the length of its name with the space that follows.
+    /// The method of a message, and the length of its name with the space that follows.
     ///
+    /// `first` are the message's first [`SHORTEST_REQUEST`] octets as words, the first octet in the lowest bits.
     /// Methods are case-sensitive (RFC 3261 section 7.1), and one space follows them.
     #[inline(always)]
-    pub const fn of(first: [u8; SHORTEST_REQUEST as usize]) -> Option<(Self, u32)> {
-        let [a, b, c, d, e, f, g, h, i, j, ..] = first;
-        let word = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        if word & low_octets(7) == octets(b"INVITE ") {
-            return Some((Self::Invite, 7));
+    pub const fn of(first: [u64; 2]) -> Option<(Self, u32)> {
+        let [word, next] = first;
+        // Most messages are none of these, which their first octet says of nearly all.
+        match word as u8 {
+            b'I' if word & low_octets(7) == octets(b"INVITE ") => Some((Self::Invite, 7)),
+            b'A' if word & low_octets(4) == octets(b"ACK ") => Some((Self::Ack, 4)),
+            b'O' if word == octets(b"OPTIONS ") => Some((Self::Options, 8)),
+            b'R' if word == octets(b"REGISTER") && next as u8 == b' ' => Some((Self::Register, 9)),
+            b'S' if word == octets(b"SUBSCRIB") && next & low_octets(2) == octets(b"E ") => Some((Self::Subscribe, 10)),
+            b'M' if word == octets(b"MESSAGE ") => Some((Self::Message, 8)),
+            b'P' if word == octets(b"PUBLISH ") => Some((Self::Publish, 8)),
+            _ => None,
         }
-        if word & low_octets(4) == octets(b"ACK ") {
-            return Some((Self::Ack, 4));
-        }
-        if word == octets(b"OPTIONS ") {
-            return Some((Self::Options, 8));
-        }
-        if word == octets(b"REGISTER") && i == b' ' {
-            return Some((Self::Register, 9));
-        }
-        if word == octets(b"SUBSCRIB") && i == b'E' && j == b' ' {
-            return Some((Self::Subscribe, 10));
-        }
-        if word == octets(b"MESSAGE ") {
-            return Some((Self::Message, 8));
-        }
-        if word == octets(b"PUBLISH ") {
-            return Some((Self::Publish, 8));
-        }
-        None
     }
 
     /// The method's name.
@@ -102,7 +91,8 @@ mod tests {
     fn of(text: &str) -> Option<Method> {
         let mut first = [b'x'; 16];
         first[..text.len()].copy_from_slice(text.as_bytes());
-        let (method, length) = Method::of(first)?;
+        let (words, _) = first.as_chunks();
+        let (method, length) = Method::of([words[0], words[1]].map(u64::from_le_bytes))?;
         assert_eq!(length as usize, method.name().len() + 1);
         Some(method)
     }

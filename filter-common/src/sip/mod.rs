@@ -57,7 +57,9 @@ pub fn classify(message: &[u8]) -> Option<Request> {
         return None;
     }
     let message = &message[blank..];
-    let (method, length) = Method::of(*message.first_chunk()?)?;
+    let first: &[u8; SHORTEST_REQUEST as usize] = message.first_chunk()?;
+    let (words, _) = first.as_chunks();
+    let (method, length) = Method::of([words[0], words[1]].map(u64::from_le_bytes))?;
     let mut scan = Scan::new(length, message.len() as u32);
     loop {
         if let ControlFlow::Break(decision) = scan.turn(message) {
