@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Where the figures go as JSON
-    #[arg(long)]
+    #[arg(long, overrides_with = "json")]
     json: PathBuf,
 }
 

@@ -21,9 +21,9 @@ use crate::stage::Stage;
 use crate::{Effort, cpu};
 
 /// How long a kind of packet is sent at a time.
-const SEND: Duration = Duration::from_millis(50);
+const SEND: Duration = Duration::from_millis(10);
 /// How often in a round, with a bare `XDP_PASS` and with sip-filter in turns: neighbours of the machine come and go.
-const TURNS: u32 = 10;
+const TURNS: u32 = 50;
 /// Where nobody but the benchmark listens.
 const OTHER_PORT: u16 = 30_000;
 /// RX and TX queues of the NIC.
