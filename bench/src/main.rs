@@ -43,7 +43,7 @@ struct Arguments {
     json: PathBuf,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Subject {
     /// Answers per second and core, beside the limits of the kernel and beside Kamailio
     Answers,
@@ -74,23 +74,31 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let effort = if arguments.quick { Effort { rounds: 3, divisor: 10 } } else { Effort { rounds: 9, divisor: 1 } };
     let mut report = Report::default();
-    for subject in Subject::value_variants() {
-        if !arguments.only.is_empty() && !arguments.only.contains(subject) {
-            continue;
-        }
-        match subject {
-            Subject::Answers => answers::run(effort, &mut report)?,
-            Subject::Collateral => collateral::run(effort, &mut report)?,
-            Subject::Kernel => kernel::run(effort, &mut report)?,
-            Subject::Passing => passing::run(effort, &mut report)?,
-            Subject::Queues => queues::run(effort, &mut report)?,
-            Subject::Reply => reply::run(effort, &mut report)?,
-            Subject::Sync => sync::run(effort, &mut report)?,
-        }
-    }
+    let measured = measure(&arguments.only, effort, &mut report);
+    // What has been measured before something failed is worth minutes.
     print!("{report}");
     let json = serde_json::to_vec_pretty(&report).context("write the figures as JSON")?;
     std::fs::write(&arguments.json, json).with_context(|| format!("write {}", arguments.json.display()))?;
     println!("\nas JSON: {}", arguments.json.display());
+    measured
+}
+
+/// Measures the subjects in `only`, or all if there are none.
+fn measure(only: &[Subject], effort: Effort, report: &mut Report) -> Result<()> {
+    for subject in Subject::value_variants() {
+        if !only.is_empty() && !only.contains(subject) {
+            continue;
+        }
+        let measured = match subject {
+            Subject::Answers => answers::run(effort, report),
+            Subject::Collateral => collateral::run(effort, report),
+            Subject::Kernel => kernel::run(effort, report),
+            Subject::Passing => passing::run(effort, report),
+            Subject::Queues => queues::run(effort, report),
+            Subject::Reply => reply::run(effort, report),
+            Subject::Sync => sync::run(effort, report),
+        };
+        measured.with_context(|| format!("measure {subject:?}"))?;
+    }
     Ok(())
 }
