@@ -14,9 +14,12 @@ pub const HASHED_BLOCK: u32 = 32;
 /// The hash of a message of `length` octets, over its first [`HASHED_OCTETS`].
 ///
 /// Multiply and fold, eight octets at a time: good enough to tell requests apart that one source sends, and to share them
-/// out evenly by [`is_refused`]. `seed` is secret, so that nobody can choose what collides. In four lanes, since a
-/// multiplication takes its time and does not wait for another lane's. The octets of the last block that are beyond the
-/// message's end have to be zero.
+/// out evenly by [`is_refused`]. In four lanes, since a multiplication takes its time and does not wait for another lane's.
+/// The octets of the last block that are beyond the message's end have to be zero.
+///
+/// `seed` is secret, so that nobody knows the hash of a request. Two with the same hash can be made up all the same, by whom
+/// all of both are up to: the highest bit of a word is undone by two bits of the next word of its lane. Calls share a fate by
+/// that only if they come from one address and port as well ([`identity`]).
 #[inline(always)]
 pub fn transaction_hash<M: Message + ?Sized>(message: &M, length: u32, seed: u64) -> u64 {
     let seed = seed ^ u64::from(length);
