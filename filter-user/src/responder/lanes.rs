@@ -11,7 +11,7 @@ pub(super) use lanes::Lanes;
 
 /// How many octets [`Lanes`] has.
 pub(super) const LANES: usize = 16;
-/// How many octets [`Newlines`] looks at in one go: as many as a word has bits.
+/// How many octets [`LineStarts`] looks at in one go: as many as a word has bits.
 const BLOCK: usize = 64;
 
 /// The first offset from `at` on where `message` has an octet that stops; its length at least, if none does.
@@ -34,7 +34,7 @@ pub(super) fn find(
     find_at_end(message, at, is_stop)
 }
 
-/// The same where `may_stop` tells all that stop, and others that are rare: it is quicker.
+/// [`find`] where `may_stop` tells all that stop, and others that are rare: it is quicker.
 #[inline(always)]
 pub(super) fn find_roughly(
     message: &[u8],
@@ -51,7 +51,7 @@ pub(super) fn find_roughly(
     }
 }
 
-/// The same where fewer octets are left.
+/// [`find`] where fewer than sixteen octets are left.
 #[cold]
 #[inline(never)]
 fn find_at_end(message: &[u8], at: usize, is_stop: impl Fn(u8) -> bool) -> usize {
