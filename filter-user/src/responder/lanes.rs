@@ -105,8 +105,8 @@ impl<'m> LineStarts<'m> {
 fn last_block(message: &[u8], at: usize) -> Option<LineStarts<'_>> {
     let block = message.last_chunk()?;
     let start = message.len() - block.len();
-    let told = u64::MAX.checked_shl(at.checked_sub(start)? as u32)?;
-    Some(LineStarts { message, at: start, block, bits: newlines(block) & told })
+    let untold = u64::MAX.checked_shl(at.checked_sub(start)? as u32)?;
+    Some(LineStarts { message, at: start, block, bits: newlines(block) & untold })
 }
 
 /// A bit for each newline of `block` without its last octet, that for the first octet the lowest.

@@ -166,7 +166,10 @@ mod tests {
             let message = format!("{text}\r\nCall-ID: 1\r\n\r\n");
             let value = Value::new(message.as_bytes(), &message.as_bytes()[..text.trim_end().len()]);
             let (mut usual, mut any) = (Params::new(value, 0), Params::new(value, 0));
-            let Some(slot) = usual.usual(Spelling::new(b";tag=")) else { continue };
+            let found = usual.usual(Spelling::new(b";tag="));
+            let is_usual = [";tag=a", ";TaG=a", ";tag=(", ";TaG=("].iter().any(|start| text.starts_with(start));
+            assert!(found.is_some() || !is_usual, "{text} is usual");
+            let Some(slot) = found else { continue };
             let Ok(Some(Param { slot: expected, .. })) = any.next() else { panic!("{text} is no parameter") };
             assert_eq!((slot, usual.position(), usual.end()), (expected, any.position(), any.end()), "{text}");
         }
