@@ -1,11 +1,10 @@
 //! The two CPUs: what generates load and receives runs on the first, what answers on the second; and how busy they were.
 
 use std::fs;
+use std::io;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use filter_tests::process;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -15,9 +14,9 @@ pub(crate) const GENERATOR: usize = 0;
 pub(crate) const ANSWERER: usize = 1;
 
 /// The real-time priority of generators and answerers: before what else may run on the machine.
-pub(crate) const PRECEDENCE: &str = "1";
+pub(crate) const PRECEDENCE: i32 = 1;
 /// The real-time priority of those that go before them.
-pub(crate) const MORE_PRECEDENCE: &str = "2";
+pub(crate) const MORE_PRECEDENCE: i32 = 2;
 
 /// Keeps the calling thread, and what it starts, on `cpu`.
 pub(crate) fn pin(cpu: usize) -> Result<()> {
@@ -37,7 +36,7 @@ fn unpin() -> Result<()> {
 /// Lets nobody else have the CPU of the calling thread while that one works: a generator that is held up makes another load
 /// than the one asked for. It is for this thread alone, not for what it starts.
 pub(crate) fn take_precedence() -> Result<()> {
-    chrt(&["--fifo", "--reset-on-fork"], PRECEDENCE)
+    schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, PRECEDENCE)
 }
 
 /// Does `start` on the CPU of the answerers. What it starts stays there, and goes before what else may run on the machine.
@@ -49,11 +48,11 @@ pub(crate) fn as_answerer<T>(start: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Lets nobody have the CPU of the calling thread but those with [`MORE_PRECEDENCE`], whenever they have work. It is for this thread
 /// alone, not for what it starts.
 pub(crate) fn take_what_is_left() -> Result<()> {
-    chrt(&["--rr", "--reset-on-fork"], PRECEDENCE)
+    schedule(libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, PRECEDENCE)
 }
 
 /// Does `start` with this real-time priority, on any CPU: what it starts goes where the kernel, or an option of its own, wants it.
-pub(crate) fn anywhere<T>(priority: &str, start: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn anywhere<T>(priority: i32, start: impl FnOnce() -> Result<T>) -> Result<T> {
     unpin()?;
     with_priority(priority, start)
 }
@@ -65,18 +64,21 @@ pub(crate) fn before_answerers<T>(work: impl FnOnce() -> Result<T>) -> Result<T>
     with_priority(MORE_PRECEDENCE, work)
 }
 
-fn with_priority<T>(priority: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    chrt(&["--rr"], priority)?;
+fn with_priority<T>(priority: i32, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    schedule(libc::SCHED_RR, priority)?;
     let done = work();
-    chrt(&["--other"], "0")?;
+    schedule(libc::SCHED_OTHER, 0)?;
     done
 }
 
 /// Gives the calling thread a scheduling policy (sched(7)).
-fn chrt(policy: &[&str], priority: &str) -> Result<()> {
-    let thread = nix::unistd::gettid().to_string();
-    process::output(Command::new("chrt").args(policy).args(["--pid", priority, &thread]))
-        .context("set the scheduling policy of a thread: it takes root")?;
+fn schedule(policy: i32, priority: i32) -> Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the kernel reads the parameters, which live until it has, and writes nothing; 0 is the calling thread.
+    let failed = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } != 0;
+    if failed {
+        return Err(io::Error::last_os_error()).context("set the scheduling policy of a thread: it takes root");
+    }
     Ok(())
 }
 

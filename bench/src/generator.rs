@@ -26,6 +26,7 @@ pub(crate) struct Generator {
     /// Its ends of the wires, by their numbers.
     nics: [u32; NICS],
     bench: Ebpf,
+    _dispatched: Namespace,
     pace: Array<MapData, Pace>,
     frame: Vec<u8>,
 }
@@ -66,8 +67,8 @@ impl Generator {
     pub(crate) fn new(host: &Namespace, nics: [u32; NICS], first: u32) -> Result<Self> {
         let mut bench = programs::load()?;
         let pace = programs::map(&mut bench, "PACE")?;
-        programs::program(&mut bench, "generate")?;
-        let mut generator = Self { host: host.clone(), nics, bench, pace, frame: Vec::new() };
+        let dispatched = programs::keep_dispatched(programs::program(&mut bench, "generate")?)?;
+        let mut generator = Self { host: host.clone(), nics, bench, _dispatched: dispatched, pace, frame: Vec::new() };
         generator.set_frame(messages::frame(messages::invite(Size::Typical, PLACEHOLDER, false), PORT)?, first)?;
         Ok(generator)
     }
@@ -81,20 +82,34 @@ impl Generator {
     /// Sends frames at `rate` a second for `duration`, or as many as it can. Nobody else has its CPU meanwhile.
     pub(crate) fn send(&mut self, rate: f64, duration: Duration) -> Result<Sent> {
         cpu::pin(cpu::GENERATOR)?;
-        self.run(rate, duration, BATCH, cpu::take_precedence)
+        self.run(rate, duration, frames(rate, duration), BATCH, cpu::take_precedence)
+    }
+
+    /// Sends so many frames as fast as it can. Nobody else has its CPU meanwhile.
+    pub(crate) fn send_at_once(&mut self, frames: u32) -> Result<Sent> {
+        cpu::pin(cpu::GENERATOR)?;
+        self.run(FLAT_OUT, Duration::MAX, frames, BATCH, cpu::take_precedence)
     }
 
     /// Sends as many frames as it can for `duration`, on `cpu`, in what time the answerers leave it there.
     pub(crate) fn fill(&mut self, cpu: usize, duration: Duration) -> Result<Sent> {
         cpu::pin(cpu)?;
-        self.run(FLAT_OUT, duration, FULL_BATCH, cpu::take_what_is_left)
+        self.run(FLAT_OUT, duration, frames(FLAT_OUT, duration), FULL_BATCH, cpu::take_what_is_left)
     }
 
-    fn run(&mut self, rate: f64, duration: Duration, batch: u32, begin: fn() -> Result<()>) -> Result<Sent> {
-        let (interval_ns, duration_ns) = ((1e9 / rate).round() as u64, duration.as_nanos() as u64);
+    fn run(
+        &mut self,
+        rate: f64,
+        duration: Duration,
+        frames: u32,
+        batch: u32,
+        begin: fn() -> Result<()>,
+    ) -> Result<Sent> {
+        let interval_ns = (1e9 / rate).round() as u64;
+        let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let pace = Pace { interval_ns, duration_ns, nics: self.nics, ..Pace::default() };
         self.pace.set(0, pace, 0).context("the map PACE")?;
-        self.generate((rate * duration.as_secs_f64()).ceil() as u32, batch, begin)?;
+        self.generate(frames, batch, begin)?;
         let Pace { sent, first_ns, last_ns, .. } = self.pace.get(&0, 0).context("the map PACE")?;
         Ok(Sent { frames: sent, from_ns: first_ns, to_ns: last_ns + interval_ns })
     }
@@ -117,4 +132,9 @@ impl Generator {
         })??;
         Ok(())
     }
+}
+
+/// How many frames that is, at the most that a CPU can generate: each one that comes too late to be sent takes its time too.
+fn frames(rate: f64, duration: Duration) -> u32 {
+    (rate.min(FLAT_OUT) * duration.as_secs_f64()).ceil() as u32
 }

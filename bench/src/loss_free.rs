@@ -11,7 +11,7 @@ use crate::stage::{Probe, Stage};
 /// How long a rate is tried.
 const TRY: Duration = Duration::from_millis(200);
 /// So many times as long as a rate is tried, CPU time is counted, some of which is sampled.
-const CPU_TRIES: u32 = 8;
+const CPU_TRIES: u32 = 4;
 /// Where the search begins for who answers in its thousands, in frames a second.
 pub(crate) const SLOW: f64 = 10_000.0;
 /// Where it begins for who answers in its hundreds of thousands. It goes below that too, if it has to.

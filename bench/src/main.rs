@@ -20,6 +20,7 @@ mod stage;
 mod sync;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
@@ -89,6 +90,9 @@ fn measure(only: &[Subject], effort: Effort, report: &mut Report) -> Result<()> 
         if !only.is_empty() && !only.contains(subject) {
             continue;
         }
+        let name = subject.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        eprint!("measuring {name} … ");
+        let begin = Instant::now();
         let measured = match subject {
             Subject::Answers => answers::run(effort, report),
             Subject::Collateral => collateral::run(effort, report),
@@ -98,7 +102,8 @@ fn measure(only: &[Subject], effort: Effort, report: &mut Report) -> Result<()> 
             Subject::Reply => reply::run(effort, report),
             Subject::Sync => sync::run(effort, report),
         };
-        measured.with_context(|| format!("measure {subject:?}"))?;
+        eprintln!("{:.0} s", begin.elapsed().as_secs_f64());
+        measured.with_context(|| format!("measure {name}"))?;
     }
     Ok(())
 }

@@ -2,9 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, MapError};
+use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, Pod};
 use filter_common::maps::DEFAULT_TRANSACTIONS;
+use filter_tests::namespace::Namespace;
 use filter_user::dataplane::{Program, ProgramSettings};
 
 use crate::layout::{MAX_FRAME, PLACES, PORT, Pace, Template};
@@ -51,6 +53,15 @@ pub(crate) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp>
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
         Err(error) => Err(error).with_context(|| format!("load the XDP program {name}")),
     }
+}
+
+/// Has the kernel keep the loaded program among those that its dispatcher of XDP programs knows, by way of the loopback interface of a
+/// host where nothing else goes on, as long as that host is there. Otherwise each `BPF_PROG_TEST_RUN` puts the program there and takes
+/// it out again, and waits both times for all CPUs to have noticed (`bpf_dispatcher_update()`): some 30 ms.
+pub(crate) fn keep_dispatched(program: &mut Xdp) -> Result<Namespace> {
+    let host = Namespace::new()?;
+    host.run(|| program.attach("lo", XdpMode::Skb))?.context("attach a program to a loopback interface")?;
+    Ok(host)
 }
 
 /// One of the maps; the caller keeps it as long as a program that works with it is still to be loaded.

@@ -27,7 +27,8 @@ pub(crate) fn sip_filter(stage: &Stage, interfaces: &str, arguments: &[&str]) ->
 
 /// Kamailio as the proxy, which refuses new calls.
 pub(crate) fn kamailio(stage: &Stage, options: &Options) -> Result<Kamailio> {
-    let mut kamailio = Kamailio::new(&stage.inside, proxy(), options)?;
+    let options = Options { shows_log: false, ..options.clone() };
+    let mut kamailio = Kamailio::new(&stage.inside, proxy(), &options)?;
     kamailio.start()?;
     kamailio.rpc("htable.sets", &json!(["config", "maint", "1"]))?;
     Ok(kamailio)

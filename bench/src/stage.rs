@@ -87,15 +87,15 @@ impl Stage {
         self.generator.set_frame(frame, 0)
     }
 
-    /// Sends frames at `rate` a second for `duration`, or as many as it can.
-    pub(crate) fn send(&mut self, rate: f64, duration: Duration) -> Result<Sent> {
-        self.generator.send(rate, duration)
+    /// Sends so many frames as fast as it can.
+    pub(crate) fn send_at_once(&mut self, frames: u32) -> Result<Sent> {
+        self.generator.send_at_once(frames)
     }
 
-    /// Sends as [`Self::send`] does, and counts. `answers`: which counter has the answers.
+    /// Sends frames at `rate` a second for `duration`, or as many as it can, and counts. `answers`: which counter has the answers.
     pub(crate) fn probe(&mut self, rate: f64, duration: Duration, answers: u32) -> Result<Probe> {
         let before = self.count(answers)?;
-        let sent = self.send(rate, duration)?;
+        let sent = self.generator.send(rate, duration)?;
         self.counted_since(before, sent, answers)
     }
 

@@ -31,7 +31,8 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let toggles = (TOGGLES / effort.divisor).max(4);
     for (name, kind, limit) in DATABASES {
         let server = kind.map(Server::start).transpose()?;
-        let lab = Lab::new()?;
+        let mut lab = Lab::new()?;
+        lab.shows_log = false;
         let (lab, url) = match &server {
             Some(server) => (lab.on_database(server.url())?, server.url()),
             None => {

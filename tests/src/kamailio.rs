@@ -38,6 +38,8 @@ pub struct Options {
     pub relays: bool,
     /// Up to how many octets it has the kernel queue for it (`maxbuffer`; the kernel doubles it); none: its own choice.
     pub max_buffer: Option<u32>,
+    /// Its log goes to standard error when it is dropped, for whoever wants to know why a test has failed.
+    pub shows_log: bool,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             memory: None,
             relays: false,
             max_buffer: None,
+            shows_log: true,
         }
     }
 }
@@ -61,6 +64,7 @@ pub struct Kamailio {
     namespace: Namespace,
     folder: TempDir,
     memory: Option<&'static str>,
+    shows_log: bool,
     process: Option<Process>,
 }
 
@@ -68,7 +72,8 @@ impl Kamailio {
     /// A Kamailio in `namespace` that will listen on `address`, UDP and TCP. It does not run yet.
     pub fn new(namespace: &Namespace, address: SocketAddr, options: &Options) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("sip-filter-kamailio-").tempdir().context("a folder")?;
-        let kamailio = Self { namespace: namespace.clone(), folder, memory: options.memory, process: None };
+        let Options { memory, shows_log, .. } = *options;
+        let kamailio = Self { namespace: namespace.clone(), folder, memory, shows_log, process: None };
         fs::write(kamailio.path("kamailio.cfg"), kamailio.script(address, options)).context("Kamailio's script")?;
         Ok(kamailio)
     }
@@ -188,7 +193,7 @@ impl Kamailio {
 impl Drop for Kamailio {
     fn drop(&mut self) {
         let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-        if !log.is_empty() {
+        if self.shows_log && !log.is_empty() {
             eprintln!("--- log of Kamailio ---\n{log}--- end of the log ---");
         }
     }

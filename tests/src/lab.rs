@@ -28,6 +28,9 @@ pub struct Lab {
     pub server: Server,
     /// The sip-filter on the proxy's host.
     pub filter: Installation,
+    /// The daemon's log goes to standard error when the laboratory is dropped: the test harness keeps it to itself unless the test
+    /// has failed.
+    pub shows_log: bool,
 }
 
 impl Lab {
@@ -56,7 +59,7 @@ impl Lab {
         lay(&outside, &inside)?;
         let server = Server::start(&inside, port)?;
         let filter = Installation::new(&inside, &Installation::binary_from_env()?)?;
-        Ok(Self { outside, inside, server, filter })
+        Ok(Self { outside, inside, server, filter, shows_log: true })
     }
 
     /// The same with a database on a server, by its URL.
@@ -147,10 +150,9 @@ impl Lab {
 }
 
 impl Drop for Lab {
-    /// Shows the daemon's log: the test harness keeps it to itself unless the test has failed.
     fn drop(&mut self) {
         let log = self.filter.log();
-        if !log.is_empty() {
+        if self.shows_log && !log.is_empty() {
             eprintln!("--- log of sip-filter ---\n{log}--- end of the log ---");
         }
     }

@@ -46,7 +46,7 @@ struct Measured {
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let mut measured = SUBJECTS.map(|_| Measured::default());
-    // A round takes a minute: a third of the rounds that others have.
+    // A round takes half a minute: a third of the rounds that others have.
     for _ in 0..effort.rounds.div_ceil(3) {
         for ((name, shapes), measured) in SUBJECTS.iter().zip(&mut measured) {
             measured.add(&best(shapes, effort).with_context(|| format!("answers of {name}"))?);

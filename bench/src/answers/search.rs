@@ -8,7 +8,7 @@ use crate::loss_free::Search;
 use crate::stage::Stage;
 
 /// The loads that are tried for the peak, in loss-free rates; what becomes of the last of them is reported.
-const LOADS: [f64; 3] = [1.0, 1.5, 3.0];
+const LOADS: [f64; 2] = [1.5, 3.0];
 
 /// What was found of one answerer; rates a second.
 pub(super) struct Found {

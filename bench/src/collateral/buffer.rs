@@ -4,8 +4,6 @@
 //! less for a message that has come from a socket. In a buffer full of frames, where no other fits in, there would still be room for
 //! the requests within dialogs, and Kamailio would seem to lose few of them. On a NIC all lie in memory of the same kind.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 
 use crate::layout::PORT;
@@ -28,7 +26,7 @@ pub(super) fn full_of_frames(stage: &mut Stage) -> Result<u32> {
 /// What the kernel counts for a frame of the load that waits at a socket, in octets.
 fn memory_of_a_frame(stage: &mut Stage) -> Result<u64> {
     let _waiting = stage.inside.bind_udp(servers::proxy())?;
-    let sent = stage.send(1000.0, Duration::from_millis(10))?;
+    let sent = stage.send_at_once(10)?;
     let shown = stage.inside.sh(&format!("ss --no-header --udp --all --numeric --memory sport = :{PORT}"))?;
     let queued = shown.split_once("skmem:(r").and_then(|(_, rest)| rest.split(',').next()?.parse::<u64>().ok());
     let queued = queued.with_context(|| format!("no memory of a socket in {shown:?}"))?;

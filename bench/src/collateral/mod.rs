@@ -19,8 +19,8 @@ use crate::stage::Stage;
 use crate::{Effort, cpu, servers};
 use dialogs::{Dialogs, INTERVAL, T1};
 
-/// Requests within dialogs while one load of new calls lasts: of two hundred, the p99 is the last but one.
-const REQUESTS: usize = 200;
+/// Requests within dialogs while one load of new calls lasts: of a hundred, the p99 is the last but one.
+const REQUESTS: usize = 100;
 /// For so long the load is there before the first of the requests.
 const LEAD: Duration = Duration::from_millis(200);
 /// The loads, in capacities of Kamailio.
@@ -60,7 +60,7 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
         steps: Default::default(),
     });
     let requests = REQUESTS / effort.divisor.min(4) as usize;
-    // Each takes a minute: a third of the rounds that others have.
+    // A round takes half a minute: a third of the rounds that others have.
     for _ in 0..effort.rounds.div_ceil(3) {
         let found = capacity_of_kamailio(effort).context("the capacity of Kamailio")?;
         capacity.add(found);
