@@ -58,7 +58,7 @@ impl Rounds {
         self.0.iter().copied().fold(f64::NAN, f64::min)
     }
 
-    fn max(&self) -> f64 {
+    pub(crate) fn max(&self) -> f64 {
         self.0.iter().copied().fold(f64::NAN, f64::max)
     }
 }

@@ -68,7 +68,8 @@ enum Task {
     /// Measure, print the figures as a table, and write them to target/bench.json
     ///
     /// Each thing is measured in several rounds, of which median, least and most are shown, on CPU 1 of a machine with
-    /// two CPUs or more. No test depends on the figures. docs/benchmarks.md says what they mean and what is to be reached.
+    /// two CPUs or more; that takes six to seven minutes, after the build. No test depends on the figures. docs/benchmarks.md
+    /// says what they mean and what is to be reached.
     Bench {
         /// What to pass on: `--only SUBJECT,…`, `--quick`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
