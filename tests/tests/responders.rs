@@ -112,6 +112,18 @@ fn the_next_interface_goes_on_with_the_next_cpu() -> Result<()> {
     Ok(())
 }
 
+#[rstest]
+#[case::two_on_one_cpu(&["--cpus", "1", "--busy-poll", "50"], true)]
+#[case::each_on_its_own(&["--cpus", "0,1", "--busy-poll", "50"], false)]
+#[case::without_polling(&["--cpus", "1"], false)]
+fn responders_that_poll_on_one_cpu_are_warned_of(#[case] arguments: &[&str], #[case] warned: bool) -> Result<()> {
+    let lab = Lab::new()?;
+    let daemon = start(&lab, &[&["--iface", "lo"], arguments].concat())?;
+    let log = daemon.log();
+    assert_eq!(log.contains("WARN") && log.contains("2 responders for 1 CPU,"), warned, "{log}");
+    Ok(())
+}
+
 #[test]
 fn the_table_of_status_shows_cpu_and_polling() -> Result<()> {
     let lab = Lab::new()?;

@@ -12,8 +12,10 @@ mod program;
 mod queue;
 
 use std::collections::{BTreeSet, HashSet};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -181,6 +183,9 @@ impl DataPlane {
             }
             log_placement(&interface.name, &queues, options.busy_poll);
             self.interfaces.push(AttachedInterface { interface, mtu, attachment: None, queues });
+        }
+        if !options.busy_poll.is_zero() {
+            warn_of_sharing(slot as usize, options.cpus.as_ref());
         }
         Ok(())
     }
@@ -364,6 +369,20 @@ fn log_placement(interface: &str, queues: &[Queue], busy_poll: Duration) {
     }
     if !busy_poll.is_zero() {
         tracing::info!("interface {interface}: its driver is polled for {} us after a packet", busy_poll.as_micros());
+    }
+}
+
+/// Says so if responders that poll have to share a CPU: each keeps the others from theirs while it looks for more.
+fn warn_of_sharing(responders: usize, cpus: Option<&CpuList>) {
+    // Without a list they may run where the process may. Who cannot be told how many CPUs these are is not warned for nothing.
+    let anywhere = || thread::available_parallelism().map_or(usize::MAX, NonZero::get);
+    let cpus = cpus.map_or_else(anywhere, |cpus| cpus.iter().count());
+    if responders > cpus {
+        tracing::warn!(
+            "busy polling: there are {responders} responders for {cpus} CPU{plural}, and while one polls, another on its CPU waits, so \
+             that they answer less than without; name a CPU for each RX queue (--cpus), or leave --busy-poll out",
+            plural = if cpus == 1 { "" } else { "s" },
+        );
     }
 }
 
