@@ -19,7 +19,7 @@ mod servers;
 mod stage;
 mod sync;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -78,10 +78,16 @@ fn main() -> Result<()> {
     let measured = measure(&arguments.only, effort, &mut report);
     // What has been measured before something failed is worth minutes.
     print!("{report}");
-    let json = serde_json::to_vec_pretty(&report).context("write the figures as JSON")?;
-    std::fs::write(&arguments.json, json).with_context(|| format!("write {}", arguments.json.display()))?;
-    println!("\nas JSON: {}", arguments.json.display());
-    measured
+    let written = write(&report, &arguments.json);
+    // Of two failures the first comes first.
+    measured.and(written)
+}
+
+fn write(report: &Report, to: &Path) -> Result<()> {
+    let json = serde_json::to_vec_pretty(report).context("the figures as JSON")?;
+    std::fs::write(to, json).with_context(|| format!("write {}", to.display()))?;
+    println!("\nas JSON: {}", to.display());
+    Ok(())
 }
 
 /// Measures the subjects in `only`, or all if there are none.
