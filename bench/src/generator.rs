@@ -17,7 +17,7 @@ use crate::programs::{self, PLACEHOLDER};
 const BATCH: u32 = 16;
 /// But it does if its CPU is full: so many are received before others have their turn (`NAPI_POLL_WEIGHT`).
 const FULL_BATCH: u32 = 64;
-/// More than one CPU can generate, in frames a second.
+/// In frames a second, more than one CPU can make and receive, unless all that is done with them is `XDP_TX`.
 pub(crate) const FLAT_OUT: f64 = 4e6;
 
 /// A generator on its host; one thread at a time has it run.
@@ -134,7 +134,8 @@ impl Generator {
     }
 }
 
-/// How many frames that is, at the most that a CPU can generate: each one that comes too late to be sent takes its time too.
+/// How many frames that is; of a rate beyond [`FLAT_OUT`] no more than of that, so that who is as fast is done sooner. Each frame that
+/// comes too late to be sent takes its time too.
 fn frames(rate: f64, duration: Duration) -> u32 {
     (rate.min(FLAT_OUT) * duration.as_secs_f64()).ceil() as u32
 }
