@@ -18,7 +18,7 @@ const BATCH: u32 = 16;
 /// But it does if its CPU is full: so many are received before others have their turn (`NAPI_POLL_WEIGHT`).
 const FULL_BATCH: u32 = 64;
 /// In frames a second, more than one CPU can make and receive, unless all that is done with them is `XDP_TX`.
-pub(crate) const FLAT_OUT: f64 = 4e6;
+const FLAT_OUT: f64 = 4e6;
 
 /// A generator on its host; one thread at a time has it run.
 pub(crate) struct Generator {
