@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya::maps::{Array, MapData};
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
-use filter_tests::namespace::Namespace;
+use filter_lab::namespace::Namespace;
 
 use crate::cpu;
 use crate::layout::{NICS, PORT, Pace};

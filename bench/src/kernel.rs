@@ -9,8 +9,8 @@ use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{Policy, QueueKey, QueueState};
 use filter_common::sip::{Method, User};
-use filter_tests::af_xdp;
-use filter_tests::namespace::Namespace;
+use filter_lab::af_xdp;
+use filter_lab::namespace::Namespace;
 use filter_user::dataplane::Program;
 use filter_user::policy::EmergencyUser;
 

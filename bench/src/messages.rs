@@ -1,6 +1,6 @@
 //! The INVITEs that are measured: a short one, a usual one with SDP, a long one.
 
-use filter_tests::frame::Frame;
+use filter_lab::frame::Frame;
 
 /// How long an INVITE is.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::xdp::XdpMode;
-use filter_tests::daemon::Daemon;
-use filter_tests::installation::Installation;
-use filter_tests::wire::{self, End, Family, PROXY_INTERFACE};
+use filter_lab::daemon::Daemon;
+use filter_lab::installation::Installation;
+use filter_lab::wire::{self, End, Family, PROXY_INTERFACE};
 
 use crate::layout::PORT;
 use crate::messages::{self, Size};

@@ -6,7 +6,7 @@ use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, Pod};
 use filter_common::maps::DEFAULT_TRANSACTIONS;
-use filter_tests::namespace::Namespace;
+use filter_lab::namespace::Namespace;
 use filter_user::dataplane::{Program, ProgramSettings};
 
 use crate::layout::{MAX_FRAME, PLACES, PORT, Pace, Template};

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use filter_tests::daemon::Daemon;
-use filter_tests::installation::Installation;
-use filter_tests::wire::PROXY_INTERFACE;
+use filter_lab::daemon::Daemon;
+use filter_lab::installation::Installation;
+use filter_lab::wire::PROXY_INTERFACE;
 
 use crate::layout::ANSWERS;
 use crate::loss_free::{FAST, Search};

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use filter_tests::daemon::Daemon;
-use filter_tests::installation::Installation;
-use filter_tests::kamailio::{Kamailio, Options};
-use filter_tests::wire::{End, Family};
+use filter_lab::daemon::Daemon;
+use filter_lab::installation::Installation;
+use filter_lab::kamailio::{Kamailio, Options};
+use filter_lab::wire::{End, Family};
 use serde_json::json;
 
 use crate::layout::PORT;

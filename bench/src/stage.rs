@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray};
 use aya::programs::xdp::XdpMode;
-use filter_tests::namespace::Namespace;
-use filter_tests::wire::{self, CALLER_INTERFACE, PROXY_INTERFACE, WireOptions};
+use filter_lab::namespace::Namespace;
+use filter_lab::wire::{self, CALLER_INTERFACE, PROXY_INTERFACE, WireOptions};
 
 use crate::generator::{Generator, Sent};
 use crate::layout::NICS;

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use filter_tests::caller::Caller;
-use filter_tests::database::{Kind, Server};
-use filter_tests::lab::Lab;
-use filter_tests::wire::{Family, PROXY_INTERFACE};
+use filter_lab::caller::Caller;
+use filter_lab::database::{Kind, Server};
+use filter_lab::lab::Lab;
+use filter_lab::wire::{Family, PROXY_INTERFACE};
 use filter_user::control::Client;
 use filter_user::store::{Action, DatabaseUrl, Missing, Origin, Scope, Store, Switch, Via};
 use serde_json::json;

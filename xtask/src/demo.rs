@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: set up, build, and play the scenario of `filter_tests::demo`.
+//! `cargo xtask demo`: set up, build, and play the scenario of `filter_lab::demo`.
 
 use anyhow::{Result, bail};
 use nix::unistd::Uid;
@@ -15,5 +15,5 @@ pub(crate) fn run() -> Result<()> {
     }
     setup::run()?;
     let binary = build::run(false)?;
-    filter_tests::demo::run(&binary)
+    filter_lab::demo::run(&binary)
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
-use filter_tests::frame::Frame;
+use filter_lab::frame::Frame;
 
 use crate::{command, workspace};
 

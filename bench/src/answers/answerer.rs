@@ -3,10 +3,10 @@
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya::programs::xdp::XdpMode;
-use filter_tests::daemon::Daemon;
-use filter_tests::installation::Installation;
-use filter_tests::kamailio::{Kamailio, Options};
-use filter_tests::wire::PROXY_INTERFACE;
+use filter_lab::daemon::Daemon;
+use filter_lab::installation::Installation;
+use filter_lab::kamailio::{Kamailio, Options};
+use filter_lab::wire::PROXY_INTERFACE;
 
 use super::reflector::Reflector;
 use crate::layout::{ANSWERS, REFLECTED};

@@ -5,10 +5,10 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use filter_tests::message::Message;
-use filter_tests::request::{Request, fresh};
-use filter_tests::server::Server;
-use filter_tests::wire::{End, Family};
+use filter_lab::message::Message;
+use filter_lab::request::{Request, fresh};
+use filter_lab::server::Server;
+use filter_lab::wire::{End, Family};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 

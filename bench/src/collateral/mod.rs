@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use filter_tests::daemon::Daemon;
-use filter_tests::installation::Installation;
-use filter_tests::kamailio::{Kamailio, Options};
-use filter_tests::wire::PROXY_INTERFACE;
+use filter_lab::daemon::Daemon;
+use filter_lab::installation::Installation;
+use filter_lab::kamailio::{Kamailio, Options};
+use filter_lab::wire::PROXY_INTERFACE;
 
 use crate::layout::ANSWERS;
 use crate::loss_free::{SLOW, Search};

@@ -26,7 +26,7 @@ impl Binaries {
     pub(super) fn build(folder: &Path) -> Result<Self> {
         let mut cargo = workspace::cargo();
         cargo.args(["build", "--message-format=json-render-diagnostics"]);
-        cargo.args(["--package", "filter-user", "--package", "filter-tests"]);
+        cargo.args(["--package", "filter-user", "--package", "filter-lab", "--package", "filter-integration"]);
         cargo.args(["--bin", "sip-filter", "--bin", "kernel-guest", "--test", "kernel"]);
         let built = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
         if !built.status.success() {

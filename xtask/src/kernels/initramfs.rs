@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use filter_tests::guest::plan::{BINARY, FIXTURES, MODULES, PLAN, Plan};
+use filter_lab::guest::plan::{BINARY, FIXTURES, MODULES, PLAN, Plan};
 
 use super::binaries::{Binaries, with_libraries};
 use crate::workspace;

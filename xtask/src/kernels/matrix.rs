@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::{Context as _, Error, Result};
-use filter_tests::guest::plan::{Cell, Expect};
+use filter_lab::guest::plan::{Cell, Expect};
 
 use super::qemu::Machine;
 

@@ -12,7 +12,7 @@ mod report;
 mod verified;
 
 use anyhow::{Context as _, Result, bail};
-use filter_tests::guest::plan::Plan;
+use filter_lab::guest::plan::Plan;
 use nix::unistd::Uid;
 
 use crate::setup;

@@ -9,9 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use filter_tests::guest::plan::{BINARY, DONE_STATUS, EXIT_PORT, MARK, Plan, Said};
-use filter_tests::installation::BINARY as SIP_FILTER_BIN;
-use filter_tests::namespace::Namespace;
+use filter_lab::guest::plan::{BINARY, DONE_STATUS, EXIT_PORT, MARK, Plan, Said};
+use filter_lab::installation::BINARY as SIP_FILTER_BIN;
+use filter_lab::namespace::Namespace;
 
 /// The NICs of a machine.
 pub(super) struct Machine {

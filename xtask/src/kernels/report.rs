@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use filter_tests::guest::plan::{Expect, Plan, Said};
+use filter_lab::guest::plan::{Expect, Plan, Said};
 
 use super::matrix::{Nic, Version};
 use super::packages::Kernel;

@@ -88,19 +88,11 @@ fn selections(arguments: &[String]) -> Vec<(&'static str, Vec<OsString>)> {
     if !arguments.is_empty() {
         return vec![("the tests asked for", arguments.iter().map(OsString::from).collect())];
     }
-    let mut runs = vec![("unit tests", words(&["--lib", "--bins"])), ("examples in the docs", words(&["--doc"]))];
-    // cargo takes it for a mistake when a pattern matches nothing.
-    if has_integration_tests(workspace::root()) {
-        runs.push(("end-to-end tests", words(&["--test", "*"])));
-    }
-    runs
-}
-
-fn has_integration_tests(root: &Path) -> bool {
-    let files = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    files(root)
-        .flat_map(|package| files(&package.join("tests")).collect::<Vec<_>>())
-        .any(|test| test.extension().is_some_and(|extension| extension == "rs") || test.join("main.rs").exists())
+    vec![
+        ("unit tests", words(&["--lib", "--bins"])),
+        ("examples in the docs", words(&["--doc"])),
+        ("end-to-end tests", words(&["--test", "*"])),
+    ]
 }
 
 fn cargo_test(selection: &[OsString], binary: &Path) -> Result<Results> {

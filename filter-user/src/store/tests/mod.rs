@@ -1,4 +1,4 @@
-//! Tests of the store on SQLite; those with real servers are in `tests/tests/store`. With real files and the real `sqlite3` tool.
+//! Tests of the store on SQLite; those with real servers are in `tests/integration/tests/store`. With real files and the real `sqlite3` tool.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

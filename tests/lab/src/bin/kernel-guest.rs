@@ -1,0 +1,5 @@
+//! The first process of the virtual machines that `cargo xtask kernels` boots.
+
+fn main() {
+    filter_lab::guest::init::run();
+}

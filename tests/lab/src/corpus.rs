@@ -1,0 +1,11 @@
+//! The corpus of SIP messages, each with what Kamailio did with it.
+
+use std::path::{Path, PathBuf};
+
+/// Returns the folder of the corpus.
+///
+/// Without `..` in it: in an emulated machine the corpus is at the same path, and nothing else of the repository is.
+pub fn folder() -> PathBuf {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    lab.parent().unwrap_or(lab).join("corpus")
+}
