@@ -12,7 +12,7 @@ use filter_common::sip::{Method, User};
 use filter_lab::af_xdp;
 use filter_lab::namespace::Namespace;
 use filter_user::dataplane::Program;
-use filter_user::policy::EmergencyUser;
+use filter_user::domain::EmergencyUser;
 
 use crate::layout::PORT;
 use crate::messages::{self, Size};
@@ -158,7 +158,7 @@ impl Measured {
         self.filter.set_policy(Policy {
             maintenance: on.into(),
             methods: Method::Invite.bit(),
-            percent: 100,
+            percent: 100.try_into().unwrap(),
             bypass: 0,
             tag_prefix: u64::from_le_bytes(tag_prefix),
             emergency: self.emergency,

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use filter_user::policy::Refusal;
-use filter_user::responder::{ReplyTemplate, TagSecret, answer};
+use filter_reply::{ReplyTemplate, TagSecret, answer};
+use filter_user::domain::Refusal;
 
 use crate::messages::{Size, frame, invite};
 use crate::report::{Bound, Report, Rounds};

@@ -9,7 +9,8 @@ use filter_lab::database::{Kind, Server};
 use filter_lab::lab::Lab;
 use filter_lab::wire::{Family, PROXY_INTERFACE};
 use filter_user::control::Client;
-use filter_user::store::{Action, DatabaseUrl, Missing, Origin, Scope, Store, Switch, Via};
+use filter_user::domain::{Action, Channel, Hosts, Origin, Switch};
+use filter_user::store::{DatabaseUrl, Missing, Store};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -100,6 +101,6 @@ fn milliseconds(begin: Instant) -> f64 {
 }
 
 fn switch(action: Action) -> Switch {
-    let origin = Origin { actor: "bench".into(), why: None, via: Via::Database, node: "bench".into() };
-    Switch::new(action, Scope::Cluster, origin)
+    let origin = Origin { actor: "bench".into(), why: None, channel: Channel::Database, node: "bench".into() };
+    Switch::new(action, Hosts::Cluster, origin)
 }

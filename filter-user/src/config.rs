@@ -16,11 +16,11 @@ use filter_common::maps::DEFAULT_TRANSACTIONS;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::cpus::CpuList;
 use crate::dataplane::Mode;
+use crate::dataplane::cpus::CpuList;
+use crate::domain::{NodeName, TableName};
 use crate::kamailio::{self, HtableName};
-use crate::node;
-use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl, NodeName, TableName};
+use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl};
 
 const CONFIG: &str = "/etc/sip-filter/config.toml";
 const SOCKET: &str = "/run/sip-filter/control.sock";
@@ -302,7 +302,7 @@ impl Common {
                 .clone()
                 .or_else(|| file.state_file.clone())
                 .unwrap_or_else(|| STATE_FILE.into()),
-            node: file.run.node.clone().unwrap_or_else(node::name),
+            node: file.run.node.clone().unwrap_or_else(host_name),
         })
     }
 }
@@ -350,6 +350,11 @@ impl RunOptions {
             log_level: self.log_level.clone().or_else(|| file.run.log_level.clone()).unwrap_or_else(|| "info".into()),
         })
     }
+}
+
+/// Returns the host name, as the kernel has it, as the name of this host among those that share the database.
+fn host_name() -> NodeName {
+    NodeName::from_host_name(&std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default())
 }
 
 fn check_interfaces(interfaces: &[String], common: &Common) -> Result<(), Error> {

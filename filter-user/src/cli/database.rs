@@ -2,16 +2,17 @@
 
 use anyhow::{Context, anyhow};
 use filter_user::config::Settings;
-use filter_user::store::{Error, Missing, Origin, Store, Via};
+use filter_user::domain::{Channel, Origin, Why};
+use filter_user::store::{Error, Missing, Store};
 use nix::unistd::{User, getuid};
 use serde_json::Value;
 
 /// The person who runs the command.
-pub(super) fn origin(settings: &Settings, why: Option<String>) -> Origin {
+pub(super) fn origin(settings: &Settings, why: Option<Why>) -> Origin {
     let uid = getuid();
     let user = User::from_uid(uid).ok().flatten();
     let actor = user.map_or_else(|| format!("uid {uid}"), |user| user.name);
-    Origin { actor, why, via: Via::Database, node: settings.node.to_string() }
+    Origin { actor, why, channel: Channel::Database, node: settings.node.to_string() }
 }
 
 /// Opens the database, works with it, and closes it. Returns what the work returns, and what opening it has done to

@@ -5,9 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use filter_user::config::Settings;
 use filter_user::control::{self, Client, ClientError};
-use filter_user::policy::EmergencyUser;
-use filter_user::prefix::Prefix;
-use filter_user::store::{Change, Changed, Edit, Exemption, Origin};
+use filter_user::domain::{self, Change, Changed, Edit, EmergencyUser, Exemption, Prefix};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -74,8 +72,8 @@ pub(super) enum Emergency {
 #[derive(Args)]
 pub(super) struct Why {
     /// Why, for those who ask later; at most 1000 bytes
-    #[arg(long, value_name = "TEXT", value_parser = Origin::parse_why)]
-    why: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    why: Option<domain::Why>,
 }
 
 fn prefix(text: &str) -> Result<String, <Prefix as std::str::FromStr>::Err> {

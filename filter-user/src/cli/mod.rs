@@ -20,7 +20,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use filter_user::config::{self, Common, RunOptions, Settings};
 use filter_user::control::{ClientError, Code};
-use filter_user::store::{self, InvalidEntry};
+use filter_user::domain::InvalidEntry;
+use filter_user::store;
 
 use self::output::Output;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use filter_user::config::Settings;
 use filter_user::control::{Client, ClientError};
-use filter_user::store::NodeName;
+use filter_user::domain::NodeName;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -113,7 +113,8 @@ pub(super) fn waited(late: &[String]) -> String {
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Node, late};
+    use super::Node;
+    use super::late;
 
     fn node(name: &str, event: i64, alive: bool) -> Node {
         Node {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use filter_user::policy::Policy;
+use filter_user::domain::Policy;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,7 +63,7 @@ impl InForce {
     pub(super) fn lines(&self) -> Vec<(String, String)> {
         let mut lines = vec![("in force".to_owned(), self.policy.to_string())];
         // Rows that an earlier `on` has left: who switches on next would not expect them.
-        if let Some(scope) = self.policy.scope().filter(|_| !self.policy.maintenance) {
+        if let Some(scope) = self.policy.limits().filter(|_| !self.policy.maintenance) {
             lines.push(("when on".into(), format!("{scope} (rows maint_percent and maint_methods)")));
         }
         if let Some(Since { at, who, why }) = &self.since {

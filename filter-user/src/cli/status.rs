@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use filter_user::config::Settings;
 use filter_user::control::Client;
-use filter_user::policy::Policy;
+use filter_user::domain::Policy;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

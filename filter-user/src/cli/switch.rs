@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use filter_user::config::Settings;
 use filter_user::control::{Client, ClientError, OffParams, OnParams};
-use filter_user::policy::{Methods, Policy, Refusal};
-use filter_user::store::{Action, NodeName, Origin};
+use filter_user::domain::{Action, Methods, NodeName, Percent, ReasonPhrase, RetryAfter, StatusCode, Why};
+use filter_user::store::rows;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -18,23 +18,23 @@ use super::{FAILED, database, nodes, when};
 #[derive(Args)]
 pub(super) struct OnOptions {
     /// Status code of the answer, 400 to 699 [row maint_code, 503 without it]
-    #[arg(long, value_name = "N", value_parser = Refusal::parse_code)]
-    code: Option<u16>,
+    #[arg(long, value_name = "N")]
+    code: Option<StatusCode>,
 
     /// Reason phrase of the answer, at most 128 bytes [row maint_reason, Maintenance without it]
-    #[arg(long, value_name = "TEXT", value_parser = Refusal::parse_reason)]
-    reason: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<ReasonPhrase>,
 
     /// Retry-After of the answer in seconds, 0 (none) to 86400 [row maint_retry_after, 30 without it]
-    #[arg(long, value_name = "S", value_parser = Refusal::parse_retry_after)]
-    retry_after: Option<u32>,
+    #[arg(long, value_name = "S")]
+    retry_after: Option<RetryAfter>,
 
     /// Share of new calls that is refused, in percent, 1 to 100 [row maint_percent, 100 without it]
     ///
     /// The others go to the proxy. A call that is sent again meets the same fate as the first time. It counts for
     /// INVITE only: of the other methods that --methods names all are refused.
-    #[arg(long, value_name = "P", value_parser = Policy::parse_percent)]
-    percent: Option<u8>,
+    #[arg(long, value_name = "P")]
+    percent: Option<Percent>,
 
     /// Which requests are refused, separated by commas [row maint_methods, INVITE without it]
     ///
@@ -86,8 +86,8 @@ struct CommonOptions {
     wait: Option<Duration>,
 
     /// Why, for those who ask later; at most 1000 bytes
-    #[arg(long, value_name = "TEXT", value_parser = Origin::parse_why)]
-    why: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    why: Option<Why>,
 }
 
 pub(super) fn on(settings: &Settings, options: OnOptions, output: Output) -> anyhow::Result<ExitCode> {
@@ -147,7 +147,8 @@ fn switch(
 fn write(settings: &Settings, action: Action, params: OnParams) -> anyhow::Result<Value> {
     let origin = database::origin(settings, params.why.clone());
     let switch = params.switch(action, origin);
-    let rows: Map<String, Value> = switch.rows().into_iter().map(|(key, value)| (key, value.into())).collect();
+    let rows: Map<String, Value> =
+        rows::to_write(&switch).into_iter().map(|(key, value)| (key, value.into())).collect();
     let (event, steps) = database::work(settings, async |store| store.switch(&switch).await)?;
     Ok(json!({
         "applied": false,

@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::policy::Policy;
-use crate::store::{Changed, Edit, Entry, Exemption};
+use crate::domain::{Changed, Edit, Entry, Exemption, Policy};
 
 /// The entries of a table: `in_force` as `policy` has them, which is `None` where there is no daemon.
 pub fn list(exemption: Exemption, entries: &[Entry], policy: Option<&Policy>) -> Value {

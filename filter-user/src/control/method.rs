@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rpc::{Code, RpcError};
-use crate::policy::{Methods, Policy, Refusal};
-use crate::store::{Action, Edit, Exemption, InvalidWhy, NodeName, Origin, Scope, Switch};
+use crate::domain::{
+    Action, Edit, Exemption, Hosts, Methods, NodeName, Origin, Percent, ReasonPhrase, RetryAfter, StatusCode, Switch,
+    Why,
+};
 
 /// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +39,16 @@ pub enum Method {
 pub struct OnParams {
     /// Status code, 400 to 699.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<u16>,
+    pub code: Option<StatusCode>,
     /// Reason phrase, at most 128 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<ReasonPhrase>,
     /// `Retry-After` in seconds, 0 (none) to 86400.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u32>,
+    pub retry_after: Option<RetryAfter>,
     /// Share of new calls that is refused, in percent, 1 to 100.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub percent: Option<u8>,
+    pub percent: Option<Percent>,
     /// Methods that are refused, in one string, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<Methods>,
@@ -61,7 +63,7 @@ pub struct OnParams {
     pub all: bool,
     /// Why, for the others; at most 1000 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: Option<Why>,
 }
 
 /// Parameters of `history`.
@@ -99,7 +101,7 @@ pub struct OffParams {
     pub all: bool,
     /// Why, for the others; at most 1000 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: Option<Why>,
 }
 
 /// Parameters of `bypass.add`, `emergency.add` and the like.
@@ -108,7 +110,7 @@ pub struct EditParams {
     /// The entries, at least one.
     pub entries: Vec<String>,
     /// Why, for the others; at most 1000 bytes.
-    pub why: Option<String>,
+    pub why: Option<Why>,
 }
 
 /// Parameters of `bypass.add` and `bypass.remove`.
@@ -116,7 +118,7 @@ pub struct EditParams {
 #[serde(deny_unknown_fields)]
 struct PrefixParams {
     prefixes: Vec<String>,
-    why: Option<String>,
+    why: Option<Why>,
 }
 
 /// Parameters of `emergency.add` and `emergency.remove`.
@@ -124,7 +126,7 @@ struct PrefixParams {
 #[serde(deny_unknown_fields)]
 struct UserParams {
     users: Vec<String>,
-    why: Option<String>,
+    why: Option<Why>,
 }
 
 /// Parameters of the methods that have none.
@@ -169,10 +171,10 @@ impl Method {
 impl OnParams {
     /// The switch that they ask for. Their `why` belongs into `origin`, which knows who asks, too.
     pub fn switch(self, action: Action, origin: Origin) -> Switch {
-        let scope = match (self.node, self.all) {
-            (Some(node), _) => Scope::Node(node),
-            (None, true) => Scope::Everywhere,
-            (None, false) => Scope::Cluster,
+        let hosts = match (self.node, self.all) {
+            (Some(node), _) => Hosts::One(node),
+            (None, true) => Hosts::All,
+            (None, false) => Hosts::Cluster,
         };
         Switch {
             until: self.until,
@@ -181,20 +183,11 @@ impl OnParams {
             retry_after: self.retry_after,
             percent: self.percent,
             methods: self.methods,
-            ..Switch::new(action, scope, origin)
+            ..Switch::new(action, hosts, origin)
         }
     }
 
     fn check(&self) -> Result<(), String> {
-        // What is not given is valid.
-        let default = Refusal::default();
-        let refusal = Refusal {
-            code: self.code.unwrap_or(default.code),
-            reason: self.reason.clone().unwrap_or(default.reason),
-            retry_after: self.retry_after.unwrap_or(default.retry_after),
-        };
-        refusal.check().map_err(|error| error.to_string())?;
-        self.percent.map_or(Ok(0), Policy::check_percent).map_err(|error| error.to_string())?;
         if self.until.is_some_and(|until| until <= Timestamp::now()) {
             return Err("until is a time in the future".into());
         }
@@ -213,12 +206,8 @@ impl OffParams {
         if self.node.is_some() && self.all {
             return Err("node and all exclude each other: one host, or all".into());
         }
-        check_why(self.why.as_deref()).map_err(|error| error.to_string())
+        Ok(())
     }
-}
-
-fn check_why(why: Option<&str>) -> Result<(), InvalidWhy> {
-    why.map_or(Ok(()), |why| Origin::parse_why(why).map(drop))
 }
 
 /// What is wrong with an entry is found out where the change is made.
@@ -237,7 +226,6 @@ fn edit(exemption: Exemption, edit: Edit, params: Value) -> Result<Method, RpcEr
         let message = format!("{} is empty: name at least one", exemption.plural());
         return Err(RpcError::new(Code::InvalidParams, message));
     }
-    check_why(params.why.as_deref()).map_err(|error| RpcError::new(Code::InvalidParams, error))?;
     Ok(Method::Edit(exemption, edit, params))
 }
 

@@ -1,8 +1,8 @@
 //! The data plane and the Kamailio beside it: in which order the two learn of a switch.
 
 use crate::dataplane::Error;
+use crate::domain::Policy;
 use crate::kamailio::Teller;
-use crate::policy::Policy;
 use crate::sync::Enforcer;
 
 /// Puts a policy in force in the kernel, and has Kamailio told.
@@ -48,7 +48,8 @@ mod tests {
     use tempfile::TempDir;
     use tokio::net::UnixDatagram;
 
-    use super::{Beside, Enforcer, Error, Policy};
+    use super::{Beside, Enforcer, Error};
+    use crate::domain::Policy;
     use crate::kamailio::{Follower, Target};
 
     /// What has learnt of a switch, in this order.

@@ -8,8 +8,8 @@ use tokio::sync::{Mutex, watch};
 use super::plane::Plane;
 use super::raised;
 use super::service::degraded;
-use crate::alarm::{Alarm, Raised};
 use crate::dataplane::{InterfaceStatus, QueueStatus};
+use crate::domain::{Alarm, Raised};
 use crate::kamailio::Status;
 use crate::metrics::{Exposition, Kind, Source};
 use crate::sync::Snapshot;
@@ -81,7 +81,7 @@ fn policy(to: &mut Exposition, snapshot: &Snapshot) {
     gauge(
         "sip_filter_policy_percent",
         "The share of new calls that is refused while maintenance is on, in percent.",
-        policy.percent.into(),
+        policy.percent.get().into(),
     );
     gauge("sip_filter_bypass_prefixes", "Prefixes whose calls are never refused.", policy.bypass.len());
     gauge("sip_filter_emergency_numbers", "Numbers to which calls are never refused.", policy.emergency.len());
@@ -154,7 +154,8 @@ fn queues(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
 /// By reason and not by queue: some thirty reasons for each of some dozens of queues would be too many series.
 fn unanswered(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     let mut reasons = BTreeMap::new();
-    for (reason, count) in interfaces.iter().flat_map(|interface| &interface.queues).flat_map(|queue| &queue.refused) {
+    for (reason, count) in interfaces.iter().flat_map(|interface| &interface.queues).flat_map(|queue| &queue.unanswered)
+    {
         *reasons.entry(*reason).or_insert(0) += count;
     }
     let mut family = to.family(
@@ -177,14 +178,13 @@ mod tests {
     use jiff::Timestamp;
 
     use super::text;
-    use crate::alarm::{Alarm, Alarms, Subject};
     use crate::dataplane::{InterfaceStatus, QueueStatus};
-    use crate::policy::Policy;
+    use crate::domain::{Alarm, Alarms, Policy, Subject};
     use crate::responder::Frames;
     use crate::sync::{Snapshot, Source};
 
     fn snapshot() -> Snapshot {
-        let policy = Policy { maintenance: true, percent: 30, ..Policy::default() };
+        let policy = Policy { maintenance: true, percent: 30.try_into().unwrap(), ..Policy::default() };
         let (source, alarms) = (Source::Default, Alarms::default());
         Snapshot { policy, since: None, source, reachable: true, read: None, own_flag: false, alarms }
     }
@@ -197,7 +197,7 @@ mod tests {
             busy_poll: None,
             lease_remaining_ms,
             answered,
-            refused: [("no_via", no_via)].into(),
+            unanswered: [("no_via", no_via)].into(),
             lost: 0,
             send_errors: 0,
             frames: Frames::default(),

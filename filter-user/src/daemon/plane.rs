@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::dataplane::{DataPlane, Error, InterfaceStatus, Options};
-use crate::policy::Policy;
+use crate::domain::Policy;
 use crate::sync::Enforcer;
 
 /// How often the data plane is asked whether it has failed.

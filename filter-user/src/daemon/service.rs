@@ -6,12 +6,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
 use super::raised;
-use crate::alarm::Raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::{self, Code, EditParams, HistoryParams, Method, OnParams, RpcError, Service};
 use crate::dataplane::{InterfaceStatus, QueueStatus};
+use crate::domain::{Action, Change, Channel, Edit, Entry, Exemption, Origin, Raised, Why};
 use crate::kamailio;
-use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Via};
 use crate::sync::{self, Command, Reply, Snapshot};
 
 /// Answers the methods, from the keeper and the data plane.
@@ -37,8 +36,8 @@ impl Control {
         Self { settings, options, started: Timestamp::now(), commands, snapshot, plane, kamailio }
     }
 
-    fn origin(&self, why: Option<String>, caller: &str) -> Origin {
-        Origin { actor: caller.into(), why, via: Via::Daemon, node: self.settings.node.to_string() }
+    fn origin(&self, why: Option<Why>, caller: &str) -> Origin {
+        Origin { actor: caller.into(), why, channel: Channel::Daemon, node: self.settings.node.to_string() }
     }
 
     /// Has the keeper do something.

@@ -8,7 +8,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::Error;
-use crate::cpus::{CpuList, ranges};
+use crate::dataplane::cpus::{CpuList, ranges};
 
 /// The calling thread, to `sched_setaffinity(2)`.
 const SELF: Pid = Pid::from_raw(0);

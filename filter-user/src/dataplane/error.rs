@@ -36,7 +36,7 @@ pub enum Error {
     Map { map: &'static str, reason: String },
     /// The policy makes no response. It is checked when it is read from the database, so this should not come about.
     #[error("the policy makes no response: {0}")]
-    Template(#[from] crate::responder::TemplateError),
+    Template(#[from] filter_reply::TemplateError),
     /// There is a program on the interface already.
     #[error(
         "interface {interface}: XDP program {program} is attached to it already and is left alone; if it is another \

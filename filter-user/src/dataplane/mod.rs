@@ -3,6 +3,7 @@
 //! Start: program, sockets, threads, and the program goes onto the interfaces last. End: it comes off them first.
 
 mod affinity;
+pub mod cpus;
 mod error;
 pub(crate) mod ethtool;
 pub(crate) mod interface;
@@ -29,11 +30,10 @@ pub use kernel::check as check_kernel;
 pub use program::{Attachment, Program, ProgramSettings};
 pub use queue::QueueStatus;
 
-use crate::cpus::CpuList;
-use crate::policy::{EmergencyUser, Policy};
-use crate::prefix::Prefix;
-use crate::refusal_log::{RefusalLog, Writer};
-use crate::responder::{ReplyTemplate, TagSecret, monotonic_ns};
+use crate::dataplane::cpus::CpuList;
+use crate::domain::{EmergencyUser, Policy, Prefix};
+use crate::responder::{RefusalLog, Writer, monotonic_ns};
+use filter_reply::{ReplyTemplate, TagSecret};
 use interface::{Interface, Link};
 use kernel_log::KernelLog;
 use queue::Queue;
@@ -240,7 +240,7 @@ impl DataPlane {
         maps::Policy {
             maintenance: policy.maintenance.into(),
             methods: policy.methods.bits(),
-            percent: policy.percent.into(),
+            percent: policy.percent.get().into(),
             bypass,
             tag_prefix: u64::from_le_bytes(self.tag.prefix),
             emergency,

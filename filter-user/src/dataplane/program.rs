@@ -17,7 +17,7 @@ use filter_common::verdict::Verdict;
 use super::ethtool::Channels;
 use super::interface::{Interface, Link};
 use super::{Error, Mode, kernel};
-use crate::prefix::Prefix;
+use crate::domain::Prefix;
 
 /// The program as the build script has compiled it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"));

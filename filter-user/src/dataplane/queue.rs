@@ -14,10 +14,10 @@ use xdp::socket::XdpSocket;
 
 use super::interface::Interface;
 use super::{Error, Options, Program, affinity};
-use crate::refusal_log::RefusalLog;
 use crate::responder::{
-    BusyPoll, Counters, Frames, Lease, OpenError, Polled, QueueSocket, ReplyTemplate, Worker, monotonic_ns,
+    BusyPoll, Counters, Frames, Lease, OpenError, Polled, QueueSocket, RefusalLog, Worker, monotonic_ns,
 };
+use filter_reply::ReplyTemplate;
 
 /// A queue with its responder.
 pub(super) struct Queue {
@@ -52,7 +52,7 @@ pub struct QueueStatus {
     /// Requests that have been answered.
     pub answered: u64,
     /// Requests that came and were not answered, by reason.
-    pub refused: BTreeMap<&'static str, u64>,
+    pub unanswered: BTreeMap<&'static str, u64>,
     /// Requests that the socket had no room for: they are lost.
     pub lost: u64,
     /// Times that the kernel did not take replies at once.
@@ -117,7 +117,7 @@ impl Queue {
             busy_poll: (!self.busy_poll.is_zero()).then(|| Polled::of(&*self.socket)).flatten(),
             lease_remaining_ms: self.lease_remaining_ms(),
             answered: self.counters.answered(),
-            refused: self.counters.refused().map(|(reason, count)| (reason.name(), count)).collect(),
+            unanswered: self.counters.unanswered().map(|(reason, count)| (reason.name(), count)).collect(),
             lost: self.lost(),
             send_errors: self.counters.send_errors(),
             frames: self.counters.frames(),
@@ -191,7 +191,7 @@ pub(super) fn total<'a>(queues: impl Iterator<Item = &'a Queue>) -> Vec<(&'stati
         answered += queue.counters.answered();
         lost += queue.lost();
         send_errors += queue.counters.send_errors();
-        for (reason, count) in queue.counters.refused() {
+        for (reason, count) in queue.counters.unanswered() {
             *refused.entry(reason.name()).or_insert(0) += count;
         }
     }

@@ -10,7 +10,7 @@ use tracing::info;
 use super::exchange::{Exchange, WITHIN};
 use super::message::{Definition, Request, definition, flag};
 use super::{Error, Status, Target};
-use crate::sync::backoff::Backoff;
+use crate::backoff::Backoff;
 
 /// How often Kamailio is looked at: it may have started again, or been told something else by somebody else.
 const LOOK: Duration = Duration::from_secs(2);

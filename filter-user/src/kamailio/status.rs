@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::message::Definition;
 use super::{Error, Target};
-use crate::alarm::{Alarm, Alarms, Subject};
+use crate::domain::{Alarm, Alarms, Subject};
 
 /// Whether Kamailio does as we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Refused;
+use filter_reply::Unanswered;
 
 /// The counters of one queue's responder. Only its thread writes them, so that they cost it no more than a store; all
 /// only ever grow, except the three of frames.
@@ -10,7 +10,7 @@ use super::Refused;
 #[repr(align(128))] // A pair of cache lines, so that no two responders write the same ones.
 pub struct Counters {
     answered: AtomicU64,
-    refused: [AtomicU64; Refused::ALL.len()],
+    unanswered: [AtomicU64; Unanswered::ALL.len()],
     send_errors: AtomicU64,
     free_frames: AtomicU64,
     receiving_frames: AtomicU64,
@@ -35,8 +35,8 @@ impl Counters {
     }
 
     /// Requests that came and were not answered, by reason.
-    pub fn refused(&self) -> impl Iterator<Item = (Refused, u64)> {
-        Refused::ALL.iter().zip(&self.refused).map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
+    pub fn unanswered(&self) -> impl Iterator<Item = (Unanswered, u64)> {
+        Unanswered::ALL.iter().zip(&self.unanswered).map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
     }
 
     /// How often the kernel did not take replies at once: the interface was down, or its queue full.
@@ -57,8 +57,8 @@ impl Counters {
         add(&self.answered, requests);
     }
 
-    pub(crate) fn count_refused(&self, reason: Refused, requests: u64) {
-        if let Some(counter) = self.refused.get(reason as usize) {
+    pub(crate) fn count_unanswered(&self, reason: Unanswered, requests: u64) {
+        if let Some(counter) = self.unanswered.get(reason as usize) {
             add(counter, requests);
         }
     }

@@ -14,8 +14,8 @@ use super::counters::Counters;
 use super::lease::Lease;
 use super::prefetch::prefetch;
 use super::socket::{BATCH, QueueSocket};
-use super::{Refused, ReplyTemplate, answer};
-use crate::refusal_log::RefusalLog;
+use crate::responder::RefusalLog;
+use filter_reply::{ReplyTemplate, Unanswered, answer};
 
 /// What a responder thread works with.
 pub(crate) struct Worker {
@@ -99,7 +99,7 @@ impl Worker {
                     self.socket.free(reply);
                 }
             } else {
-                self.counters.count_refused(Refused::Unsent, 1);
+                self.counters.count_unanswered(Unanswered::Unsent, 1);
             }
             batch.read.push_front(request);
         }
@@ -115,7 +115,7 @@ impl Worker {
         let mut more = 0;
         loop {
             while let Some(request) = batch.requests.pop_back() {
-                self.counters.count_refused(Refused::Late, 1);
+                self.counters.count_unanswered(Unanswered::Late, 1);
                 self.socket.free(request);
             }
             // SAFETY: the packets are given back in the next turn of this loop.
@@ -133,14 +133,14 @@ impl Worker {
     fn send(&mut self, batch: &mut Batch) {
         let made = batch.replies.len();
         if made > 0 && !self.lease.holds(Instant::now()) {
-            self.counters.count_refused(Refused::Late, made as u64);
+            self.counters.count_unanswered(Unanswered::Late, made as u64);
             while let Some(reply) = batch.replies.pop_back() {
                 self.socket.free(reply);
             }
         } else {
             let queued = self.socket.send(&mut batch.replies);
             self.counters.count_answered(queued as u64);
-            self.counters.count_refused(Refused::Unsent, (made - queued) as u64);
+            self.counters.count_unanswered(Unanswered::Unsent, (made - queued) as u64);
         }
         self.keep_rings_going(&mut batch.read);
     }
@@ -167,7 +167,7 @@ impl Worker {
     fn answer(&self, request: &Packet, reply: &mut Packet, template: &ReplyTemplate) -> bool {
         let capacity = reply.capacity();
         if reply.adjust_tail(capacity as i32).is_err() {
-            self.counters.count_refused(Refused::TooLong, 1);
+            self.counters.count_unanswered(Unanswered::TooLong, 1);
             return false;
         }
         match answer(request, self.mtu.load(Ordering::Relaxed), reply, template) {
@@ -177,7 +177,7 @@ impl Worker {
                 reply.adjust_tail(answer.len as i32 - capacity as i32).is_ok()
             }
             Err(reason) => {
-                self.counters.count_refused(reason, 1);
+                self.counters.count_unanswered(reason, 1);
                 false
             }
         }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::dialect::Dialect;
 use super::{Error, sql};
+use crate::domain::Why;
 
 /// How long a server may take for one thing that it is asked. Twice that, and the pause between two polls, has to be
 /// below the 5 s after which an outage is to be told.
@@ -52,6 +53,12 @@ impl<'a> From<&'a String> for Value<'a> {
 impl<'a> From<&'a Option<String>> for Value<'a> {
     fn from(text: &'a Option<String>) -> Self {
         Self::OptionalText(text.as_deref())
+    }
+}
+
+impl<'a> From<&'a Option<Why>> for Value<'a> {
+    fn from(why: &'a Option<Why>) -> Self {
+        Self::OptionalText(why.as_ref().map(Why::as_str))
     }
 }
 

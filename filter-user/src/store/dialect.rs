@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::TableName;
+use crate::domain::TableName;
 
 /// The SQL of one kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

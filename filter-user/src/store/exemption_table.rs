@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::connection::Connection;
-use super::{Change, Changed, Edit, Entry, Error, Exemption, history, sql};
+use super::{Error, event_table, sql};
+use crate::domain::{Change, Changed, Edit, Entry, Exemption};
 
 fn reading(exemption: Exemption) -> &'static str {
     match exemption {
@@ -73,7 +74,7 @@ pub(super) async fn change(connection: &mut Connection, change: &Change) -> Resu
     done.left = tally.usable;
     if !done.changed.is_empty() {
         let written = json!({exemption.column(): done.changed});
-        history::insert(connection, change.action(), None, &change.origin, &written).await?;
+        event_table::insert(connection, change.action(), None, &change.origin, &written).await?;
     }
     Ok(done)
 }

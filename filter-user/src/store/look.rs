@@ -12,7 +12,8 @@ use super::file::Stamp;
 use super::schema::{self, Plan};
 use super::server::connect;
 use super::url::Target;
-use super::{DatabaseUrl, Error, Missing, TableName, sql, sqlite};
+use super::{DatabaseUrl, Error, Missing, sql, sqlite};
+use crate::domain::TableName;
 
 /// What was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,22 +4,19 @@
 //! differ is in `dialect` (the SQL), `connection` (the driver), `schema`, and in how a change is noticed: `sqlite` and
 //! `server`.
 
-mod cluster;
+mod cluster_table;
 mod connection;
 mod dialect;
-mod event;
-mod exemption;
+mod event_table;
 mod exemption_table;
 mod file;
-mod history;
 mod look;
-mod node;
+mod node_table;
 mod policy_table;
 pub mod rows;
 mod schema;
 mod server;
 mod sqlite;
-mod table;
 mod url;
 
 use std::io;
@@ -29,19 +26,16 @@ use std::time::Duration;
 use thiserror::Error;
 
 use self::connection::{Connection, within};
-pub use self::event::{Action, Event, InvalidWhy, NOBODY, Origin, Scope, Switch, Via};
-pub use self::exemption::{Change, Changed, Edit, Entry, Exemption, InvalidEntry};
 pub use self::look::{Look, look};
-pub use self::node::{InvalidNodeName, Node, NodeName, NodeReport};
 pub use self::rows::Row;
 use self::server::ServerWatch;
 use self::sqlite::FileWatch;
-pub use self::table::{TableName, TableNameError};
 use self::url::Target;
 pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl, GivenUrl};
-use crate::alarm::Alarm;
-use crate::policy::Policy;
-use crate::responder::TagSecret;
+use crate::domain::{
+    Alarm, Change, Changed, Entry, Event, Exemption, InvalidEntry, Node, NodeName, NodeReport, Origin, Policy, Switch,
+    TableName, TagSecret, interpret_exemptions,
+};
 
 /// An open database whose schema is ours, as the host `node` uses it.
 pub struct Store {
@@ -88,7 +82,7 @@ impl Reading {
     /// an alarm says so.
     pub fn policy(&self, node: &NodeName, last: &Policy) -> (Policy, Vec<Alarm>) {
         let (mut policy, mut alarms) = rows::interpret(&self.rows, Some(node), last);
-        exemption::interpret(&self.bypass, &self.emergency, &mut policy, &mut alarms);
+        interpret_exemptions(&self.bypass, &self.emergency, &mut policy, &mut alarms);
         (policy, alarms)
     }
 }
@@ -298,7 +292,7 @@ impl Store {
     pub async fn note_changes_from_outside(&mut self, origin: &Origin) -> Result<(), Error> {
         let (connection, table, node) = self.writable().await?;
         let work = async |connection: &mut Connection| {
-            history::note_changes_from_outside(connection, table, origin, node).await
+            event_table::note_changes_from_outside(connection, table, origin, node).await
         };
         connection.write("write the event", work).await
     }
@@ -310,23 +304,23 @@ impl Store {
 
     /// The last `limit` events, the newest first.
     pub async fn history(&mut self, limit: u32) -> Result<Vec<Event>, Error> {
-        within(self.patience, "read the events", history::list(&mut self.connection, limit)).await
+        within(self.patience, "read the events", event_table::list(&mut self.connection, limit)).await
     }
 
     /// The hosts that share the database, by name.
     pub async fn nodes(&mut self) -> Result<Vec<Node>, Error> {
-        within(self.patience, "read the hosts", node::list(&mut self.connection)).await
+        within(self.patience, "read the hosts", node_table::list(&mut self.connection)).await
     }
 
     /// Tells the other hosts what this one has in force; `running` is false at the end of its daemon.
     pub async fn report(&mut self, report: &NodeReport, running: bool) -> Result<(), Error> {
-        let work = node::report(&mut self.connection, &self.node, report, running);
+        let work = node_table::report(&mut self.connection, &self.node, report, running);
         within(self.patience, "tell the other hosts", work).await
     }
 
     /// The cluster's To tag; `proposed` becomes it if there is none yet.
     pub async fn tag(&mut self, proposed: &TagSecret) -> Result<TagSecret, Error> {
-        within(self.patience, "read the cluster's To tag", cluster::tag(&mut self.connection, proposed)).await
+        within(self.patience, "read the cluster's To tag", cluster_table::tag(&mut self.connection, proposed)).await
     }
 
     /// Closes the database in good order.
@@ -352,8 +346,8 @@ impl Store {
 async fn read(connection: &mut Connection, table: &TableName, node: &NodeName) -> Result<Reading, Error> {
     Ok(Reading {
         rows: policy_table::read(connection, table).await?,
-        event: history::last_switch(connection, node).await?,
-        last_event: history::last(connection).await?,
+        event: event_table::last_switch(connection, node).await?,
+        last_event: event_table::last(connection).await?,
         bypass: exemption_table::texts(connection, Exemption::Bypass).await?,
         emergency: exemption_table::texts(connection, Exemption::Emergency).await?,
     })

@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json};
 
 use super::connection::Connection;
 use super::rows::{self, MAINT_UNTIL};
-use super::{Action, Error, Origin, Row, Scope, Switch, TableName, history, sql};
-use crate::policy::Policy;
+use super::{Error, Row, event_table, sql};
+use crate::domain::{Action, Hosts, Origin, Policy, Switch, TableName, parse_planned_end};
 
 /// What an older shape of the table may lack, or has without a default, for an INSERT.
 struct Shape {
@@ -46,26 +46,26 @@ pub(super) async fn switch(connection: &mut Connection, table: &TableName, switc
     if ends_the_plan(switch, &before) {
         remove(connection, table, MAINT_UNTIL).await?;
     }
-    if switch.scope == Scope::Everywhere {
+    if switch.hosts == Hosts::All {
         for key in rows::keys_of_nodes(&before) {
             remove(connection, table, key).await?;
         }
     }
-    let written = switch.rows();
+    let written = rows::to_write(switch);
     put_all(connection, table, &written).await?;
     let written: Map<String, Json> = written.into_iter().map(|(key, value)| (key, value.into())).collect();
-    let target = switch.scope.node().map(ToString::to_string);
-    history::insert(connection, switch.action.name(), target.as_deref(), &switch.origin, &written.into()).await
+    let target = switch.hosts.node().map(ToString::to_string);
+    event_table::insert(connection, switch.action.name(), target.as_deref(), &switch.origin, &written.into()).await
 }
 
 /// Whether the planned end that is in the table goes: it belongs to the maintenance that it was planned for, and one
 /// that is over would undo a new switch. A switch of one host leaves the others' plan alone.
 fn ends_the_plan(switch: &Switch, before: &[Row]) -> bool {
     let over = || {
-        let until = rows::value(before, MAINT_UNTIL).and_then(|value| Policy::parse_until(value).ok().flatten());
+        let until = rows::value(before, MAINT_UNTIL).and_then(|value| parse_planned_end(value).ok().flatten());
         until.is_none_or(|until| until <= Timestamp::now())
     };
-    switch.scope.node().is_none() || over()
+    switch.hosts.node().is_none() || over()
 }
 
 /// Ends maintenance where its planned end is over, in the table too: Kamailio, which knows of no planned end, would
@@ -86,7 +86,7 @@ pub(super) async fn end_as_planned(
     }
     put_all(connection, table, &[(rows::MAINT.to_owned(), "0".to_owned())]).await?;
     let written = serde_json::json!({rows::MAINT: "0"});
-    history::insert(connection, Action::Off.name(), None, origin, &written).await?;
+    event_table::insert(connection, Action::Off.name(), None, origin, &written).await?;
     Ok(true)
 }
 

@@ -1,8 +1,8 @@
 //! What the rows of the htable mean: the policy, read as Kamailio reads the keys that it knows too.
 
-use super::NodeName;
-use crate::alarm::Alarm;
-use crate::policy::{InvalidValue, Methods, Policy, Refusal};
+use std::convert::Infallible;
+
+use crate::domain::{Action, Alarm, Methods, NodeName, Policy, Refusal, Switch, parse_planned_end};
 
 /// Row `maint`: `1` is on.
 pub const MAINT: &str = "maint";
@@ -41,6 +41,24 @@ pub fn key_of(node: &NodeName) -> String {
     format!("{MAINT}@{node}")
 }
 
+/// Returns the rows that a switch writes: `key_name` and `key_value`.
+pub fn to_write(switch: &Switch) -> Vec<(String, String)> {
+    let flag = match switch.action {
+        Action::On => "1",
+        Action::Off => "0",
+    };
+    let flag_key = switch.hosts.node().map_or_else(|| MAINT.to_owned(), key_of);
+    let mut rows = vec![(flag_key, flag.to_owned())];
+    let mut row = |key: &str, value: Option<String>| rows.extend(value.map(|value| (key.to_owned(), value)));
+    row(MAINT_CODE, switch.code.map(|code| code.to_string()));
+    row(MAINT_REASON, switch.reason.as_ref().map(ToString::to_string));
+    row(MAINT_RETRY_AFTER, switch.retry_after.map(|seconds| seconds.to_string()));
+    row(MAINT_PERCENT, switch.percent.map(|percent| percent.to_string()));
+    row(MAINT_METHODS, switch.methods.map(|methods| methods.to_string()));
+    row(MAINT_UNTIL, switch.until.map(|until| until.as_second().to_string()));
+    rows
+}
+
 /// The keys of all hosts that have a row of their own.
 pub(super) fn keys_of_nodes(rows: &[Row]) -> impl Iterator<Item = &str> {
     let own = |key: &&str| key.strip_prefix(MAINT).is_some_and(|rest| rest.starts_with('@'));
@@ -74,7 +92,7 @@ pub fn states_the_flag(rows: &[Row], node: &NodeName) -> bool {
 pub fn interpret(rows: &[Row], node: Option<&NodeName>, last: &Policy) -> (Policy, Vec<Alarm>) {
     let mut reader = Reader { rows, alarms: Vec::new() };
     let default = Policy::default();
-    let flag = |row: &Row, value: &str| Ok::<_, InvalidValue>(is_on(row.value_type, value));
+    let flag = |row: &Row, value: &str| Ok::<_, Infallible>(is_on(row.value_type, value));
     // Its own row decides alone: what is wrong with `maint` is no concern of this host then.
     let own = node.map(key_of).filter(|key| rows.iter().any(|row| row.key == *key));
     let maintenance = match own {
@@ -82,20 +100,18 @@ pub fn interpret(rows: &[Row], node: Option<&NodeName>, last: &Policy) -> (Polic
         None => reader.key(MAINT, default.maintenance, last.maintenance, flag),
     };
     let refusal = Refusal {
-        code: reader.key(MAINT_CODE, default.refusal.code, last.refusal.code, |_, value| Refusal::parse_code(value)),
-        reason: reader.key(MAINT_REASON, default.refusal.reason, last.refusal.reason.clone(), |_, value| {
-            Refusal::parse_reason(value)
-        }),
+        code: reader.key(MAINT_CODE, default.refusal.code, last.refusal.code, |_, value| value.parse()),
+        reason: reader.key(MAINT_REASON, default.refusal.reason, last.refusal.reason.clone(), |_, value| value.parse()),
         retry_after: reader.key(
             MAINT_RETRY_AFTER,
             default.refusal.retry_after,
             last.refusal.retry_after,
-            |_, value| Refusal::parse_retry_after(value),
+            |_, value| value.parse(),
         ),
     };
-    let percent = reader.key(MAINT_PERCENT, default.percent, last.percent, |_, value| Policy::parse_percent(value));
+    let percent = reader.key(MAINT_PERCENT, default.percent, last.percent, |_, value| value.parse());
     let methods = reader.key(MAINT_METHODS, default.methods, last.methods, |_, value| value.parse::<Methods>());
-    let until = reader.key(MAINT_UNTIL, default.until, last.until, |_, value| Policy::parse_until(value));
+    let until = reader.key(MAINT_UNTIL, default.until, last.until, |_, value| parse_planned_end(value));
     (Policy { maintenance, refusal, percent, methods, until, ..last.clone() }, reader.alarms)
 }
 
@@ -167,17 +183,20 @@ mod tests {
     use rstest::rstest;
 
     use super::{Row, interpret};
-    use crate::alarm::Alarm;
-    use crate::policy::{Policy, Refusal};
+    use crate::domain::{Alarm, Policy, Refusal};
 
     fn row(key: &str, value_type: i64, value: &str) -> Row {
         Row { key: key.into(), key_type: 0, value_type, value: Some(value.into()) }
     }
 
     fn maintenance() -> Policy {
-        let refusal = Refusal { code: 480, reason: "Moving".into(), retry_after: 7 };
+        let refusal = Refusal {
+            code: 480.try_into().unwrap(),
+            reason: "Moving".parse().unwrap(),
+            retry_after: 7.try_into().unwrap(),
+        };
         let methods = "INVITE,OPTIONS".parse().unwrap();
-        Policy { maintenance: true, refusal, percent: 30, methods, ..Policy::default() }
+        Policy { maintenance: true, refusal, percent: 30.try_into().unwrap(), methods, ..Policy::default() }
     }
 
     /// What Kamailio 5.6.3 made of each, tried one by one: `value_type`, `key_value`, and whether Kamailio 5.6.3 is on.
@@ -255,14 +274,19 @@ mod tests {
         rows.iter_mut().filter(|row| row.key == key).for_each(|row| row.value = Some(value.into()));
         let (policy, alarms) = interpret(&rows, None, &maintenance());
 
-        let refusal = Refusal { code: 486, reason: "Busy".into(), retry_after: 60 };
+        let refusal = Refusal {
+            code: 486.try_into().unwrap(),
+            reason: "Busy".parse().unwrap(),
+            retry_after: 60.try_into().unwrap(),
+        };
         let methods = "INVITE,REGISTER".parse().unwrap();
-        let mut expected = Policy { maintenance: false, refusal, percent: 60, methods, ..Policy::default() };
+        let mut expected =
+            Policy { maintenance: false, refusal, percent: 60.try_into().unwrap(), methods, ..Policy::default() };
         match key {
-            "maint_code" => expected.refusal.code = 480,
-            "maint_reason" => expected.refusal.reason = "Moving".into(),
-            "maint_retry_after" => expected.refusal.retry_after = 7,
-            "maint_percent" => expected.percent = 30,
+            "maint_code" => expected.refusal.code = 480.try_into().unwrap(),
+            "maint_reason" => expected.refusal.reason = "Moving".parse().unwrap(),
+            "maint_retry_after" => expected.refusal.retry_after = 7.try_into().unwrap(),
+            "maint_percent" => expected.percent = 30.try_into().unwrap(),
             _ => expected.methods = "INVITE,OPTIONS".parse().unwrap(),
         }
         assert_eq!(policy, expected);

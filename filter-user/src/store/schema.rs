@@ -11,7 +11,8 @@ use tracing::warn;
 
 use super::connection::{Connection, PATIENCE, within};
 use super::dialect::Dialect;
-use super::{Error, Missing, TableName, sql};
+use super::{Error, Missing, sql};
+use crate::domain::TableName;
 
 /// Which migrations have been made. Not sqlx's `_sqlx_migrations`: the database may be another program's too.
 const MIGRATIONS_TABLE: &str = "sip_filter_migration";

@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::connection::{Connection, PATIENCE, within};
-use super::{Error, Exemption, Missing, Row, TableName, history, policy_table, schema, sql};
+use super::{Error, Missing, Row, event_table, policy_table, schema, sql};
+use crate::domain::{Exemption, TableName};
 
 /// How often a server is asked that does not tell: less than half of the 250 ms in which a row is to be in force.
 const POLL: Duration = Duration::from_millis(100);
@@ -147,7 +148,7 @@ struct Fingerprint {
 
 async fn fingerprint(connection: &mut Connection, table: &TableName) -> Result<Fingerprint, Error> {
     let rows = policy_table::read(connection, table).await?;
-    let event = history::last(connection).await?;
+    let event = event_table::last(connection).await?;
     let digest = |exemption: Exemption| connection.dialect().digest(exemption.table(), exemption.column());
     let select = format!("SELECT {}, {}", digest(Exemption::Bypass), digest(Exemption::Emergency));
     let doing = "watch the exemptions";

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::connection::Connection;
 use super::file::{self, Stamp};
-use super::{Error, Missing, TableName, schema, sql};
+use super::{Error, Missing, schema, sql};
+use crate::domain::TableName;
 
 /// How often the database is asked whether another connection has changed it: half of the 50 ms in which a row is
 /// to be in force, less some for the reading itself.

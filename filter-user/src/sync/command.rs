@@ -5,7 +5,8 @@ use tokio::sync::watch;
 use super::keeper::Keeper;
 use super::{Command, Enforcer, Error, Reply, Snapshot, report};
 use crate::dataplane;
-use crate::store::{self, Change, Changed, Entry, Event, Exemption, Node, Store, Switch};
+use crate::domain::{Change, Changed, Entry, Event, Exemption, Node, Switch};
+use crate::store::{self, Store};
 
 /// Something that is done with the open database on request.
 trait Work: Sync {

@@ -7,15 +7,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::{info, warn};
 
-use super::backoff::Backoff;
+use super::state_file::{State, StateFile};
 use super::{Command, Enforcer, Snapshot, Source, report};
-use crate::alarm::{Alarm, Alarms, Subject};
+use crate::backoff::Backoff;
 use crate::config::Settings;
 use crate::dataplane;
-use crate::policy::Policy;
-use crate::responder::TagSecret;
-use crate::state_file::{Since, State, StateFile};
-use crate::store::{self, Action, Event, Missing, Reading, Store, rows};
+use crate::domain::{Action, Alarm, Alarms, Event, Policy, Since, Subject};
+use crate::store::{self, Missing, Reading, Store, rows};
+use filter_reply::TagSecret;
 
 /// For how long a flag that has vanished while it was on is not believed to be gone: Kamailio with `dbmode=1` deletes all
 /// rows when it stops and writes them anew, one by one.

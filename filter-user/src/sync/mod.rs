@@ -1,10 +1,10 @@
 //! Sync: what the database says is kept in force, and the last known state where it says nothing.
 
-pub(crate) mod backoff;
 mod command;
 mod keeper;
 mod report;
 mod start;
+mod state_file;
 mod tell;
 
 use std::future::Future;
@@ -16,11 +16,9 @@ use tokio::sync::oneshot;
 
 pub use self::keeper::Keeper;
 pub use self::start::StartError;
-use crate::alarm::Alarms;
 use crate::dataplane;
-use crate::policy::Policy;
-use crate::state_file::Since;
-use crate::store::{self, Change, Changed, Entry, Event, Exemption, Node, Switch};
+use crate::domain::{Alarms, Change, Changed, Entry, Event, Exemption, Node, Policy, Since, Switch};
+use crate::store;
 
 /// What puts a policy in force: the data plane.
 pub trait Enforcer: Send {

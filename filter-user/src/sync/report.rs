@@ -5,9 +5,8 @@ use std::fmt::Display;
 
 use tracing::{info, warn};
 
-use crate::policy::Policy;
-use crate::state_file::State;
-use crate::store::{Change, Changed};
+use super::state_file::State;
+use crate::domain::{Change, Changed, Policy};
 
 /// How many entries of a change are named; a table may be replaced whole.
 const NAMED: usize = 10;
@@ -31,7 +30,7 @@ pub(super) fn in_force(before: &Policy, now: &State) {
 /// Tells who has changed exemptions.
 pub(super) fn changed(change: &Change, done: &Changed) {
     if !done.changed.is_empty() {
-        let why = change.origin.why.as_deref().map(|why| format!(", why: {why}"));
+        let why = change.origin.why.as_ref().map(|why| format!(", why: {why}"));
         info!("{} by {}: {}{}", change.action(), change.origin.actor, names(&done.changed), why.unwrap_or_default());
     }
 }

@@ -4,14 +4,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::Source;
 use super::keeper::Keeper;
-use super::{Source, backoff::Backoff};
-use crate::alarm::{Alarm, Alarms, Subject};
+use super::state_file::{State, StateFile};
+use crate::backoff::Backoff;
 use crate::config::Settings;
-use crate::policy::Policy;
-use crate::state_file::{State, StateFile};
+use crate::domain::{Alarm, Alarms, Policy, Subject, TagSecret};
 use crate::store::{self, Missing, Store};
-use crate::tag;
 
 impl Keeper {
     /// Finds out what is to be in force at the start: the database's word, else the state file's, else off.
@@ -32,7 +31,7 @@ impl Keeper {
                 state.policy.end_as_planned(Timestamp::now());
                 state
             }
-            None => State { policy: Policy::default(), since: None, last_event: None, tag: tag::generate()? },
+            None => State { policy: Policy::default(), since: None, last_event: None, tag: generate_tag()? },
         };
         let mut keeper = Self {
             settings: settings.clone(),
@@ -120,4 +119,11 @@ pub enum StartError {
     /// The system gives no random numbers.
     #[error("cannot make a To tag: {0}")]
     Random(#[from] getrandom::Error),
+}
+
+/// Generates a To tag for a cluster that has none, from the system's random numbers.
+fn generate_tag() -> Result<TagSecret, getrandom::Error> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random)?;
+    Ok(TagSecret::from_random(&random))
 }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::keeper::{Keeper, PLANNED_END, Untold};
-use crate::alarm::{Alarm, Subject};
-use crate::store::{self, NOBODY, Node, NodeReport, Origin, Store, Via};
+use crate::domain::{Alarm, Channel, NOBODY, Node, NodeReport, Origin, Subject};
+use crate::store::{self, Store};
 
 /// How long a SQLite database has to have been quiet before we write into it by ourselves. Somebody else's script that
 /// writes one statement after the other without a busy timeout would fail with "database is locked", should we have it
@@ -36,8 +36,8 @@ impl Keeper {
         self.told = Instant::now();
         let told = match self.untold {
             None => Ok(()),
-            Some(Untold::Outside) => store.note_changes_from_outside(&origin(Via::Outside, node.as_str())).await,
-            Some(Untold::PlannedEnd) => store.end_as_planned(&origin(Via::Planned, node.as_str())).await.map(drop),
+            Some(Untold::Outside) => store.note_changes_from_outside(&origin(Channel::Outside, node.as_str())).await,
+            Some(Untold::PlannedEnd) => store.end_as_planned(&origin(Channel::Planned, node.as_str())).await.map(drop),
         };
         let told = match told {
             Ok(()) => {
@@ -86,7 +86,7 @@ impl Keeper {
     }
 }
 
-fn origin(via: Via, node: &str) -> Origin {
-    let why = (via == Via::Planned).then(|| PLANNED_END.to_owned());
-    Origin { actor: NOBODY.into(), why, via, node: node.into() }
+fn origin(channel: Channel, node: &str) -> Origin {
+    let why = (channel == Channel::Planned).then(|| PLANNED_END.parse().ok()).flatten();
+    Origin { actor: NOBODY.into(), why, channel, node: node.into() }
 }

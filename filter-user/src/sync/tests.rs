@@ -11,11 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::{Command, Enforcer, Error, Keeper, Snapshot, Source};
-use crate::alarm::Alarm;
 use crate::config::Settings;
 use crate::dataplane;
-use crate::policy::Policy;
-use crate::store::{Action, Change, Changed, Edit, Exemption, Origin, Scope, Switch, Via};
+use crate::domain::{Action, Alarm, Change, Changed, Channel, Edit, Exemption, Hosts, Origin, Policy, Switch};
 
 /// Far more than any of it takes: what is tested is that it comes, not when.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,7 +93,7 @@ impl Running {
     }
 
     async fn switch(&self, action: Action) -> Result<Snapshot, Error> {
-        let switch = Switch::new(action, Scope::Cluster, origin("upgrade"));
+        let switch = Switch::new(action, Hosts::Cluster, origin("upgrade"));
         self.ask(|reply| Command::Switch(switch, reply)).await.map(|(_, snapshot)| snapshot)
     }
 
@@ -106,7 +104,7 @@ impl Running {
 }
 
 fn origin(why: &str) -> Origin {
-    Origin { actor: "alice".into(), why: Some(why.into()), via: Via::Daemon, node: "sbc1".into() }
+    Origin { actor: "alice".into(), why: Some(why.parse().unwrap()), channel: Channel::Daemon, node: "sbc1".into() }
 }
 
 fn alarms(snapshot: &Snapshot) -> Vec<Alarm> {

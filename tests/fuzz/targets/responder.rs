@@ -5,18 +5,17 @@
 use filter_common::sip::{Decision, classify};
 use filter_fuzz::guard::at_the_edge;
 use filter_fuzz::input::Input;
-use filter_user::policy::Refusal;
-use filter_user::responder::{self, MAX_GROWTH, Refused, ReplyTemplate, TagSecret};
+use filter_reply::{MAX_GROWTH, Refusal, ReplyTemplate, TagSecret, Unanswered};
 use libfuzzer_sys::fuzz_target;
 
 use wire::{Capture, Sender};
 
-#[path = "../../../filter-user/tests/responder/response.rs"]
+#[path = "../../../filter-reply/tests/respond/response.rs"]
 #[expect(dead_code, reason = "the responder's own tests look at more of it")]
 mod response;
-#[path = "../../../filter-user/tests/responder/well_formed.rs"]
+#[path = "../../../filter-reply/tests/respond/well_formed.rs"]
 mod well_formed;
-#[path = "../../../filter-user/tests/responder/wire.rs"]
+#[path = "../../../filter-reply/tests/respond/wire.rs"]
 mod wire;
 
 /// How our tags begin, for `response`.
@@ -55,7 +54,11 @@ fn sender(shape: u8) -> Sender {
 }
 
 fn template() -> ReplyTemplate {
-    let refusal = Refusal { code: 503, reason: "Maintenance".into(), retry_after: 30 };
+    let refusal = Refusal {
+        code: 503.try_into().unwrap(),
+        reason: "Maintenance".parse().unwrap(),
+        retry_after: 30.try_into().unwrap(),
+    };
     let prefix = PREFIX.as_bytes().try_into().expect("eight octets");
     ReplyTemplate::new(&refusal, &TagSecret { prefix, key: [7; 16] }).expect("a template")
 }
@@ -69,7 +72,7 @@ fn one_message(sender: &Sender, message: &[u8]) {
     if decision == Some(Decision::InDialog) {
         assert!(reply.is_err(), "a call that is up gets a response: {}", message.escape_ascii());
     }
-    if reply == Err(Refused::InDialog) {
+    if reply == Err(Unanswered::InDialog) {
         assert_ne!(decision, Some(Decision::New), "new for the kernel only: {}", message.escape_ascii());
     }
     // Where the message itself spells our tag, which the fuzzer soon learns, the check could not tell whose is whose.
@@ -96,10 +99,10 @@ fn one_frame(frame: &[u8]) {
 }
 
 /// The frame that answers `frame`, asked for twice, with memory that is as short as it may be.
-fn answer(frame: &[u8]) -> Result<Vec<u8>, Refused> {
+fn answer(frame: &[u8]) -> Result<Vec<u8>, Unanswered> {
     let template = template();
     let ask = |out: &mut [u8]| {
-        at_the_edge(frame, |frame| responder::answer(frame, 65_535, out, &template).map(|answer| answer.len))
+        at_the_edge(frame, |frame| filter_reply::answer(frame, 65_535, out, &template).map(|answer| answer.len))
     };
     let mut out = vec![0xaa; frame.len() + MAX_GROWTH + 64];
     let len = ask(&mut out)?;

@@ -59,11 +59,7 @@ fn calls_that_are_up_hold_change_and_end_while_on(#[case] family: Family) -> Res
     let lab = Lab::new()?;
     let _daemon = lab.start("native")?;
     let sipp = Sipp::start(&lab, family, "held", UP, 100)?;
-    filter_lab::wait::until(
-        "sipp's calls to be up",
-        Duration::from_secs(5),
-        || Ok(seen(&lab, "ACK") == UP as usize),
-    )?;
+    filter_lab::wait::until("sipp's calls to be up", Duration::from_secs(5), || Ok(seen(&lab, "ACK") == UP as usize))?;
     lab.filter.done(&["on"])?;
     assert_eq!(seen(&lab, "INVITE"), UP as usize, "maintenance came too late for this test: calls were changed before");
     lab.is_refused(&lab.caller(family)?)?;

@@ -5,15 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use filter_reply::TagSecret;
 use rstest::rstest;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::{
-    Action, Change, Changed, DatabaseUrl, Edit, Error, Exemption, Missing, NodeName, Origin, Row, Scope, Store, Switch,
-    Via,
-};
-use crate::tag;
+use super::{DatabaseUrl, Error, Missing, Row, Store};
+use crate::domain::{Action, Change, Changed, Channel, Edit, Exemption, Hosts, NodeName, Origin, Switch};
 
 /// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
 const PATIENTLY: [&str; 2] = ["-cmd", ".timeout 10000"];
@@ -41,8 +39,8 @@ fn sqlite3(path: &Path, statement: &str) -> String {
 }
 
 fn switch(action: Action) -> Switch {
-    let origin = Origin { actor: "alice".into(), why: None, via: Via::Daemon, node: "sbc1".into() };
-    Switch::new(action, Scope::Cluster, origin)
+    let origin = Origin { actor: "alice".into(), why: None, channel: Channel::Daemon, node: "sbc1".into() };
+    Switch::new(action, Hosts::Cluster, origin)
 }
 
 fn maint(value: &str) -> Row {
@@ -124,7 +122,7 @@ async fn a_table_of_an_older_shape_works_as_it_is(#[case] create: &str) {
     let before = sqlite3(&path, "SELECT sql FROM sqlite_master WHERE name = 'htable_config'");
     let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
 
-    store.switch(&Switch { code: Some(480), ..switch(Action::On) }).await.unwrap();
+    store.switch(&Switch { code: Some(480.try_into().unwrap()), ..switch(Action::On) }).await.unwrap();
     store.switch(&switch(Action::Off)).await.unwrap();
 
     assert_eq!(sqlite3(&path, "SELECT key_name, key_value FROM htable_config ORDER BY 1"), "maint|0\nmaint_code|480");
@@ -139,7 +137,7 @@ async fn ids_go_on_where_they_do_not_count_by_themselves() {
     sqlite3(&path, ARTICLE);
     sqlite3(&path, "INSERT INTO htable_config (id, key_name, key_value) VALUES (41, 'limit', '7')");
     let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
-    store.switch(&Switch { code: Some(480), ..switch(Action::On) }).await.unwrap();
+    store.switch(&Switch { code: Some(480.try_into().unwrap()), ..switch(Action::On) }).await.unwrap();
     assert_eq!(
         sqlite3(&path, "SELECT id, key_name FROM htable_config ORDER BY id"),
         "41|limit\n42|maint\n43|maint_code"
@@ -157,12 +155,12 @@ async fn a_switch_writes_its_rows_in_place_and_its_event() {
          (5, 'Maint', 0, 0, 'no'), (6, 'maint', 1, 1, '7'), (7, 'maint ', 0, 0, 'no'), (8, 'maint', 0, 0, '0')",
     );
     let on = Switch {
-        code: Some(480),
-        reason: Some("Moving".into()),
-        retry_after: Some(7),
-        percent: Some(30),
+        code: Some(480.try_into().unwrap()),
+        reason: Some("Moving".parse().unwrap()),
+        retry_after: Some(7.try_into().unwrap()),
+        percent: Some(30.try_into().unwrap()),
         methods: Some("INVITE,OPTIONS".parse().unwrap()),
-        origin: Origin { why: Some("it's \"time\"".into()), ..switch(Action::On).origin },
+        origin: Origin { why: Some("it's \"time\"".parse().unwrap()), ..switch(Action::On).origin },
         ..switch(Action::On)
     };
     store.switch(&on).await.unwrap();
@@ -254,9 +252,9 @@ async fn the_first_tag_is_the_clusters() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
     let (mut store, _) = open(&path, Missing::Create).await.unwrap();
-    let first = store.tag(&tag::generate().unwrap()).await.unwrap();
-    let second = store.tag(&tag::generate().unwrap()).await.unwrap();
-    assert_eq!(tag::to_text(&first), tag::to_text(&second));
+    let first = store.tag(&TagSecret::from_random(&[7; 24])).await.unwrap();
+    let second = store.tag(&TagSecret::from_random(&[8; 24])).await.unwrap();
+    assert_eq!(first, second);
 
     sqlite3(&path, "UPDATE sip_filter_cluster SET tag_prefix = 'UPPER'");
     assert!(matches!(store.tag(&first).await, Err(Error::Tag)));
@@ -312,7 +310,7 @@ async fn a_database_of_version_1_is_brought_up_to_date(#[case] missing: Missing)
 
 fn change(exemption: Exemption, edit: Edit, entries: &[&str]) -> Change {
     let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
-    let origin = Origin { why: Some("test callers".into()), ..switch(Action::On).origin };
+    let origin = Origin { why: Some("test callers".parse().unwrap()), ..switch(Action::On).origin };
     Change::new(exemption, edit, &entries, origin).unwrap()
 }
 

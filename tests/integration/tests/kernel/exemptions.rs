@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use filter_common::maps::Policy;
 use filter_common::sip::User;
 use filter_common::verdict::Verdict;
-use filter_user::prefix::Prefix;
+use filter_user::domain::Prefix;
 use rstest::rstest;
 
 use crate::rig::{Rig, frame, invite, ipv4, ipv6, new_invite, octets};

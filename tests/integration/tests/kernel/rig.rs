@@ -60,7 +60,7 @@ impl Rig {
         let policy = Policy {
             maintenance: 0,
             methods: Method::Invite.bit(),
-            percent: 100,
+            percent: 100.try_into().unwrap(),
             bypass: 0,
             tag_prefix: u64::from_le_bytes(TAG_PREFIX),
             emergency: [u64::MAX; 2],

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use filter_lab::database::{Kind, Server};
-use filter_user::store::{Action, Error, Missing, Scope, Store};
+use filter_user::domain::{Action, Hosts};
+use filter_user::store::{Error, Missing, Store};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::time::timeout;
@@ -42,7 +43,7 @@ async fn every_change_is_noticed(#[case] kind: Kind) -> Result<()> {
     }
     let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await?;
     settle(&mut store).await?;
-    other.switch(&switch(Action::On, Scope::Cluster)).await?;
+    other.switch(&switch(Action::On, Hosts::Cluster)).await?;
     timeout(PATIENCE, store.changed()).await.expect("a switch by another host")?;
     Ok(())
 }
@@ -94,7 +95,7 @@ async fn an_outage_is_noticed(
 async fn a_switch_over_a_lost_connection_writes_nothing(#[case] kind: Kind) -> Result<()> {
     let (server, mut store) = start(kind).await?;
     server.disconnect()?;
-    let error = store.switch(&switch(Action::On, Scope::Cluster)).await.unwrap_err();
+    let error = store.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap_err();
     assert!(matches!(error, Error::Stale(_)) && error.is_stale(), "{error}");
     assert_eq!(server.sql("SELECT COUNT(*) FROM htable_config")?, "0");
     Ok(())

@@ -7,7 +7,8 @@ mod switches;
 
 use anyhow::Result;
 use filter_lab::database::{Kind, Server};
-use filter_user::store::{Action, Missing, NodeName, Origin, Scope, Store, Switch, Via};
+use filter_user::domain::{Action, Channel, Hosts, NodeName, Origin, Switch};
+use filter_user::store::{Missing, Store};
 
 fn node(name: &str) -> NodeName {
     name.parse().expect("the name of a host")
@@ -31,11 +32,11 @@ async fn start(kind: Kind) -> Result<(Server, Store)> {
 }
 
 fn origin(actor: &str) -> Origin {
-    Origin { actor: actor.into(), why: Some("upgrade".into()), via: Via::Daemon, node: "sbc1".into() }
+    Origin { actor: actor.into(), why: Some("upgrade".parse().unwrap()), channel: Channel::Daemon, node: "sbc1".into() }
 }
 
-fn switch(action: Action, scope: Scope) -> Switch {
-    Switch::new(action, scope, origin("alice"))
+fn switch(action: Action, hosts: Hosts) -> Switch {
+    Switch::new(action, hosts, origin("alice"))
 }
 
 /// The rows of the policy table, as the server's own client shows them.

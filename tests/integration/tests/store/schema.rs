@@ -4,7 +4,8 @@ use std::thread;
 
 use anyhow::Result;
 use filter_lab::database::{Kind, Server};
-use filter_user::store::{Action, Error, Missing, Scope};
+use filter_user::domain::{Action, Hosts};
+use filter_user::store::{Error, Missing};
 use rstest::rstest;
 
 use super::{open, rows, switch};
@@ -39,7 +40,7 @@ fn hosts_that_start_together_make_one_schema(#[case] kind: Kind) -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (mut store, _) = open(server, name, Missing::Create).await?;
-                store.tag(&filter_user::tag::generate().unwrap()).await.map(|tag| filter_user::tag::to_text(&tag))
+                store.tag(&filter_reply::TagSecret::from_random(&[7; 24])).await.map(|tag| tag.to_text())
             })
         }
     };
@@ -89,11 +90,11 @@ async fn a_table_of_an_older_shape_works_as_it_is(#[case] kind: Kind, #[case] cr
         // As Kamailio would have it, had it written the row itself.
         server.sql("SELECT nextval('htable_config_id_seq')")?;
     }
-    let mut on = switch(Action::On, Scope::Cluster);
-    on.code = Some(480);
-    on.reason = Some("Wartung läuft".into());
+    let mut on = switch(Action::On, Hosts::Cluster);
+    on.code = Some(480.try_into().unwrap());
+    on.reason = Some("Wartung läuft".parse().unwrap());
     store.switch(&on).await?;
-    store.switch(&switch(Action::Off, Scope::Cluster)).await?;
+    store.switch(&switch(Action::Off, Hosts::Cluster)).await?;
     assert_eq!(rows(&server)?, ["limit=7", "maint=0", "maint_code=480", "maint_reason=Wartung läuft"]);
     assert_eq!(store.read().await?.rows.len(), 3);
     assert_eq!(server.sql(columns)?, before, "nothing about it has changed");

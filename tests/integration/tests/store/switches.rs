@@ -4,7 +4,8 @@ use std::thread;
 
 use anyhow::Result;
 use filter_lab::database::Kind;
-use filter_user::store::{Action, Change, Edit, Exemption, Missing, NodeReport, Scope, Via};
+use filter_user::domain::{Action, Change, Channel, Edit, Exemption, Hosts, NodeReport};
+use filter_user::store::Missing;
 use jiff::Timestamp;
 use rstest::rstest;
 
@@ -20,7 +21,7 @@ async fn keys_are_compared_octet_by_octet(#[case] kind: Kind) -> Result<()> {
         "INSERT INTO htable_config (key_name, key_value) VALUES
          ('Maint', 'no'), ('maint ', 'no'), ('maint', '7'), ('maint', '8')",
     )?;
-    let event = store.switch(&switch(Action::On, Scope::Cluster)).await?;
+    let event = store.switch(&switch(Action::On, Hosts::Cluster)).await?;
     let keys = "SELECT key_name, key_value FROM htable_config ORDER BY id";
     assert_eq!(server.sql(keys)?.replace('\t', "="), "Maint=no\nmaint =no\nmaint=1", "the two of `maint` are one now");
     let reading = store.read().await?;
@@ -35,12 +36,12 @@ async fn keys_are_compared_octet_by_octet(#[case] kind: Kind) -> Result<()> {
 async fn a_host_has_a_row_of_its_own_until_all_are_switched(#[case] kind: Kind) -> Result<()> {
     let (server, mut store) = start(kind).await?;
     let until = Timestamp::from_second(4_000_000_000)?;
-    store.switch(&filter_user::store::Switch { until: Some(until), ..switch(Action::On, Scope::Cluster) }).await?;
-    store.switch(&switch(Action::Off, Scope::Node(node("sbc2")))).await?;
+    store.switch(&filter_user::domain::Switch { until: Some(until), ..switch(Action::On, Hosts::Cluster) }).await?;
+    store.switch(&switch(Action::Off, Hosts::One(node("sbc2")))).await?;
     assert_eq!(rows(&server)?, ["maint=1", "maint@sbc2=0", "maint_until=4000000000"], "the others' plan stays");
-    store.switch(&switch(Action::Off, Scope::Cluster)).await?;
+    store.switch(&switch(Action::Off, Hosts::Cluster)).await?;
     assert_eq!(rows(&server)?, ["maint=0", "maint@sbc2=0"]);
-    store.switch(&switch(Action::On, Scope::Everywhere)).await?;
+    store.switch(&switch(Action::On, Hosts::All)).await?;
     assert_eq!(rows(&server)?, ["maint=1"]);
     let targets: Vec<_> = store.history(10).await?.into_iter().map(|event| (event.action, event.target)).collect();
     let of = |action: &str, target: Option<&str>| (action.to_owned(), target.map(str::to_owned));
@@ -61,7 +62,7 @@ async fn a_planned_end_and_a_change_from_outside_are_told_once(#[case] kind: Kin
     }
     let events = store.history(10).await?;
     assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!((events[0].action.as_str(), events[0].via.as_str()), ("on", Via::Outside.name()));
+    assert_eq!((events[0].action.as_str(), events[0].via.as_str()), ("on", Channel::Outside.name()));
 
     server
         .sql("INSERT INTO htable_config (key_name, key_value) VALUES ('maint_until', '1000'), ('maint@sbc2', '1')")?;
@@ -88,7 +89,7 @@ fn hosts_that_switch_at_the_same_instant_end_in_the_same_state(#[case] kind: Kin
                 let (mut store, _) = open(server, name, Missing::Refuse).await?;
                 for round in 0..20 {
                     let other = if first == Action::On { Action::Off } else { Action::On };
-                    store.switch(&switch(if round % 2 == 0 { first } else { other }, Scope::Cluster)).await?;
+                    store.switch(&switch(if round % 2 == 0 { first } else { other }, Hosts::Cluster)).await?;
                 }
                 Ok::<_, filter_user::store::Error>(())
             })
