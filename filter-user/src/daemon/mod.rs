@@ -26,7 +26,7 @@ use self::plane::Plane;
 use self::service::Control;
 use crate::config::{RunSettings, Settings};
 use crate::control::{ControlSocket, SocketError, serve};
-use crate::dataplane::{self, Options};
+use crate::dataplane::{self, AttachMode, Options};
 use crate::domain::Raised;
 use crate::kamailio::{Follower, Status, Teller};
 use crate::metrics::{BindError, bind, serve as serve_metrics};
@@ -154,7 +154,7 @@ async fn work(
     options: RunSettings,
 ) -> Result<(), Error> {
     let listener = UnixListener::from_std(socket.listen()?).map_err(Error::Serve)?;
-    let ready = ready_line(plane, &settings, &options, &snapshot.borrow()).await;
+    let ready = ready_line(plane, &settings, &options, &snapshot.borrow().clone()).await?;
     let control = Control::new(settings, options, commands.clone(), snapshot.clone(), plane.clone(), kamailio.clone());
     let serving = tokio::spawn(serve(listener, Arc::new(control)));
 
@@ -197,28 +197,34 @@ fn reload(commands: &mpsc::Sender<Command>) {
     }
 }
 
-async fn ready_line(plane: &Plane, settings: &Settings, options: &RunSettings, snapshot: &Snapshot) -> String {
+async fn ready_line(
+    plane: &Plane,
+    settings: &Settings,
+    options: &RunSettings,
+    snapshot: &Snapshot,
+) -> Result<String, Error> {
     let interfaces: Vec<String> = plane
         .status()
-        .await
+        .await?
+        .interfaces
         .iter()
         .map(|interface| {
             format!(
                 "{} ({}, {} queues)",
                 interface.name,
-                interface.mode.unwrap_or("not attached"),
+                interface.mode.map_or("not attached", AttachMode::name),
                 interface.queues.len()
             )
         })
         .collect();
     let ports: Vec<String> = options.ports.iter().map(u16::to_string).collect();
-    format!(
+    Ok(format!(
         "sip-filter ready: {}; UDP port {}; {}; database {}",
         interfaces.join(", "),
         ports.join(", "),
         snapshot.policy,
         settings.database.display(),
-    )
+    ))
 }
 
 /// Tells whoever waits for it that all is in place: a line on stdout, and systemd.

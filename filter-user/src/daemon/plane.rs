@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::dataplane::{DataPlane, Error, InterfaceStatus, Options};
+use crate::dataplane::{DataPlane, Error, Options, PlaneStatus};
 use crate::domain::Policy;
 use crate::sync::Enforcer;
 
@@ -31,19 +31,9 @@ impl Plane {
         Ok(Self(Arc::new(Mutex::new(Some(plane)))))
     }
 
-    /// State of each interface; none once it is stopped.
-    pub(super) async fn status(&self) -> Vec<InterfaceStatus> {
-        self.with(|plane| plane.as_ref().map(DataPlane::status).unwrap_or_default()).await
-    }
-
-    /// The kernel's counters, by reason.
-    pub(super) async fn verdicts(&self) -> Result<Vec<(&'static str, u64)>, Error> {
-        self.with(|plane| plane.as_ref().map_or(Ok(Vec::new()), DataPlane::verdicts)).await
-    }
-
-    /// The responders' counters.
-    pub(super) async fn responder_counters(&self) -> Vec<(&'static str, u64)> {
-        self.with(|plane| plane.as_ref().map(DataPlane::responder_counters).unwrap_or_default()).await
+    /// Returns the state of the data plane; an empty one once it has stopped.
+    pub(super) async fn status(&self) -> Result<PlaneStatus, Error> {
+        self.with(|plane| plane.as_ref().map_or_else(|| Ok(PlaneStatus::default()), DataPlane::status)).await
     }
 
     /// Returns when the data plane has failed.

@@ -1,14 +1,14 @@
 //! What the daemon answers on its control socket.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
 use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::{self, Code, EditParams, HistoryParams, Method, OnParams, RpcError, Service};
-use crate::dataplane::{InterfaceStatus, QueueStatus};
+use crate::dataplane::{InterfaceStatus, PlaneStatus, QueueStatus};
 use crate::domain::{Action, Change, Channel, Edit, Entry, Exemption, Origin, Raised, Why};
 use crate::kamailio;
 use crate::sync::{self, Command, Reply, Snapshot};
@@ -96,11 +96,10 @@ impl Control {
 
     async fn status(&self) -> Result<Value, RpcError> {
         let snapshot = self.snapshot.borrow().clone();
-        let interfaces = self.plane.status().await;
-        let counters = self.stats().await?;
+        let plane = self.plane().await?;
         let alarms = raised(&snapshot, self.kamailio.as_ref());
         let mut status = self.in_force(&snapshot);
-        status["degraded"] = degraded(&alarms, &snapshot, &interfaces).into();
+        status["degraded"] = degraded(&alarms, &snapshot, &plane.interfaces).into();
         status["version"] = env!("CARGO_PKG_VERSION").into();
         status["node"] = json!(self.settings.node);
         status["own_flag"] = snapshot.own_flag.into();
@@ -115,9 +114,9 @@ impl Control {
         });
         status["kamailio"] = json!(self.kamailio.as_ref().map(|status| status.borrow().clone()));
         status["ports"] = json!(self.options.ports);
-        status["interfaces"] = json!(interfaces);
-        status["verdicts"] = counters["verdicts"].clone();
-        status["responder"] = counters["responder"].clone();
+        status["interfaces"] = json!(plane.interfaces);
+        status["verdicts"] = json!(plane.counters.verdicts);
+        status["responder"] = json!(plane.counters.responder);
         Ok(status)
     }
 
@@ -127,10 +126,8 @@ impl Control {
         json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": alarms})
     }
 
-    async fn stats(&self) -> Result<Value, RpcError> {
-        let verdicts = self.plane.verdicts().await.map_err(|error| RpcError::new(Code::DataPlane, error))?;
-        let responder = self.plane.responder_counters().await;
-        Ok(json!({"verdicts": object(verdicts), "responder": object(responder)}))
+    async fn plane(&self) -> Result<PlaneStatus, RpcError> {
+        self.plane.status().await.map_err(|error| RpcError::new(Code::DataPlane, error))
     }
 }
 
@@ -141,7 +138,7 @@ impl Service for Control {
             Method::Off(params) => self.switch(Action::Off, params.into(), caller).await,
             Method::Reload => self.ask_and_show(Command::Reload).await,
             Method::Status => self.status().await,
-            Method::Stats => self.stats().await,
+            Method::Stats => Ok(json!(self.plane().await?.counters)),
             Method::History(HistoryParams { limit }) => {
                 let limit = limit.unwrap_or(HistoryParams::DEFAULT);
                 let events = self.ask(|reply| Command::History(limit, reply)).await?.map_err(sync_error)?;
@@ -163,12 +160,6 @@ pub(super) fn degraded(alarms: &[Raised], snapshot: &Snapshot, interfaces: &[Int
     let unserved = |queue: &QueueStatus| queue.lease_remaining_ms.is_none();
     let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
     !alarms.is_empty() || (snapshot.policy.maintenance && hung)
-}
-
-fn object(counters: Vec<(&'static str, u64)>) -> Value {
-    let counters: Map<String, Value> =
-        counters.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
-    Value::Object(counters)
 }
 
 fn sync_error(error: sync::Error) -> RpcError {

@@ -11,8 +11,8 @@ use netlink_packet_route::link::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::if_nametoindex;
 
-use super::Error;
 use super::ethtool::Channels;
+use super::{AttachMode, Error};
 
 /// An interface on which calls are to be filtered.
 #[derive(Clone, Debug)]
@@ -85,8 +85,8 @@ pub(crate) struct Link {
 pub(crate) struct Attached {
     /// The id by which `bpftool prog show id` finds it.
     pub(crate) id: u32,
-    /// `native` or `generic`; `offloaded` and `multiple` can only be somebody else's.
-    pub(crate) mode: &'static str,
+    /// Place in which it runs.
+    pub(crate) mode: AttachMode,
 }
 
 impl Attached {
@@ -94,18 +94,18 @@ impl Attached {
     pub(crate) fn describe(&self) -> String {
         let program = loaded_programs().flatten().find(|program| program.id() == self.id);
         match program.as_ref().and_then(|program| program.name_as_str()) {
-            Some(name) => format!("id {} \"{name}\" ({})", self.id, self.mode),
-            None => format!("id {} ({})", self.id, self.mode),
+            Some(name) => format!("id {} \"{name}\" ({})", self.id, self.mode.name()),
+            None => format!("id {} ({})", self.id, self.mode.name()),
         }
     }
 
     /// From the attributes of `IFLA_XDP`.
     fn from_attributes(attributes: &[LinkXdp]) -> Option<Self> {
         let mode = attributes.iter().find_map(|attribute| match attribute {
-            LinkXdp::Attached(XdpAttached::Driver) => Some("native"),
-            LinkXdp::Attached(XdpAttached::SocketBuffer) => Some("generic"),
-            LinkXdp::Attached(XdpAttached::Hardware) => Some("offloaded"),
-            LinkXdp::Attached(XdpAttached::Multiple) => Some("multiple"),
+            LinkXdp::Attached(XdpAttached::Driver) => Some(AttachMode::Native),
+            LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(AttachMode::Generic),
+            LinkXdp::Attached(XdpAttached::Hardware) => Some(AttachMode::Offloaded),
+            LinkXdp::Attached(XdpAttached::Multiple) => Some(AttachMode::Multiple),
             _ => None,
         })?;
         let id = attributes.iter().find_map(|attribute| match attribute {

@@ -11,8 +11,9 @@ pub(crate) mod kernel;
 mod kernel_log;
 mod program;
 mod queue;
+mod status;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,12 +24,11 @@ use arc_swap::ArcSwap;
 use filter_common::maps::{self, MAX_QUEUES};
 use filter_common::sip::User;
 use jiff::Timestamp;
-use serde::Serialize;
 
 pub use error::Error;
 pub use kernel::check as check_kernel;
 pub use program::{Attachment, Program, ProgramSettings};
-pub use queue::QueueStatus;
+pub use status::{AttachMode, Counters, InterfaceStatus, PlaneStatus, QueueStatus, SocketMode};
 
 use crate::dataplane::cpus::CpuList;
 use crate::domain::{EmergencyUser, Policy, Prefix};
@@ -107,19 +107,18 @@ struct AttachedInterface {
     queues: Vec<Queue>,
 }
 
-/// What is known of an interface.
-#[derive(Clone, Debug, Serialize)]
-pub struct InterfaceStatus {
-    /// Its name.
-    pub name: String,
-    /// Its number.
-    pub ifindex: u32,
-    /// `native` or `generic`: where the XDP program runs. `None`: it is not attached.
-    pub mode: Option<&'static str>,
-    /// The id of the XDP program on it (`bpftool prog show id`).
-    pub program: Option<u32>,
-    /// Its RX queues.
-    pub queues: Vec<QueueStatus>,
+impl AttachedInterface {
+    fn status(&self) -> InterfaceStatus {
+        let link = self.interface.link().ok().filter(|_| self.attachment.is_some());
+        let program = link.and_then(|link| link.program);
+        InterfaceStatus {
+            name: self.interface.name.clone(),
+            ifindex: self.interface.ifindex,
+            mode: program.map(|program| program.mode),
+            program: program.map(|program| program.id),
+            queues: self.queues.iter().map(Queue::status).collect(),
+        }
+    }
 }
 
 impl DataPlane {
@@ -248,30 +247,25 @@ impl DataPlane {
         }
     }
 
-    /// The interfaces and their queues, as they are now.
-    pub fn status(&self) -> Vec<InterfaceStatus> {
-        let status = |attached: &AttachedInterface| {
-            let link = attached.interface.link().ok().filter(|_| attached.attachment.is_some());
-            let program = link.and_then(|link| link.program);
-            InterfaceStatus {
-                name: attached.interface.name.clone(),
-                ifindex: attached.interface.ifindex,
-                mode: program.map(|program| program.mode),
-                program: program.map(|program| program.id),
-                queues: attached.queues.iter().map(Queue::status).collect(),
-            }
-        };
-        self.interfaces.iter().map(status).collect()
+    /// Returns the interfaces, their queues and all counters, as of one moment.
+    pub fn status(&self) -> Result<PlaneStatus, Error> {
+        let interfaces: Vec<_> = self.interfaces.iter().map(AttachedInterface::status).collect();
+        Ok(PlaneStatus { counters: self.counters(&interfaces)?, interfaces })
     }
 
-    /// What became of the packets that the XDP program has seen, by reason, on all interfaces together.
-    pub fn verdicts(&self) -> Result<Vec<(&'static str, u64)>, Error> {
-        Ok(self.program.verdicts()?.into_iter().map(|(verdict, packets)| (verdict.name(), packets)).collect())
-    }
-
-    /// What the responders did with what was redirected to them, of all queues together.
-    pub fn responder_counters(&self) -> Vec<(&'static str, u64)> {
-        queue::total(self.interfaces.iter().flat_map(|attached| &attached.queues))
+    /// Adds up the counters of the queues, beside those of the XDP program.
+    fn counters(&self, interfaces: &[InterfaceStatus]) -> Result<Counters, Error> {
+        let verdicts = self.program.verdicts()?;
+        let mut responder = BTreeMap::new();
+        let mut add = |name: &str, count: u64| *responder.entry(name.to_owned()).or_insert(0) += count;
+        for queue in interfaces.iter().flat_map(|interface| &interface.queues) {
+            add("answered", queue.answered);
+            add("lost", queue.lost);
+            add("send_errors", queue.send_errors);
+            queue.unanswered.iter().for_each(|(reason, count)| add(reason, *count));
+        }
+        let verdicts = verdicts.into_iter().map(|(verdict, packets)| (verdict.name().to_owned(), packets)).collect();
+        Ok(Counters { verdicts, responder })
     }
 
     /// Whether something has failed for good since the start: to be asked about once a second, for what changes with time

@@ -1,6 +1,5 @@
 //! One RX queue from outside its responder thread: starting it, asking about it, ending it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -9,14 +8,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps::{QueueKey, QueueState};
-use serde::Serialize;
 use xdp::socket::XdpSocket;
 
 use super::interface::Interface;
+use super::status::{QueueStatus, SocketMode};
 use super::{Error, Options, Program, affinity};
-use crate::responder::{
-    BusyPoll, Counters, Frames, Lease, OpenError, Polled, QueueSocket, RefusalLog, Worker, monotonic_ns,
-};
+use crate::responder::{BusyPoll, Counters, Lease, OpenError, Polled, QueueSocket, RefusalLog, Worker, monotonic_ns};
 use filter_reply::ReplyTemplate;
 
 /// A queue with its responder.
@@ -33,32 +30,6 @@ pub(super) struct Queue {
     leases: aya::maps::HashMap<aya::maps::MapData, QueueKey, QueueState>,
     /// `None` once its end has been seen.
     thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-/// What is known of a queue.
-#[derive(Clone, Debug, Serialize)]
-pub struct QueueStatus {
-    /// Its number.
-    pub queue: u32,
-    /// How its AF_XDP socket is bound: `copy` or `zero-copy`.
-    pub socket: &'static str,
-    /// The CPU that its responder thread is kept on. `None`: it runs on any.
-    pub cpu: Option<usize>,
-    /// How its driver is polled, as the kernel has it for the socket. `None`: it is not.
-    pub busy_poll: Option<Polled>,
-    /// How much longer frames may be redirected, in milliseconds, if the lease is not renewed. `None`: it has run out, or
-    /// there is none, so that everything passes.
-    pub lease_remaining_ms: Option<u64>,
-    /// Requests that have been answered.
-    pub answered: u64,
-    /// Requests that came and were not answered, by reason.
-    pub unanswered: BTreeMap<&'static str, u64>,
-    /// Requests that the socket had no room for: they are lost.
-    pub lost: u64,
-    /// Times that the kernel did not take replies at once.
-    pub send_errors: u64,
-    /// Where the frames of its UMEM are.
-    pub frames: Frames,
 }
 
 /// What a queue is started with.
@@ -112,12 +83,12 @@ impl Queue {
     pub(super) fn status(&self) -> QueueStatus {
         QueueStatus {
             queue: self.key.queue,
-            socket: if self.zero_copy { "zero-copy" } else { "copy" },
+            socket: if self.zero_copy { SocketMode::ZeroCopy } else { SocketMode::Copy },
             cpu: self.cpu,
             busy_poll: (!self.busy_poll.is_zero()).then(|| Polled::of(&*self.socket)).flatten(),
             lease_remaining_ms: self.lease_remaining_ms(),
             answered: self.counters.answered(),
-            unanswered: self.counters.unanswered().map(|(reason, count)| (reason.name(), count)).collect(),
+            unanswered: self.counters.unanswered().map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
             lost: self.lost(),
             send_errors: self.counters.send_errors(),
             frames: self.counters.frames(),
@@ -181,23 +152,6 @@ fn end_of(thread: JoinHandle<io::Result<()>>) -> Option<String> {
             Some(format!("it panicked: {}", text.unwrap_or("without a message")))
         }
     }
-}
-
-/// The counters of several queues added up.
-pub(super) fn total<'a>(queues: impl Iterator<Item = &'a Queue>) -> Vec<(&'static str, u64)> {
-    let (mut answered, mut lost, mut send_errors) = (0, 0, 0);
-    let mut refused = BTreeMap::new();
-    for queue in queues {
-        answered += queue.counters.answered();
-        lost += queue.lost();
-        send_errors += queue.counters.send_errors();
-        for (reason, count) in queue.counters.unanswered() {
-            *refused.entry(reason.name()).or_insert(0) += count;
-        }
-    }
-    let mut total = vec![("answered", answered), ("lost", lost), ("send_errors", send_errors)];
-    total.extend(refused);
-    total
 }
 
 fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError) -> Error {

@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::socket::BATCH;
 
@@ -71,7 +71,7 @@ fn set(socket: RawFd, option: c_int, value: c_int) -> io::Result<()> {
 }
 
 /// What the kernel has noted of a socket that is polled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Polled {
     /// For how long its driver is polled after a packet, in microseconds (SO_BUSY_POLL).
     pub us: u32,

@@ -18,7 +18,7 @@ pub struct Counters {
 }
 
 /// Where the frames of a UMEM are: `free + receiving + sending` is always all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Frames {
     /// In the responder's hands.
     pub free: u64,
