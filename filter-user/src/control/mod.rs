@@ -1,4 +1,4 @@
-//! The control socket: JSON-RPC 2.0, one object a line, over a unix stream socket (docs/control-protocol.md).
+//! The control socket: JSON-RPC 2.0, one object a line, over a unix stream socket (docs/manual/control-protocol.md).
 
 mod client;
 pub mod exemption;

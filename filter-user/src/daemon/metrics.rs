@@ -1,4 +1,4 @@
-//! The metrics: what `status` and `stats` tell, for monitors. `docs/metrics.md` describes them.
+//! The metrics: what `status` and `stats` tell, for monitors. `docs/manual/metrics.md` describes them.
 
 use std::collections::BTreeMap;
 
@@ -255,13 +255,13 @@ mod tests {
 
     #[test]
     fn each_metric_and_each_kind_of_alarm_is_described() {
-        let page = include_str!("../../../docs/metrics.md");
+        let page = include_str!("../../../docs/manual/metrics.md");
         let shown = text(&snapshot(), &[], &plane(&[], &[]));
         let names: Vec<&str> =
             shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         assert!(names.len() > 10, "{shown}");
         for name in names.iter().chain(Alarm::KINDS) {
-            assert!(page.contains(&format!("`{name}`")), "docs/metrics.md says nothing of {name}");
+            assert!(page.contains(&format!("`{name}`")), "docs/manual/metrics.md says nothing of {name}");
         }
     }
 

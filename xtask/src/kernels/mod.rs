@@ -38,7 +38,8 @@ pub(crate) struct Options {
     /// Only these NICs
     #[arg(long, value_enum)]
     nic: Vec<Nic>,
-    /// Write down what comes of it: the verifier's counts, and the table in docs/reliability.md (for a whole run)
+    /// Write down what comes of it: the verifier's counts, and the table in docs/manual/reliability.md (for a whole
+    /// run)
     #[arg(long)]
     record: bool,
 }

@@ -14,7 +14,7 @@ use super::verified::Verified;
 use crate::workspace;
 
 /// Where the table goes, and between which lines.
-const PAGE: &str = "docs/reliability.md";
+const PAGE: &str = "docs/manual/reliability.md";
 const BEGIN: &str = "<!-- begin: cargo xtask kernels --record -->";
 const END: &str = "<!-- end: cargo xtask kernels --record -->";
 
