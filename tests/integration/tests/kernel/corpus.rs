@@ -56,8 +56,8 @@ fn expected() -> Vec<Expected> {
     lines.lines().map(parse).collect()
 }
 
-/// Messages that Kamailio refuses and the XDP program passes, each with the reason. Passing costs nothing but the proxy's
-/// work.
+/// Messages that Kamailio refuses and the XDP program passes, each with the reason. Passing costs nothing but the
+/// proxy's work.
 const ONLY_WE_PASS: &[(&str, &str)] = &[
     ("a09-urn-sos.sip", "an emergency call"),
     ("a11-replaces.sip", "replaces an established call"),

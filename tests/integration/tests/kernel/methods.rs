@@ -1,4 +1,5 @@
-//! Requests other than INVITE: those that the policy refuses, those that are never refused, and the ACK to our response.
+//! Requests other than INVITE: those that the policy refuses, those that are never refused, and the ACK to our
+//! response.
 
 use filter_common::sip::Method;
 use filter_common::verdict::Verdict;

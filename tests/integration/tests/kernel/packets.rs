@@ -165,8 +165,8 @@ fn long_invite(length: usize) -> Vec<u8> {
 fn new_call_in_a_frame_of_3000_to_3439_bytes_is_redirected() {
     let mut rig = Rig::in_maintenance();
     let headers = ipv4(b"").len();
-    // An AF_XDP frame holds 3840 bytes (MAX_FRAME). BPF_PROG_TEST_RUN takes less in one buffer, since it reserves room for a
-    // skb_shared_info (`bpf_prog_test_run_xdp()` in net/bpf/test_run.c).
+    // An AF_XDP frame holds 3840 bytes (MAX_FRAME). BPF_PROG_TEST_RUN takes less in one buffer, since it reserves room
+    // for a skb_shared_info (`bpf_prog_test_run_xdp()` in net/bpf/test_run.c).
     for length in 3000..3440 {
         assert_eq!(rig.verdict(&ipv4(&long_invite(length - headers))), Verdict::Redirected, "{length} bytes");
     }

@@ -199,8 +199,8 @@ fn now_ns() -> u64 {
     now.as_nanos() as u64
 }
 
-/// Returns the verdict on a message that the host grammar reads as `request`, if only INVITE is refused and no source or
-/// user part is exempt.
+/// Returns the verdict on a message that the host grammar reads as `request`, if only INVITE is refused and no source
+/// or user part is exempt.
 pub fn expected_verdict(request: Option<Request>) -> Verdict {
     match request {
         Some(Request { method: Method::Invite, decision, .. }) => match decision {

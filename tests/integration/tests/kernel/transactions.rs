@@ -1,5 +1,5 @@
-//! A retransmitted INVITE gets the verdict of the first one, across switches of maintenance; and the share of calls that
-//! is refused.
+//! A retransmitted INVITE gets the verdict of the first one, across switches of maintenance; and the share of calls
+//! that is refused.
 
 use filter_common::verdict::Verdict;
 

@@ -2,8 +2,8 @@
 
 use crate::rig::load;
 
-/// The emulated machines of `cargo xtask kernels` run this test by its name and read the line that it prints: the number
-/// is compared with the one recorded for the kernel.
+/// The emulated machines of `cargo xtask kernels` run this test by its name and read the line that it prints: the
+/// number is compared with the one recorded for the kernel.
 #[test]
 fn the_program_is_verified_with_room_to_spare() {
     let (_, instructions) = load(1024).info().expect("read struct bpf_prog_info of the program");
