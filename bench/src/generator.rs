@@ -16,7 +16,8 @@ use crate::programs::{self, PLACEHOLDER};
 /// Number of frames that the generator makes before the kernel receives them. Fewer than `NAPI_POLL_WEIGHT`, because a
 /// NIC does not deliver 64 frames at once under moderate load.
 const BATCH: u32 = 16;
-/// The same number if the CPU is full, as on a NIC then: the kernel receives up to `NAPI_POLL_WEIGHT` frames at a time.
+/// Number of frames that the generator makes before the kernel receives them, if the CPU is full: `NAPI_POLL_WEIGHT`,
+/// as a NIC delivers then.
 const FULL_BATCH: u32 = 64;
 /// Rate in frames per second that exceeds what one CPU can generate and receive, unless the frames only get `XDP_TX`.
 const FLAT_OUT: f64 = 4e6;

@@ -35,9 +35,9 @@ const TRIALS: u32 = 3;
 
 /// The outcome of a rate.
 enum Outcome {
-    /// The rate was sent, and all of it was answered. Has the rate sent.
+    /// The rate was sent, and enough of it was answered. Contains the rate really sent.
     LossFree(f64),
-    /// Everything sent was answered, but that was less than requested. Has the rate sent.
+    /// Enough of what was sent was answered, but less was sent than requested. Contains the rate really sent.
     NotSent(f64),
     /// Too many frames were not answered.
     Lossy,

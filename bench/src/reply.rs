@@ -14,8 +14,8 @@ use crate::{Effort, allocations, cpu};
 
 /// Number of different calls. With a single one, the branch predictor would learn it.
 const CALLS: u32 = 64;
-/// Number of responses at a time: some milliseconds.
-const RESPONSES: u32 = 8_000;
+/// Number of responses of each size in an iteration: some milliseconds.
+const RESPONSES_PER_ITERATION: u32 = 8_000;
 /// Number of iterations of a round. Each measures all sizes, so that a disturbance of the machine affects all alike.
 const ITERATIONS: usize = 50;
 const MTU: usize = 1500;
@@ -58,9 +58,9 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
 fn nanoseconds(frames: &[Vec<u8>], template: &ReplyTemplate) -> f64 {
     let mut out = [0; 4096];
     let start = Instant::now();
-    for frame in frames.iter().cycle().take(RESPONSES as usize) {
+    for frame in frames.iter().cycle().take(RESPONSES_PER_ITERATION as usize) {
         let _ = black_box(answer(black_box(frame), MTU, &mut out, template));
         black_box(&mut out);
     }
-    start.elapsed().as_nanos() as f64 / f64::from(RESPONSES)
+    start.elapsed().as_nanos() as f64 / f64::from(RESPONSES_PER_ITERATION)
 }

@@ -15,10 +15,10 @@ pub(super) struct Throughput {
     /// Highest rate really sent of which at least 99.9 % was answered.
     pub(super) loss_free: f64,
     /// Rate answered at three times the loss-free rate.
-    pub(super) overloaded: f64,
+    pub(super) overload_answered: f64,
     /// Rate really sent at three times the loss-free rate. Less than that, if the receive work leaves the generator
     /// too little of the CPU that they share.
-    pub(super) overload: f64,
+    pub(super) overload_sent: f64,
     /// Highest rate answered, at any of [`LOADS`] or in the search for the loss-free rate.
     pub(super) peak: f64,
     /// CPU time per response in microseconds, at nine tenths of the loss-free rate.
@@ -33,8 +33,8 @@ pub(super) fn measure(stage: &mut Stage, running: &Running, answerer: Answerer, 
     search.probe(first_rate)?;
     let loss_free = search.loss_free()?;
     let at_loads = search.at_loads(loss_free, &LOADS)?;
-    let (overload, overloaded) = at_loads.last().copied().unwrap_or_default();
+    let (overload_sent, overload_answered) = at_loads.last().copied().unwrap_or_default();
     let peak = at_loads.iter().map(|(_, answers)| *answers).fold(loss_free, f64::max);
     let cpu_us = search.cpu_us_per_response(loss_free, || running.cpu_seconds())?;
-    Ok(Throughput { loss_free, overloaded, overload, peak, cpu_us })
+    Ok(Throughput { loss_free, overload_answered, overload_sent, peak, cpu_us })
 }
