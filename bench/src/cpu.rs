@@ -35,8 +35,8 @@ fn unpin() -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set).context("let a thread run on two CPUs")
 }
 
-/// Gives the calling thread its CPU for as long as it works: a generator that is held up makes another load than the
-/// one asked for. Threads that it starts do not inherit this.
+/// Gives the calling thread its CPU for as long as it works: a generator that is held up generates another load than
+/// the one asked for. Threads that it starts do not inherit this.
 pub(crate) fn take_cpu() -> Result<()> {
     schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, PRIORITY)
 }

@@ -13,10 +13,10 @@ use crate::layout::{NICS, PORT, Pace};
 use crate::messages::{self, Size};
 use crate::programs::{self, PLACEHOLDER};
 
-/// Number of frames that the generator makes before the kernel receives them. Fewer than `NAPI_POLL_WEIGHT`, because a
-/// NIC does not deliver 64 frames at once under moderate load.
+/// Number of frames that the generator creates before the kernel receives them. Fewer than `NAPI_POLL_WEIGHT`, because
+/// a NIC does not deliver 64 frames at once under moderate load.
 const BATCH: u32 = 16;
-/// Number of frames that the generator makes before the kernel receives them, if the CPU is full: `NAPI_POLL_WEIGHT`,
+/// Number of frames that the generator creates before the kernel receives them, if the CPU is full: `NAPI_POLL_WEIGHT`,
 /// as a NIC delivers then.
 const FULL_BATCH: u32 = 64;
 /// Rate in frames per second that exceeds what one CPU can generate and receive, unless the frames only get `XDP_TX`.

@@ -121,13 +121,13 @@ impl<'a> Search<'a> {
     pub(crate) fn at_loads(&mut self, loss_free: f64, loads: &[f64]) -> Result<Vec<(f64, f64)>> {
         let mut rounds = vec![(Rounds::default(), Rounds::default()); loads.len()];
         for _ in 0..TRIALS {
-            for (load, (sent, answers)) in loads.iter().zip(&mut rounds) {
+            for (load, (sent, responses)) in loads.iter().zip(&mut rounds) {
                 let probe = self.probe(loss_free.max(SLOW) * load)?;
                 sent.add(probe.sent_rate);
-                answers.add(probe.answer_rate);
+                responses.add(probe.answer_rate);
             }
         }
-        Ok(rounds.iter().map(|(sent, answers)| (sent.median(), answers.median())).collect())
+        Ok(rounds.iter().map(|(sent, responses)| (sent.median(), responses.median())).collect())
     }
 
     /// Tries a rate once.

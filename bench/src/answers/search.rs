@@ -34,7 +34,7 @@ pub(super) fn measure(stage: &mut Stage, running: &Running, answerer: Answerer, 
     let loss_free = search.loss_free()?;
     let at_loads = search.at_loads(loss_free, &LOADS)?;
     let (overload_sent, overload_answered) = at_loads.last().copied().unwrap_or_default();
-    let peak = at_loads.iter().map(|(_, answers)| *answers).fold(loss_free, f64::max);
+    let peak = at_loads.iter().map(|(_, responses)| *responses).fold(loss_free, f64::max);
     let cpu_us = search.cpu_us_per_response(loss_free, || running.cpu_seconds())?;
     Ok(Throughput { loss_free, overload_answered, overload_sent, peak, cpu_us })
 }

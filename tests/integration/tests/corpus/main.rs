@@ -69,7 +69,7 @@ fn expected() -> Vec<Expected> {
     lines.lines().map(Expected::from_json).collect()
 }
 
-/// What became of a message.
+/// The fate of a message.
 enum Fate {
     /// sip-filter answered it.
     Answered(Packet),

@@ -13,7 +13,7 @@ use crate::features::Features;
 pub(crate) struct Class {
     /// Behavior of ezk that causes the difference.
     ezk: &'static str,
-    /// Whether ezk is wrong or right, and why the host grammar behaves otherwise.
+    /// Verdict on that behavior, and the reason why the host grammar behaves otherwise.
     why: &'static str,
     /// Readings by ezk that occur in the class.
     readings: &'static [Reading],
