@@ -285,7 +285,7 @@ pub fn invite(to: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns the packet with the INVITE of call number `number`. Each number is another transaction.
+/// Returns the packet with the INVITE of call number `number`. Different numbers are different transactions.
 #[track_caller]
 pub fn call(number: u32) -> Vec<u8> {
     let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("the INVITE is UTF-8");
