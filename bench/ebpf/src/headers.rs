@@ -1,4 +1,4 @@
-//! The headers of the frames that the benchmarks send: Ethernet, IPv4 without options, UDP.
+//! Headers of the benchmarks' frames: Ethernet, IPv4 without options, UDP.
 
 use core::mem::size_of;
 
@@ -7,7 +7,7 @@ use aya_ebpf::programs::XdpContext;
 const ETH_P_IP: u16 = 0x0800;
 const IPPROTO_UDP: u8 = 17;
 
-/// The three headers as they lie in the frame; numbers are in network byte order.
+/// The three headers as they are in the frame, in network byte order.
 #[repr(C, packed)]
 pub struct Headers {
     pub destination_mac: [u8; 6],
@@ -25,13 +25,15 @@ pub struct Headers {
     udp_checksum: u16,
 }
 
-/// Where the payload begins.
+/// Offset of the payload.
 pub const PAYLOAD: usize = size_of::<Headers>();
 
 impl Headers {
-    /// The headers of the frame, if it has these.
+    /// Returns the headers of the frame, or `None` if it has others.
+    ///
+    /// The pointer is valid for all of [`Headers`], as long as nothing moves the beginning or the end of the frame.
     #[inline(always)]
-    pub fn of(ctx: &XdpContext) -> Option<*mut Self> {
+    pub fn parse(ctx: &XdpContext) -> Option<*mut Self> {
         if ctx.data() + PAYLOAD > ctx.data_end() {
             return None;
         }

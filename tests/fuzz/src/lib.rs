@@ -1,5 +1,5 @@
-//! What the fuzz targets share; `cargo xtask fuzz` builds and runs them.
+//! Code shared by the fuzz targets in `targets`, which `cargo xtask fuzz` builds and runs.
 
 pub mod guard;
+pub mod head;
 pub mod input;
-pub mod lines;

@@ -1,25 +1,25 @@
-//! A message as lines, by string splitting: the targets' own idea of where headers begin and end.
+//! The header section of a message, found by string splitting and without the grammar under test.
 
 use std::ops::Range;
 
-/// Where the lines of a message's head are, as offsets.
+/// Offsets in the head of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The first octet of the start line.
+    /// First byte of the start line.
     pub start: usize,
-    /// The first octet after the start line's newline.
+    /// First byte after the newline of the start line.
     pub headers: usize,
-    /// The first octet after the empty line.
+    /// First byte after the empty line.
     pub end: usize,
 }
 
 impl Head {
-    /// The head of `message`. `None`: there is no empty line.
-    pub fn of(message: &[u8]) -> Option<Self> {
-        let start = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+    /// Returns the head of `message`, or `None` if there is no empty line.
+    pub fn find(message: &[u8]) -> Option<Self> {
+        let start = message.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let mut at = start;
         let mut headers = None;
-        for line in message[start..].split_inclusive(|octet| *octet == b'\n') {
+        for line in message[start..].split_inclusive(|byte| *byte == b'\n') {
             at += line.len();
             match headers {
                 None if line.ends_with(b"\n") => headers = Some(at),
@@ -30,16 +30,16 @@ impl Head {
         None
     }
 
-    /// The values of the headers called `To` or `t`, without the white space around them.
+    /// Returns the ranges of the values of all headers called `To` or `t`, without the white space around them.
     pub fn to_values(&self, message: &[u8]) -> Vec<Range<usize>> {
         let mut values = vec![];
         let mut at = self.headers;
         while at < self.end {
             let end = self.end_of_header(message, at);
             let header = &message[at..end];
-            if let Some(colon) = header.iter().position(|octet| *octet == b':') {
-                // White space, but no fold, may stand before the colon.
-                let spaces = header[..colon].iter().rev().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+            if let Some(colon) = header.iter().position(|byte| *byte == b':') {
+                // Spaces and tabs may precede the colon, but not a fold.
+                let spaces = header[..colon].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
                 let name = &header[..colon - spaces];
                 let is_to = name.eq_ignore_ascii_case(b"to") || name.eq_ignore_ascii_case(b"t");
                 if is_to {
@@ -53,10 +53,10 @@ impl Head {
         values
     }
 
-    /// After the newline that no white space follows.
+    /// Returns the end of the header that starts at `start`, after its continuation lines.
     fn end_of_header(&self, message: &[u8], start: usize) -> usize {
         let mut at = start;
-        for line in message[start..self.end].split_inclusive(|octet| *octet == b'\n') {
+        for line in message[start..self.end].split_inclusive(|byte| *byte == b'\n') {
             if at > start && !line.starts_with(b" ") && !line.starts_with(b"\t") {
                 break;
             }
