@@ -224,6 +224,13 @@ mod tests {
         assert_eq!(text.parse().ok().map(StatusCode::get), code);
     }
 
+    #[test]
+    fn success_and_redirection_are_no_status_codes_of_a_refusal() {
+        for code in 0..=u16::MAX {
+            assert_eq!(StatusCode::try_from(code).is_ok(), (400..=699).contains(&code), "{code}");
+        }
+    }
+
     #[rstest]
     #[case::default("Maintenance", true)]
     #[case::utf8("Wartung läuft", true)]
@@ -233,6 +240,7 @@ mod tests {
     #[case::lf("Busy\n", false)]
     #[case::tab("a\tb", false)]
     #[case::nul("a\0b", false)]
+    #[case::del("a\u{7f}b", false)]
     #[case::c1_control("a\u{85}b", false)]
     #[case::not_utf8("Wartung l\u{fffd}uft", false)]
     #[case::blank("  ", false)]

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use filter_reply::{ReplyTemplate, TagSecret};
+use filter_reply::{Refusal, ReplyTemplate, TagSecret};
 
 use crate::response::Response;
 use crate::wire::{Capture, Sender};
-use crate::{PREFIX, answer_frame, invite, refusal, respond, template};
+use crate::{PREFIX, answer_frame, invite, respond, template};
 
 fn request(via: &str, from: &str, call_id: &str, cseq: &str) -> Vec<u8> {
     invite(&format!("{via}\r\n{from}\r\nTo: <sip:b@b>\r\n{call_id}\r\n{cseq}"))
@@ -77,7 +77,7 @@ fn it_depends_on_the_key() {
     let frame = Sender::default().frame(&request(VIA, FROM, CALL_ID, CSEQ));
     let tag = |key: [u8; 16]| {
         let secret = TagSecret { prefix: PREFIX.as_bytes().try_into().expect("eight octets"), key };
-        let template = ReplyTemplate::new(&refusal(), &secret).expect("a template");
+        let template = ReplyTemplate::new(&Refusal::default(), &secret).expect("a template");
         Response::read(&Capture::read(&answer_frame(&frame, &template).expect("a response")).message).tag()
     };
     assert_ne!(tag([1; 16]), tag([2; 16]));

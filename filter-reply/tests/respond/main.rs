@@ -23,16 +23,18 @@ const PREFIX: &str = "sf0test.";
 /// An INVITE of the usual kind: no rport, and sent-by is the address that [`Sender::default`] has.
 const PLAIN_VIA: &str = "Via: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bK-1";
 
-fn refusal() -> Refusal {
+/// The refusal with this status code, reason phrase and `Retry-After`.
+#[track_caller]
+fn refusal(code: u16, reason: &str, retry_after: u32) -> Refusal {
     Refusal {
-        code: 503.try_into().unwrap(),
-        reason: "Maintenance".parse().unwrap(),
-        retry_after: 30.try_into().unwrap(),
+        code: code.try_into().unwrap(),
+        reason: reason.parse().unwrap(),
+        retry_after: retry_after.try_into().unwrap(),
     }
 }
 
 fn template() -> ReplyTemplate {
-    template_of(&refusal())
+    template_of(&Refusal::default())
 }
 
 fn template_of(refusal: &Refusal) -> ReplyTemplate {

@@ -3,7 +3,8 @@
 use filter_reply::Unanswered::{self, *};
 use rstest::rstest;
 
-use crate::{PLAIN_VIA, answer, invite, invite_to, invite_via, respond};
+use crate::wire::{Capture, Sender};
+use crate::{PLAIN_VIA, answer, answer_frame, invite, invite_to, invite_via, refusal, respond, template_of};
 
 fn why(message: &[u8]) -> Option<Unanswered> {
     answer(message).err()
@@ -157,16 +158,18 @@ fn sixty_four_separate_runs_of_headers_are_repeated_and_no_more() {
 
 #[test]
 fn a_response_grows_by_two_hundred_octets_at_most() {
-    // A long reason phrase makes the response as much longer as is wanted.
-    let message = invite_to(TO);
-    let frame = crate::Sender::default().frame(&message);
+    // The shortest request, from an address as long as any; the reason phrase makes the response as long as is wanted.
+    let via = "v:SIP/2.0/UDP h;rport";
+    let message = format!("INVITE a:b SIP/2.0\r\n{via}\r\nf:a:b\r\nt:a:b\r\ni:1\r\nCSeq:1 INVITE\r\n\r\n");
+    let source = "[2001:db8:1111:2222:3333:4444:5555:6666]:40123".parse().unwrap();
+    let frame = Sender { source, ..Sender::ipv6() }.frame(message.as_bytes());
     let growth = |reason: usize| {
-        let refusal = filter_reply::Refusal { reason: "x".repeat(reason), ..crate::refusal() };
-        let frame = crate::answer_frame(&frame, &crate::template_of(&refusal))?;
-        Ok(crate::Capture::read(&frame).message.len() as isize - message.len() as isize)
+        let template = template_of(&refusal(503, &"x".repeat(reason), 86_400));
+        let frame = answer_frame(&frame, &template)?;
+        Ok(Capture::read(&frame).message.len() as isize - message.len() as isize)
     };
-    let start = growth(0).expect("a response");
-    let most = (200 - start) as usize;
+    let without_reason = growth(1).expect("a response") - 1;
+    let most = (200 - without_reason) as usize;
     assert_eq!(growth(most), Ok(200));
     assert_eq!(growth(most + 1), Err(Amplification));
 }
