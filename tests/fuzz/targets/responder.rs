@@ -5,7 +5,7 @@
 use filter_common::sip::{Decision, classify};
 use filter_fuzz::guard::at_the_edge;
 use filter_fuzz::input::Input;
-use filter_reply::{MAX_GROWTH, Refusal, ReplyTemplate, TagSecret, Unanswered};
+use filter_reply::{MAX_GROWTH, Refusal, ResponseTemplate, TagSecret, Unanswered};
 use libfuzzer_sys::fuzz_target;
 
 use wire::{Capture, Sender};
@@ -53,14 +53,10 @@ fn sender(shape: u8) -> Sender {
     sender
 }
 
-fn template() -> ReplyTemplate {
-    let refusal = Refusal {
-        code: 503.try_into().unwrap(),
-        reason: "Maintenance".parse().unwrap(),
-        retry_after: 30.try_into().unwrap(),
-    };
+fn template() -> ResponseTemplate {
     let prefix = PREFIX.as_bytes().try_into().expect("eight octets");
-    ReplyTemplate::new(&refusal, &TagSecret { prefix, key: [7; 16] }).expect("a template")
+    let secret = TagSecret::new(prefix, [7; 16]).expect("a token");
+    ResponseTemplate::new(&Refusal::default(), &secret)
 }
 
 /// A message in a frame as it should be: all of the reply is compared with it.
@@ -84,7 +80,7 @@ fn one_message(sender: &Sender, message: &[u8]) {
 /// Any frame: the reply goes back where it came from, its lengths and checksums right.
 fn one_frame(frame: &[u8]) {
     let Ok(reply) = answer(frame) else { return };
-    let reply = Capture::read(&reply);
+    let reply = Capture::parse(&reply);
     assert_eq!(reply.macs.concat(), [&frame[6..12], &frame[..6]].concat(), "Ethernet addresses");
     let link = 14 + 4 * reply.tags.len();
     let packet = &frame[link..];
@@ -102,7 +98,7 @@ fn one_frame(frame: &[u8]) {
 fn answer(frame: &[u8]) -> Result<Vec<u8>, Unanswered> {
     let template = template();
     let ask = |out: &mut [u8]| {
-        at_the_edge(frame, |frame| filter_reply::answer(frame, 65_535, out, &template).map(|answer| answer.len))
+        at_the_edge(frame, |frame| filter_reply::respond(frame, 65_535, out, &template).map(|response| response.len))
     };
     let mut out = vec![0xaa; frame.len() + MAX_GROWTH + 64];
     let len = ask(&mut out)?;
