@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use filter_reply::{ReplyTemplate, TagSecret, answer};
+use filter_reply::{ResponseTemplate, TagSecret, respond};
 use filter_user::domain::Refusal;
 
 use crate::messages::{Size, frame, invite};
@@ -22,12 +22,12 @@ const MTU: usize = 1500;
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     cpu::pin(cpu::ANSWERER)?;
-    let template = ReplyTemplate::new(&Refusal::default(), &TagSecret { prefix: *b"benchtag", key: [7; 16] })?;
+    let template = ResponseTemplate::new(&Refusal::default(), &TagSecret::new(*b"benchtag", [7; 16])?);
     let frames = Size::ALL.iter().map(|size| (0..CALLS).map(|call| frame(invite(*size, call, false), 5060)).collect());
     let frames = frames.collect::<Result<Vec<Vec<_>>>>()?;
     for frame in frames.iter().flatten() {
         ensure!(
-            answer(frame, MTU, &mut [0; 4096], &template).is_ok(),
+            respond(frame, MTU, &mut [0; 4096], &template).is_ok(),
             "the responder does not answer a request of the benchmark"
         );
     }
@@ -55,11 +55,11 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
 }
 
 /// Returns the average time of a response.
-fn nanoseconds(frames: &[Vec<u8>], template: &ReplyTemplate) -> f64 {
+fn nanoseconds(frames: &[Vec<u8>], template: &ResponseTemplate) -> f64 {
     let mut out = [0; 4096];
     let start = Instant::now();
     for frame in frames.iter().cycle().take(RESPONSES_PER_ITERATION as usize) {
-        let _ = black_box(answer(black_box(frame), MTU, &mut out, template));
+        let _ = black_box(respond(black_box(frame), MTU, &mut out, template));
         black_box(&mut out);
     }
     start.elapsed().as_nanos() as f64 / f64::from(RESPONSES_PER_ITERATION)

@@ -1,4 +1,4 @@
-//! The response that a refused call gets, and the values that it may have.
+//! The content of the response that a refused call gets.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,9 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The response that a refused call gets.
+/// The content of the response that a refused call gets.
 ///
-/// The default is what an operator gets who says no more than `on`: `503 Maintenance` with `Retry-After: 30`.
+/// The default is that of a plain `sip-filter on`: `503 Maintenance` with `Retry-After: 30`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Status code; row `maint_code`.
@@ -31,7 +31,7 @@ pub struct StatusCode(u16);
 pub struct InvalidStatusCode;
 
 impl StatusCode {
-    /// Codes that refuse a call: client errors, server errors and global failures. An INVITE must not be answered with any other.
+    /// Codes that refuse a call: client errors, server errors and global failures.
     pub const RANGE: RangeInclusive<u16> = 400..=699;
 
     /// Returns the code as a number.
@@ -41,7 +41,7 @@ impl StatusCode {
 }
 
 impl Default for StatusCode {
-    /// Returns 503 (Service Unavailable), upon which an upstream tries another host (RFC 3261 section 21.5.4).
+    /// Returns 503 (Service Unavailable), after which an upstream tries another host (RFC 3261 section 21.5.4).
     fn default() -> Self {
         Self(503)
     }
@@ -148,7 +148,7 @@ pub struct RetryAfter(u32);
 pub struct InvalidRetryAfter;
 
 impl RetryAfter {
-    /// Maximum in seconds, a day. Upstreams take the header literally: one digit too many would keep them away for weeks.
+    /// Maximum in seconds: a day. Upstreams obey the header, and one digit too many would keep them away for weeks.
     pub const MAX: u32 = 86_400;
 
     /// Returns the number of seconds.
@@ -199,7 +199,7 @@ impl fmt::Display for RetryAfter {
 
 /// Parses a plain decimal number, as policy rows and options have it.
 ///
-/// Returns `None` for anything but digits: a sign or a blank in such a value is somebody's mistake.
+/// Returns `None` for anything but digits: a sign or a space in such a value is a mistake.
 pub fn parse_decimal(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -224,6 +224,13 @@ mod tests {
         assert_eq!(text.parse().ok().map(StatusCode::get), code);
     }
 
+    #[test]
+    fn success_and_redirection_are_no_status_codes_of_a_refusal() {
+        for code in 0..=u16::MAX {
+            assert_eq!(StatusCode::try_from(code).is_ok(), (400..=699).contains(&code), "{code}");
+        }
+    }
+
     #[rstest]
     #[case::default("Maintenance", true)]
     #[case::utf8("Wartung läuft", true)]
@@ -233,6 +240,7 @@ mod tests {
     #[case::lf("Busy\n", false)]
     #[case::tab("a\tb", false)]
     #[case::nul("a\0b", false)]
+    #[case::del("a\u{7f}b", false)]
     #[case::c1_control("a\u{85}b", false)]
     #[case::not_utf8("Wartung l\u{fffd}uft", false)]
     #[case::blank("  ", false)]

@@ -1,38 +1,39 @@
-//! The response: the lines of the request that it repeats, with what is put into them, and what is added.
+//! The response: lines that it repeats from the request, edited, between lines of its own (RFC 3261 section 8.2.6).
 
 use std::net::SocketAddr;
 
-use super::Unanswered;
-use super::tag::{self, TransactionHash};
-use super::template::ReplyTemplate;
-use super::text::{Text, decimal};
 use crate::sip::lexis::Span;
 use crate::sip::params::Slot;
 use crate::sip::request::{Request, Runs};
+use crate::tag::{self, TransactionHash};
+use crate::template::ResponseTemplate;
+use crate::text::Text;
+use crate::unanswered::Unanswered;
 
-/// Writes the response to `request`, which has `runs` to repeat and came from `source`, to the beginning of `out`. Its length in octets.
+/// Writes the response to `request`, which came from `source`, to the beginning of `out`. Returns its length in bytes.
 ///
-/// RFC 3261 section 8.2.6.2: Via, From, To, Call-ID and CSeq are the request's, in its order. Lines of our own end in
-/// CRLF, repeated ones as they came.
+/// Via, From, To, Call-ID and CSeq are the request's, in its order (RFC 3261 section 8.2.6.2): these are the lines of
+/// `runs`. Repeated lines end as they came, all others end in CRLF.
 ///
 /// # Errors
 ///
-/// [`Unanswered::TooLong`]: there is not room enough.
-pub(super) fn write(
+/// [`Unanswered::TooLong`] if `out` is too short.
+#[inline(always)]
+pub(crate) fn write(
     out: &mut [u8],
     request: &Request<'_>,
     runs: &Runs,
     source: SocketAddr,
-    template: &ReplyTemplate,
+    template: &ResponseTemplate,
 ) -> Result<usize, Unanswered> {
     let transaction = TransactionHash::new(template.secret(), request);
-    let tag = transaction.parameter(template.secret());
+    let tag = transaction.tag_parameter(template.secret());
     let address = Text::address(RECEIVED, source.ip());
-    let port = Text::decimal(RPORT, u32::from(source.port()));
+    let port = Text::decimal(RPORT, source.port());
     let ours = Ours {
-        received: Parameter { octets: address.as_octets(), value: RECEIVED.len() },
-        rport: Parameter { octets: port.as_octets(), value: RPORT.len() },
-        tag: Parameter { octets: &tag, value: tag::PARAMETER.len() },
+        received: Parameter { bytes: address.as_bytes(), value: RECEIVED.len() },
+        rport: Parameter { bytes: port.as_bytes(), value: RPORT.len() },
+        tag: Parameter { bytes: &tag, value: tag::PARAMETER.len() },
     };
     let edits = edits(request, source, &ours);
 
@@ -41,7 +42,7 @@ pub(super) fn write(
     writer.repeat(request.message, runs, &edits)?;
     if let Some(seconds) = template.retry_after(transaction) {
         writer.put(b"Retry-After: ")?;
-        writer.put_decimal(seconds)?;
+        writer.put(itoa::Buffer::new().format(seconds).as_bytes())?;
         writer.put(b"\r\nContent-Length: 0\r\n\r\n")?;
     } else {
         writer.put(b"Content-Length: 0\r\n\r\n")?;
@@ -50,40 +51,40 @@ pub(super) fn write(
 }
 
 const RECEIVED: &[u8; 10] = b";received=";
-/// What is put behind the name, which is there.
+/// The part of the parameter that is written: its name is already there.
 const RPORT: &[u8; 1] = b"=";
 
-/// A parameter that is ours to set.
+/// A parameter that the response sets.
 #[derive(Clone, Copy, Debug)]
 struct Parameter<'t> {
     /// Semicolon and name, equals sign, value.
-    octets: &'t [u8],
-    /// Where the value begins, right after the equals sign.
+    bytes: &'t [u8],
+    /// Offset of the value, right after the equals sign.
     value: usize,
 }
 
 impl<'t> Parameter<'t> {
-    /// The value alone.
+    /// Returns the value alone.
     #[inline(always)]
     fn value(self) -> &'t [u8] {
-        self.octets.get(self.value..).unwrap_or_default()
+        self.bytes.get(self.value..).unwrap_or_default()
     }
 
-    /// Sets the value of the parameter where it is there.
+    /// Returns the edit that sets the value of a parameter of the request.
     #[inline(always)]
     fn set(self, slot: Slot) -> Edit<'t> {
-        let start = self.value - usize::from(!slot.equals);
-        Edit { at: slot.value, octets: self.octets.get(start..).unwrap_or_default() }
+        let start = self.value - usize::from(!slot.has_equals);
+        Edit { at: slot.value, bytes: self.bytes.get(start..).unwrap_or_default() }
     }
 
-    /// Adds the parameter.
+    /// Returns the edit that adds the parameter at an offset.
     #[inline(always)]
     fn add(self, at: usize) -> Edit<'t> {
-        Edit { at: Span::new(at, at), octets: self.octets }
+        Edit { at: Span::new(at, at), bytes: self.bytes }
     }
 }
 
-/// All that are ours to set.
+/// The parameters that the response sets.
 #[derive(Clone, Copy, Debug)]
 struct Ours<'t> {
     received: Parameter<'t>,
@@ -91,47 +92,47 @@ struct Ours<'t> {
     tag: Parameter<'t>,
 }
 
-/// A change to what is repeated: other octets instead of those at `at`.
+/// A change to the repeated lines: `bytes` in place of the span `at` of the request.
 #[derive(Clone, Copy, Debug)]
 struct Edit<'t> {
     at: Span,
-    octets: &'t [u8],
+    bytes: &'t [u8],
 }
 
 impl Edit<'_> {
-    /// No change, after all others.
-    const NONE: Self = Self { at: Span::new(usize::MAX, usize::MAX), octets: b"" };
+    /// No change. Its offset is after all others.
+    const NONE: Self = Self { at: Span::new(usize::MAX, usize::MAX), bytes: b"" };
 }
 
-/// What is put into the topmost Via and into To, in the order of its places.
+/// Returns the edits of the topmost Via and of To, in the order of their offsets.
 #[inline(always)]
 fn edits<'t>(request: &Request<'_>, source: SocketAddr, ours: &Ours<'t>) -> [Edit<'t>; 3] {
     let via = &request.via;
     let rport = via.rport.map_or(Edit::NONE, |slot| ours.rport.set(slot));
     let received = match via.received {
-        // Whoever put it there, the value that counts is ours (RFC 3261 section 18.2.1).
+        // Overwritten: a client must not choose the value (RFC 3261 section 18.2.1).
         Some(slot) => ours.received.set(slot),
-        // RFC 3581 section 4: with rport always, even if it says nothing new.
+        // With rport, it is always added, even if it equals sent-by (RFC 3581 section 4).
         None if via.rport.is_some() || !via.is_sent_by(request.message, source.ip(), ours.received.value()) => {
             ours.received.add(via.end)
         }
         None => Edit::NONE,
     };
-    // Both may be at the same place, if rport comes last and has no value: then it is first.
+    // If rport comes last and has no value, both have the same offset, and rport is first.
     let (first, second) = if received.at.start() < rport.at.start() { (received, rport) } else { (rport, received) };
-    // Two tags, one of them empty, would be read differently by different parsers.
+    // An empty tag is filled in: parsers disagree about which of two tags counts.
     let tag = request.to.tag.map_or_else(|| ours.tag.add(request.to.end), |slot| ours.tag.set(slot));
     if tag.at.start() < first.at.start() {
         [tag, first, second]
     } else if tag.at.start() < second.at.start() {
-        // Not between the two of a Via, so `second` is none.
+        // To is never between two edits of one Via, so `second` is `Edit::NONE`.
         [first, tag, second]
     } else {
         [first, second, tag]
     }
 }
 
-/// Writes to a buffer of a fixed size.
+/// Appends to a buffer of a fixed size.
 struct Writer<'o> {
     out: &'o mut [u8],
     len: usize,
@@ -139,38 +140,26 @@ struct Writer<'o> {
 
 impl Writer<'_> {
     #[inline(always)]
-    fn put(&mut self, octets: &[u8]) -> Result<(), Unanswered> {
-        let end = self.len + octets.len();
-        self.out.get_mut(self.len..end).ok_or(Unanswered::TooLong)?.copy_from_slice(octets);
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Unanswered> {
+        let end = self.len + bytes.len();
+        self.out.get_mut(self.len..end).ok_or(Unanswered::TooLong)?.copy_from_slice(bytes);
         self.len = end;
         Ok(())
     }
 
-    /// Writes a decimal number, where the lines after it follow at once.
-    ///
-    /// More than its digits, since a copy of always as many octets need not ask how many; the rest is written over.
-    #[inline(always)]
-    fn put_decimal(&mut self, number: u32) -> Result<(), Unanswered> {
-        let (digits, len) = decimal(number);
-        let room = self.out.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut).ok_or(Unanswered::TooLong)?;
-        *room = digits;
-        self.len += len;
-        Ok(())
-    }
-
-    /// The header lines of `message` that `runs` notes, with `edits`, which are in the order of their places.
+    /// Appends `runs` of `message` with `edits`, which are in the order of their offsets.
     #[inline(always)]
     fn repeat(&mut self, message: &[u8], runs: &Runs, edits: &[Edit<'_>]) -> Result<(), Unanswered> {
         let mut edits = edits.iter().peekable();
         for run in runs {
             let mut at = run.start();
-            // An edit is never at the end of a run, since a newline follows each value.
+            // No edit is at the end of a run, because a newline follows each value.
             while let Some(edit) = edits.next_if(|edit| edit.at.start() < run.end()) {
-                self.put(Span::new(at, edit.at.start()).of(message))?;
-                self.put(edit.octets)?;
+                self.put(Span::new(at, edit.at.start()).slice(message))?;
+                self.put(edit.bytes)?;
                 at = edit.at.end();
             }
-            self.put(Span::new(at, run.end()).of(message))?;
+            self.put(Span::new(at, run.end()).slice(message))?;
         }
         Ok(())
     }

@@ -1,47 +1,63 @@
-//! Our To tag: a function of the request and of a secret, so that it is the same for a retransmission.
+//! The To tag of a response: a function of the request and of a secret, so that a retransmission gets the same.
 
 use std::fmt;
 use std::hash::Hasher as _;
 
+use filter_common::words::{mask, word};
 use siphasher::sip::{SipHasher13, SipHasher24};
+use thiserror::Error;
 
-use crate::sip::lexis::word;
+use crate::sip::lexis::is_token;
 use crate::sip::request::Request;
 
-/// The length of our tag: the prefix, and sixteen hexadecimal digits.
+/// Length of a tag in bytes: the prefix and 16 hexadecimal digits.
 pub const TAG_LEN: usize = 24;
 
-/// Characters of a tag prefix.
+/// Characters of a generated tag prefix.
 const PREFIX_DIGITS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// How the parameter begins that has it.
-pub(super) const PARAMETER: &[u8; 5] = b";tag=";
+/// Beginning of the parameter that holds the tag.
+pub(crate) const PARAMETER: &[u8; 5] = b";tag=";
 
-/// What makes our tags ours. All hosts of a cluster share it.
+/// The secret with which To tags are made. All hosts of a cluster share it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TagSecret {
-    /// How all our tags begin, by which the ACK to our response is recognised: octets of a token (RFC 3261 section 25.1).
-    pub prefix: [u8; 8],
-    /// The key of the hash: with it, tags could be foretold, so it stays secret.
-    pub key: [u8; 16],
+    prefix: [u8; 8],
+    key: [u8; 16],
 }
 
+/// The error of a tag prefix that is not a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a tag prefix has only characters of a token: letters, digits and -.!%*_+`'~ (RFC 3261 section 25.1)")]
+pub struct InvalidTagPrefix;
+
 impl TagSecret {
-    /// The seed of [`filter_common::transaction::transaction_hash`]: as secret as the key, and the same wherever that is.
-    pub fn hash_seed(&self) -> u64 {
-        SipHasher24::new_with_key(&self.key).hash(b"sip-filter: seed of the transaction hash")
+    /// Creates a secret from its parts: the beginning of all tags, and the key of the hash after it.
+    ///
+    /// The XDP program recognises the ACK to a response by the prefix. The key must stay secret: it makes tags
+    /// predictable.
+    ///
+    /// # Errors
+    ///
+    /// If the prefix is not a token, so that a To header could not contain it.
+    pub fn new(prefix: [u8; 8], key: [u8; 16]) -> Result<Self, InvalidTagPrefix> {
+        if prefix.iter().all(|byte| is_token(*byte)) { Ok(Self { prefix, key }) } else { Err(InvalidTagPrefix) }
     }
-}
 
-impl TagSecret {
-    /// Creates a secret from random bytes: eight for the prefix, then sixteen for the key.
+    /// Creates a secret from random bytes: eight for the prefix, then 16 for the key.
     pub fn from_random(random: &[u8; 24]) -> Self {
         let mut prefix = [0; 8];
         let mut key = [0; 16];
         prefix.iter_mut().chain(&mut key).zip(random).for_each(|(to, from)| *to = *from);
-        // 256 is not a multiple of 36, so four digits are slightly likelier. The prefix has to be unlike others', not secret.
+        // 256 is not a multiple of 36, so four digits are slightly likelier. A prefix has to be unique, not
+        // unpredictable.
         let prefix = prefix.map(|byte| PREFIX_DIGITS[usize::from(byte) % PREFIX_DIGITS.len()]);
         Self { prefix, key }
+    }
+
+    /// Returns the prefix of all tags.
+    pub const fn prefix(&self) -> [u8; 8] {
+        self.prefix
     }
 
     /// Returns the prefix, and the key in hexadecimal, as database and state file hold them.
@@ -64,51 +80,56 @@ impl TagSecret {
         }
         Some(Self { prefix, key })
     }
+
+    /// Returns the seed of [`filter_common::transaction::transaction_hash`], which is as secret as the key.
+    pub fn hash_seed(&self) -> u64 {
+        SipHasher24::new_with_key(&self.key).hash(b"sip-filter: seed of the transaction hash")
+    }
 }
 
 impl fmt::Debug for TagSecret {
+    /// Writes the prefix, but not the key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = format_args!("{}", self.prefix.escape_ascii());
         formatter.debug_struct("TagSecret").field("prefix", &prefix).finish_non_exhaustive()
     }
 }
 
-/// The hash of the transaction that a request begins.
+/// A hash of the transaction that a request begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TransactionHash(pub(super) u64);
+pub(crate) struct TransactionHash(pub(crate) u64);
 
 impl TransactionHash {
-    /// SipHash-1-3 over what identifies the transaction (RFC 3261 sections 8.2.7, 17.2.3), however it was spelled.
+    /// Hashes what identifies the transaction of `request` (RFC 3261 sections 8.2.7, 17.2.3), in whatever spelling.
     ///
-    /// With one round for each word and three at the end it takes little more than half of what SipHash-2-4 does, and
-    /// nothing is known by which tags could be foretold without the key; it is what hash tables rely on against hostile
-    /// keys. No more hangs on it here: who could foretell a tag would know how a call is refused to somebody else.
+    /// SipHash-1-3, with one round per word and three at the end, takes little more than half the time of SipHash-2-4.
+    /// No way is known to predict a tag without the key; hash tables rely on that against hostile keys. Little is at
+    /// stake: predicting a tag only reveals the To tag of someone else's refused call.
     ///
-    /// The lengths come first, so that no two different requests feed the same octets. Each part is filled up to whole
-    /// words: putting the parts' octets together would take longer than to hash some zeros.
-    pub(super) fn new(secret: &TagSecret, request: &Request<'_>) -> Self {
+    /// The lengths come first, so that no two different requests feed the same bytes. Each part is padded to whole
+    /// words, because hashing some zeros is cheaper than joining the parts.
+    pub(crate) fn new(secret: &TagSecret, request: &Request<'_>) -> Self {
         let message = request.message;
-        let parts = [request.via.transaction(message), request.call_id, request.from, request.cseq];
-        // Each is shorter than the message, so than 65 536 octets.
+        let parts = [request.via.transaction_id(message), request.call_id, request.from, request.cseq];
+        // Each length has 16 bits, as the message has.
         let lengths = parts.iter().fold(0_u64, |lengths, part| lengths << 16 | part.len() as u64);
         let mut hasher = SipHasher13::new_with_key(&secret.key);
         hasher.write_u64(lengths.to_le());
         for part in parts {
-            let (words, rest) = part.of(message).as_chunks();
+            let (words, rest) = part.slice(message).as_chunks();
             for word in words {
                 hasher.write_u64(u64::from_le_bytes(*word).to_le());
             }
             if !rest.is_empty() {
-                let octets = (1 << (8 * rest.len())) - 1;
-                hasher.write_u64((word(message, part.end() - rest.len()) & octets).to_le());
+                hasher.write_u64((word(message, part.end() - rest.len()) & mask(rest.len())).to_le());
             }
         }
         Self(hasher.finish())
     }
 
-    /// The parameter for the To header: `;tag=` with the prefix of `secret` and this hash.
+    /// Returns the parameter of the To header: `;tag=`, the prefix of `secret`, and this hash in hexadecimal.
     #[inline(always)]
-    pub(super) fn parameter(self, secret: &TagSecret) -> [u8; PARAMETER.len() + TAG_LEN] {
+    pub(crate) fn tag_parameter(self, secret: &TagSecret) -> [u8; PARAMETER.len() + TAG_LEN] {
         let mut parameter = [0; PARAMETER.len() + TAG_LEN];
         let [low, high] = [self.0 as u32, (self.0 >> 32) as u32].map(hexadecimal);
         parameter[..5].copy_from_slice(PARAMETER);
@@ -119,14 +140,14 @@ impl TransactionHash {
     }
 }
 
-/// The eight hexadecimal digits of a number.
+/// Returns the eight hexadecimal digits of a number.
 #[inline(always)]
 const fn hexadecimal(number: u32) -> [u8; 8] {
     let mut digits = number as u64;
     digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
     digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
     digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    // Six more carry into bit 4 what is above 9.
+    // Adding six carries into bit 4 of each digit above 9.
     let letters = (digits + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
     (digits + 0x3030_3030_3030_3030 + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
 }
@@ -135,7 +156,7 @@ const fn hexadecimal(number: u32) -> [u8; 8] {
 mod tests {
     use rstest::rstest;
 
-    use super::{TagSecret, hexadecimal};
+    use super::{InvalidTagPrefix, TagSecret, hexadecimal};
 
     #[test]
     fn tag_secret_survives_its_text_form() {
@@ -156,8 +177,26 @@ mod tests {
         assert_eq!(TagSecret::from_text(prefix, key), None);
     }
 
+    #[rstest]
+    #[case::parameter(b"abcdefg;")]
+    #[case::space(b"abc defg")]
+    #[case::nul(b"\0bcdefgh")]
+    #[case::not_ascii(b"abcdefg\xff")]
+    #[case::header_injection(b"abcdef\r\n")]
+    fn tag_prefix_that_is_not_a_token_is_rejected(#[case] prefix: &[u8; 8]) {
+        assert_eq!(TagSecret::new(*prefix, [0; 16]), Err(InvalidTagPrefix));
+    }
+
     #[test]
-    fn digits_are_written_as_the_standard_library_writes_them() {
+    fn debug_output_of_a_tag_secret_does_not_contain_the_key() {
+        let debug = format!("{:?}", TagSecret::new(*b"abcdefgh", *b"SECRETSECRETSECR").unwrap());
+        assert!(debug.contains("abcdefgh"), "{debug}");
+        // `S` as a character and as a number.
+        assert!(!debug.contains("SECRET") && !debug.contains("83"), "{debug}");
+    }
+
+    #[test]
+    fn digits_are_written_as_std_writes_them() {
         for number in (0..=u32::MAX).step_by(65_521).chain((0..32).map(|bit| 1 << bit)).chain([u32::MAX, 0x89ab_cdef]) {
             assert_eq!(&hexadecimal(number), format!("{number:08x}").as_bytes());
         }

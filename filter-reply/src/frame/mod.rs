@@ -1,4 +1,4 @@
-//! Frames: reading the datagram of a request, and writing the headers around a response.
+//! The headers around a message: those of a request's frame are parsed, those of its response are written.
 
 mod checksum;
 pub(crate) mod datagram;

@@ -1,9 +1,11 @@
-//! The header lines of a message, of which only those are told apart that a response repeats.
+//! Names and values of header lines: the name of a header that a response repeats, and the bounds of its value.
 
-use super::lexis::{Span, Spelling, Value, is_white, word};
+use filter_common::words::{Spelling, word};
+
+use super::lexis::{Span, Value, is_white};
 use crate::Unanswered;
 
-/// The headers that a response repeats (RFC 3261 section 8.2.6.2).
+/// A header that a response repeats (RFC 3261 section 8.2.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     Via,
@@ -19,73 +21,76 @@ const TO: Spelling = Spelling::new(b"to");
 const CALL_ID: Spelling = Spelling::new(b"call-id");
 const CSEQ: Spelling = Spelling::new(b"cseq");
 
-/// The name at `start` and the offset of the colon after it. `None`: another header.
+/// Parses the name of the header line at `start`. Returns the header and the offset of its colon, or `None` for other
+/// headers.
 ///
 /// # Errors
 ///
-/// The name is one of those that matter, but no colon follows.
+/// [`Unanswered::Headers`] if white space but no colon follows the name of a header that a response repeats.
 #[inline(always)]
 pub(crate) fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Unanswered> {
-    /// Of Contact, Content-Length, Content-Type and others.
-    const FREQUENT: Spelling = Spelling::new(b"con");
+    /// The beginning of Contact, Content-Length, Content-Type and others, which are frequent.
+    const CON: Spelling = Spelling::new(b"con");
 
     let word = word(message, start);
-    let usual = if FREQUENT.begins(word) {
+    let (name, spelling) = if CON.is_prefix_of(word) {
         return Ok(None);
-    } else if VIA.begins_with_colon(word) {
+    } else if VIA.with_colon().is_prefix_of(word) {
         (Name::Via, VIA)
-    } else if FROM.begins_with_colon(word) {
+    } else if FROM.with_colon().is_prefix_of(word) {
         (Name::From, FROM)
-    } else if TO.begins_with_colon(word) {
+    } else if TO.with_colon().is_prefix_of(word) {
         (Name::To, TO)
-    } else if CALL_ID.begins_with_colon(word) {
+    } else if CALL_ID.with_colon().is_prefix_of(word) {
         (Name::CallId, CALL_ID)
-    } else if CSEQ.begins_with_colon(word) {
+    } else if CSEQ.with_colon().is_prefix_of(word) {
         (Name::Cseq, CSEQ)
     } else {
         return unusual_name(message, start, word);
     };
-    Ok(Some((usual.0, start + usual.1.len())))
+    Ok(Some((name, start + spelling.len())))
 }
 
-/// The same for a short name, for white space before the colon, and for what only begins like a name that matters.
+/// Parses what [`name`] leaves: compact names, white space before the colon, and names that only begin like one of
+/// these.
 #[inline(never)]
 fn unusual_name(message: &[u8], start: usize, word: u64) -> Result<Option<(Name, usize)>, Unanswered> {
-    let len = |long: Spelling| if long.begins(word) { long.len() } else { 1 };
+    let len = |long: Spelling| if long.is_prefix_of(word) { long.len() } else { 1 };
     let (name, len) = match word as u8 | 0x20 {
         b'v' => (Name::Via, len(VIA)),
         b'f' => (Name::From, len(FROM)),
         b't' => (Name::To, len(TO)),
         b'i' => (Name::CallId, 1),
-        b'c' if CALL_ID.begins(word) => (Name::CallId, CALL_ID.len()),
-        b'c' if CSEQ.begins(word) => (Name::Cseq, CSEQ.len()),
+        b'c' if CALL_ID.is_prefix_of(word) => (Name::CallId, CALL_ID.len()),
+        b'c' if CSEQ.is_prefix_of(word) => (Name::Cseq, CSEQ.len()),
         _ => return Ok(None),
     };
     let after = start + len;
     match message.get(after) {
         Some(b':') => Ok(Some((name, after))),
-        // HCOLON: white space, but no fold, may stand before the colon.
+        // HCOLON allows white space before the colon, but no fold.
         Some(b' ' | b'\t' | b'\r' | b'\n') => {
-            let colon = Value::new(message, message).skip(after, |octet| matches!(octet, b' ' | b'\t'));
+            let colon = Value::new(message, message).skip(after, |byte| matches!(byte, b' ' | b'\t'));
             if message.get(colon) == Some(&b':') { Ok(Some((name, colon))) } else { Err(Unanswered::Headers) }
         }
         _ => Ok(None),
     }
 }
 
-/// The message up to where the value of the header ends that `line` has, before the white space that may follow it, and
-/// where the value begins: behind `colon` and the white space there. It does not end before it begins.
+/// Returns the message up to the end of the value of `line`, and the offset at which the value begins.
+///
+/// The value is without the white space after `colon` and at the end of the line. It does not end before it begins.
 #[inline(always)]
 pub(crate) fn value(message: &[u8], line: Span, colon: usize) -> (Value<'_>, usize) {
-    // Nearly always a line ends in CRLF, without white space before it.
+    // Nearly all lines end in CRLF without white space before it.
     let is_usual =
         |text: &[u8], rest: &[u8]| rest.first_chunk() == Some(b"\r\n") && text.last().is_some_and(|last| *last > b' ');
     let text = match message.split_at_checked(line.end() - 2) {
         Some((text, rest)) if is_usual(text, rest) => text,
-        _ => before_white_space(message, line, colon),
+        _ => trim_end(message, line, colon),
     };
     let text = Value::new(message, text);
-    // And it has one space after the colon.
+    // Nearly all have one space after the colon.
     let usual = colon + 2;
     if message.get(usual).is_some_and(|first| *first > b' ') && message.get(colon + 1) == Some(&b' ') {
         (text, usual)
@@ -94,11 +99,11 @@ pub(crate) fn value(message: &[u8], line: Span, colon: usize) -> (Value<'_>, usi
     }
 }
 
-/// The same up to where the value ends, whatever white space follows it.
+/// Returns the message up to the end of the value, whatever white space follows it.
 #[cold]
-fn before_white_space(message: &[u8], line: Span, colon: usize) -> &[u8] {
+fn trim_end(message: &[u8], line: Span, colon: usize) -> &[u8] {
     let mut end = line.end();
-    while end > colon + 1 && message.get(end - 1).is_some_and(|octet| is_white(*octet)) {
+    while end > colon + 1 && message.get(end - 1).is_some_and(|byte| is_white(*byte)) {
         end -= 1;
     }
     message.get(..end).unwrap_or_default()
@@ -106,17 +111,19 @@ fn before_white_space(message: &[u8], line: Span, colon: usize) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, before_white_space, name, unusual_name, value};
-    use crate::sip::lexis::{Span, Value, word};
+    use filter_common::words::word;
 
-    /// Texts of up to six of `octets`.
-    fn texts(octets: &[u8]) -> Vec<Vec<u8>> {
+    use super::{Name, name, trim_end, unusual_name, value};
+    use crate::sip::lexis::{Span, Value};
+
+    /// Returns all texts of up to six of `bytes`.
+    fn texts(bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut texts = vec![vec![]];
         let mut longest = 0;
         for _ in 0..6 {
             let next: Vec<Vec<u8>> = texts[longest..]
                 .iter()
-                .flat_map(|text| octets.iter().map(|octet| [&text[..], &[*octet]].concat()))
+                .flat_map(|text| bytes.iter().map(|byte| [&text[..], &[*byte]].concat()))
                 .collect();
             longest = texts.len();
             texts.extend(next);
@@ -125,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_white_space_around_a_value_is_like_any_other() {
+    fn usual_white_space_around_a_value_is_skipped_like_any_other() {
         for text in texts(b" \t\r\na") {
             let message = [b"\r\nTo:", &text[..], b"\nCSeq: 1 INVITE\r\n\r\n"].concat();
             let (line, colon) = (Span::new(2, 6 + text.len()), 4);
-            let expected = Value::new(&message, before_white_space(&message, line, colon));
+            let expected = Value::new(&message, trim_end(&message, line, colon));
             let start = expected.skip_white(colon + 1);
             let (found, found_start) = value(&message, line, colon);
             assert_eq!((found.end(), found_start), (expected.end(), start), "{}", text.escape_ascii());
@@ -137,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_names_are_like_any_other() {
+    fn usual_header_names_are_parsed_like_any_other() {
         for known in ["Via", "FROM", "to", "cAlL-iD", "CSeq", "Contact", "v", "f", "t", "i", "c", "Content-Length"] {
             for text in texts(b": \ta") {
                 let message = [known.as_bytes(), &text, b" 1\r\n"].concat();

@@ -1,10 +1,12 @@
-//! Octets and spans of a SIP message, as RFC 3261 section 25.1 classes them.
+//! Bytes and spans of a SIP message, in the classes of RFC 3261 section 25.1.
+
+use filter_common::words::{Spelling, word};
 
 use super::lanes::{Lanes, find, find_roughly};
 
-/// A part of a message, by the offsets of its first octet and of the one after its last.
+/// A part of a message, by the offsets of its first byte and of the byte after its last.
 ///
-/// Two octets each are enough: a UDP payload is shorter than 65 536 octets, as [`Request::parse`] makes sure.
+/// 16 bits are enough: [`Request::parse`] accepts no message of more than 65 535 bytes.
 ///
 /// [`Request::parse`]: super::request::Request::parse
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,19 +36,29 @@ impl Span {
         self.end().saturating_sub(self.start())
     }
 
-    /// The octets of `message` there; none, should it be shorter.
+    /// Returns the bytes of this span of `message`, or none if the message is shorter.
     #[inline(always)]
-    pub(crate) fn of(self, message: &[u8]) -> &[u8] {
-        message.get(self.start()..self.end()).unwrap_or_else(nothing)
+    pub(crate) fn slice(self, message: &[u8]) -> &[u8] {
+        message.get(self.start()..self.end()).unwrap_or_else(empty)
+    }
+
+    /// Returns whether this span of `message` is `name`, in any case.
+    #[inline(always)]
+    pub(crate) fn spells(self, message: &[u8], name: Spelling) -> bool {
+        self.len() == name.len() && name.is_prefix_of(word(message, self.start()))
     }
 }
 
-/// No octets, for where there always are some: a call, lest compilers select one of two slices, which takes longer.
+/// Empty fallback for a lookup that never fails.
+///
+/// Cold and out of line, so that the compiler emits a branch and not a conditional move, which takes longer.
 #[cold]
 #[inline(never)]
-pub(crate) const fn nothing<'m>() -> &'m [u8] {
+const fn empty<'m>() -> &'m [u8] {
     &[]
 }
+
+// The classes of a byte, as bits.
 
 const TOKEN: u8 = 1;
 const HOST: u8 = 2;
@@ -55,19 +67,19 @@ const DISPLAY: u8 = 8;
 
 static CLASSES: [u8; 256] = {
     let mut table = [0; 256];
-    let mut octet = 0;
-    while octet < table.len() {
-        table[octet] = classes(octet as u8);
-        octet += 1;
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = classes(byte as u8);
+        byte += 1;
     }
     table
 };
 
-const fn classes(octet: u8) -> u8 {
-    match octet {
+const fn classes(byte: u8) -> u8 {
+    match byte {
         b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => TOKEN | HOST | PLAIN | DISPLAY,
         b'!' | b'%' | b'*' | b'+' | b'`' | b'\'' | b'~' => TOKEN | PLAIN | DISPLAY,
-        // Not ASCII: no host of RFC 3261, but seen in names; passed through.
+        // No host of RFC 3261 has non-ASCII bytes, but they occur in host names, and are passed through.
         0x80.. => HOST | PLAIN | DISPLAY,
         b';' | b',' | b'"' | b'<' | b'>' | b'\\' => 0,
         0..=0x20 | 0x7f => DISPLAY,
@@ -75,229 +87,158 @@ const fn classes(octet: u8) -> u8 {
     }
 }
 
-/// An octet of a `token`.
+/// Returns whether a byte is part of a `token`.
 #[inline(always)]
-pub(crate) fn is_token(octet: u8) -> bool {
-    CLASSES[usize::from(octet)] & TOKEN != 0
+pub(crate) fn is_token(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & TOKEN != 0
 }
 
-/// An octet of a `hostname` or `IPv4address`.
+/// Returns whether a byte is part of a `hostname` or an `IPv4address`.
 #[inline(always)]
-pub(crate) fn is_host(octet: u8) -> bool {
-    CLASSES[usize::from(octet)] & HOST != 0
+fn is_host(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & HOST != 0
 }
 
-/// An octet that goes on with a parameter's value, `=` included: neither white space nor a separator nor a control.
+/// Returns whether a byte is part of an unquoted parameter value: not white space, a separator or a control; `=` is.
 #[inline(always)]
-pub(crate) fn is_plain(octet: u8) -> bool {
-    CLASSES[usize::from(octet)] & PLAIN != 0
+fn is_plain(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & PLAIN != 0
 }
 
-/// An octet that goes on with what comes before the URI of a From or To header, or with a URI without brackets.
+/// Returns whether a byte is part of an unquoted display name, or of a URI without brackets.
 #[inline(always)]
-pub(crate) fn is_display(octet: u8) -> bool {
-    CLASSES[usize::from(octet)] & DISPLAY != 0
+fn is_display(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & DISPLAY != 0
 }
 
-/// An octet of `LWS`. Within a header's value a newline is always part of a fold.
+/// Returns whether a byte is part of `LWS`. Within a header's value, a newline is always part of a fold.
 #[inline(always)]
-pub(crate) const fn is_white(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+pub(crate) const fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The eight octets of `message` from `at` on, the first in the lowest bits; zeros for those after the message's end.
-#[inline(always)]
-pub(crate) fn word(message: &[u8], at: usize) -> u64 {
-    match message.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk) {
-        Some(octets) => u64::from_le_bytes(*octets),
-        None => last_word(message, at),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn last_word(message: &[u8], at: usize) -> u64 {
-    message.get(at..).unwrap_or_default().iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
-}
-
-/// A name of up to eight octets, in lower case, to be compared with the octets of a message as one number.
-#[derive(Clone, Copy)]
-pub(crate) struct Spelling {
-    /// The name, its first octet in the lowest bits.
-    word: u64,
-    /// All bits of the octets that it has.
-    mask: u64,
-    /// The bit by which its letters differ from capitals.
-    case: u64,
-    len: usize,
-}
-
-impl Spelling {
-    pub(crate) const fn new(name: &[u8]) -> Self {
-        let (mut word, mut mask, mut case) = (0, 0, 0);
-        let mut index = 0;
-        while index < name.len() {
-            word |= (name[index] as u64) << (8 * index);
-            mask |= 0xff << (8 * index);
-            if name[index].is_ascii_lowercase() {
-                case |= 0x20 << (8 * index);
-            }
-            index += 1;
-        }
-        Self { word, mask, case, len: name.len() }
-    }
-
-    /// How many octets it has.
-    pub(crate) const fn len(self) -> usize {
-        self.len
-    }
-
-    /// Whether the octets of `word` begin with the name, in any case.
-    #[inline(always)]
-    pub(crate) const fn begins(self, word: u64) -> bool {
-        word & self.mask | self.case == self.word
-    }
-
-    /// Whether the octets of `word` begin with the name, in any case, and a colon; the name has at most seven octets.
-    #[inline(always)]
-    pub(crate) const fn begins_with_colon(self, word: u64) -> bool {
-        let with_colon = Self {
-            word: self.word | (b':' as u64) << (8 * self.len),
-            mask: self.mask | 0xff << (8 * self.len),
-            ..self
-        };
-        with_colon.begins(word)
-    }
-
-    /// Whether the octets of `message` at `span` are the name, in any case.
-    #[inline(always)]
-    pub(crate) fn is_at(self, message: &[u8], span: Span) -> bool {
-        span.len() == self.len && self.begins(word(message, span.start()))
-    }
-}
-
-/// A message up to the end of a header's value.
+/// A message up to the end of a header's value. All offsets are those of the message.
+///
+/// The methods that skip bytes start at an offset up to the end of the value, and return an offset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value<'m> {
-    /// All of the message: what follows the value may be looked at, so that there are sixteen octets to look at.
+    /// The whole message: a search may read beyond the value, so that it has 16 bytes to read.
     message: &'m [u8],
     text: &'m [u8],
 }
 
 impl<'m> Value<'m> {
-    /// The beginning `text` of `message`, after which white space follows.
+    /// Creates a value that ends where `text` ends, which is the beginning of `message` and is followed by white space.
     #[inline(always)]
     pub(crate) const fn new(message: &'m [u8], text: &'m [u8]) -> Self {
         Self { message, text }
     }
 
-    /// The offset of the value's end.
+    /// Returns the offset of the end of the value.
     #[inline(always)]
     pub(crate) const fn end(self) -> usize {
         self.text.len()
     }
 
-    /// The octet at an offset. `None`: the value has ended before it.
+    /// Returns the byte at an offset, or `None` if the value ends before it.
     #[inline(always)]
     pub(crate) fn get(self, at: usize) -> Option<u8> {
         self.text.get(at).copied()
     }
 
-    /// The octets from an offset to the end of the value.
+    /// Returns the bytes from an offset to the end of the value.
     #[inline(always)]
     pub(crate) fn from(self, at: usize) -> &'m [u8] {
-        self.text.get(at..).unwrap_or_else(nothing)
+        self.text.get(at..).unwrap_or_else(empty)
     }
 
-    /// The octets at an offset, as many as `LEN`. `None`: the value has ended before.
+    /// Returns the `LEN` bytes at an offset, or `None` if the value ends before their end.
     #[inline(always)]
     pub(crate) fn chunk<const LEN: usize>(self, at: usize) -> Option<&'m [u8; LEN]> {
         self.text.get(at..)?.first_chunk()
     }
 
-    /// The eight octets at an offset, as [`word`] has them: the value may have ended before.
+    /// Returns the eight bytes at an offset as a [word](word), including those after the end of the value.
     #[inline(always)]
     pub(crate) fn word(self, at: usize) -> u64 {
         word(self.message, at)
     }
 
-    /// Whether the octets of a span are `name`, in any case.
+    /// Returns whether a span is `name`, in any case.
     #[inline(always)]
-    pub(crate) fn has(self, span: Span, name: Spelling) -> bool {
-        name.is_at(self.message, span)
+    pub(crate) fn spells(self, span: Span, name: Spelling) -> bool {
+        span.spells(self.message, name)
     }
 
-    /// The octets of a span.
+    /// Returns the bytes of a span.
     #[inline(always)]
-    pub(crate) fn of(self, span: Span) -> &'m [u8] {
-        span.of(self.text)
+    pub(crate) fn slice(self, span: Span) -> &'m [u8] {
+        span.slice(self.text)
     }
 
-    /// The first offset from `at` on that has no octet of the kind `is`; at most the value's end, if `at` is.
+    /// Skips the bytes that `is_skipped` accepts, up to the end of the value.
     #[inline(always)]
-    pub(crate) fn skip(self, mut at: usize, is: impl Fn(u8) -> bool) -> usize {
-        while self.get(at).is_some_and(&is) {
+    pub(crate) fn skip(self, mut at: usize, is_skipped: impl Fn(u8) -> bool) -> usize {
+        while self.get(at).is_some_and(&is_skipped) {
             at += 1;
         }
         at
     }
 
-    /// The first offset from `at` on that has no `LWS`.
+    /// Skips `LWS`.
     #[inline(always)]
     pub(crate) fn skip_white(self, at: usize) -> usize {
         self.skip(at, is_white)
     }
 
-    /// The first offset from `at` on that has no digit. White space is none.
+    // White space follows the value. It ends the next four searches, which therefore need no other bound.
+
+    /// Skips digits.
     #[inline(always)]
     pub(crate) fn skip_digits(self, at: usize) -> usize {
-        let is_digit = |octet: u8| octet.is_ascii_digit();
-        find(self.message, at, |lanes| lanes.is_at_most(b'/').or(lanes.is_within(b':', 0xff)), |octet| !is_digit(octet))
+        let is_no_digit = |lanes: Lanes| lanes.at_most(b'/').or(lanes.within(b':', 0xff));
+        find(self.message, at, is_no_digit, |byte| !byte.is_ascii_digit())
     }
 
-    /// The same for an octet of a host ([`is_host`]).
+    /// Skips a `hostname` or an `IPv4address`.
     #[inline(always)]
     pub(crate) fn skip_host(self, at: usize) -> usize {
-        find_roughly(self.message, at, may_end_host, |octet| !is_host(octet))
+        find_roughly(self.message, at, may_end_host, |byte| !is_host(byte))
     }
 
-    /// The first offset from `at` on that has no octet of a parameter's value ([`is_plain`]). White space is none.
+    /// Skips an unquoted parameter value.
     #[inline(always)]
     pub(crate) fn skip_plain(self, at: usize) -> usize {
-        find_roughly(self.message, at, may_end_plain, |octet| !is_plain(octet))
+        find_roughly(self.message, at, may_end_plain, |byte| !is_plain(byte))
     }
 
-    /// The same for a parameter's name, which an equals sign ends too.
+    /// Skips the name of a parameter, which an equals sign ends.
     #[inline(always)]
     pub(crate) fn skip_name(self, at: usize) -> usize {
-        find_roughly(self.message, at, may_end_plain, |octet| !is_plain(octet) || octet == b'=')
+        find_roughly(self.message, at, may_end_plain, |byte| !is_plain(byte) || byte == b'=')
     }
 
-    /// The same for what comes before the URI of a From or To header ([`is_display`]).
+    /// Skips an unquoted display name, or a URI without brackets.
     #[inline(always)]
     pub(crate) fn skip_display(self, at: usize) -> usize {
-        find_roughly(self.message, at, may_end_display, |octet| !is_display(octet)).min(self.end())
+        find_roughly(self.message, at, may_end_display, |byte| !is_display(byte)).min(self.end())
     }
 
-    /// The offset after the `>` that ends the URI at `at`. `None`: there is none, or a `<` before it.
+    /// Skips a URI and the `>` after it. Returns `None` if there is no `>`, or a `<` before it.
     #[inline(always)]
     pub(crate) fn skip_uri(self, at: usize) -> Option<usize> {
-        let end =
-            find(self.message, at, |lanes| lanes.is(b'>').or(lanes.is(b'<')), |octet| matches!(octet, b'>' | b'<'));
+        let is_bracket = |lanes: Lanes| lanes.equal(b'>').or(lanes.equal(b'<'));
+        let end = find(self.message, at, is_bracket, |byte| matches!(byte, b'>' | b'<'));
         (self.get(end)? == b'>').then_some(end + 1)
     }
 
-    /// The offset after the `quoted-string` that begins at `at`. `None`: it has no end.
+    /// Skips a `quoted-string`. Returns `None` if it is not closed.
     #[inline(always)]
     pub(crate) fn skip_quoted(self, at: usize) -> Option<usize> {
         let mut at = at + 1;
         loop {
-            at = find(
-                self.message,
-                at,
-                |lanes| lanes.is(b'"').or(lanes.is(b'\\')),
-                |octet| matches!(octet, b'"' | b'\\'),
-            );
+            let is_quote_or_backslash = |lanes: Lanes| lanes.equal(b'"').or(lanes.equal(b'\\'));
+            at = find(self.message, at, is_quote_or_backslash, |byte| matches!(byte, b'"' | b'\\'));
             match self.get(at)? {
                 b'"' => return Some(at + 1),
                 _ => at += 2,
@@ -305,7 +246,7 @@ impl<'m> Value<'m> {
         }
     }
 
-    /// The offset after the `comment` that begins at `at`. `None`: it has no end.
+    /// Skips a `comment`. Returns `None` if it is not closed.
     pub(crate) fn skip_comment(self, at: usize) -> Option<usize> {
         let mut depth = 0_usize;
         let mut at = at;
@@ -322,51 +263,51 @@ impl<'m> Value<'m> {
     }
 }
 
-/// Which octets may end a host: all that do, and those beside the underscore.
+/// Selects the bytes that end a host, and the neighbours of the underscore.
 #[inline(always)]
 fn may_end_host(lanes: Lanes) -> Lanes {
-    let below_letters = lanes.is_at_most(b',').or(lanes.is(b'/')).or(lanes.is_within(b':', b'@'));
-    below_letters.or(lanes.is_within(b'[', b'`')).or(lanes.is_within(b'{', 0x7f))
+    let below_letters = lanes.at_most(b',').or(lanes.equal(b'/')).or(lanes.within(b':', b'@'));
+    below_letters.or(lanes.within(b'[', b'`')).or(lanes.within(b'{', 0x7f))
 }
 
-/// Which octets may end a parameter's name or value: all that do, and some that seldom stand there.
+/// Selects the bytes that end a parameter's name or value, and some that are rare there.
 #[inline(always)]
 fn may_end_plain(lanes: Lanes) -> Lanes {
-    // Of the backslash and DEL, these are the bits in which they differ.
-    lanes.is_at_most(b',').or(lanes.is_within(b';', b'>')).or(lanes.with_bits(b'\\' ^ 0x7f).is(0x7f))
+    // Setting the bits in which they differ makes a backslash and DEL equal.
+    lanes.at_most(b',').or(lanes.within(b';', b'>')).or(lanes.with_bits(b'\\' ^ 0x7f).equal(0x7f))
 }
 
-/// Which octets may end what comes before a URI: all that do, and some others.
+/// Selects the bytes that end a display name or a URI without brackets, and some that are rare there.
 #[inline(always)]
 fn may_end_display(lanes: Lanes) -> Lanes {
-    let quote_or_comma = lanes.is(b'"').or(lanes.is(b','));
-    quote_or_comma.or(lanes.is_within(b';', b'>')).or(lanes.is(b'\\'))
+    let quote_or_comma = lanes.equal(b'"').or(lanes.equal(b','));
+    quote_or_comma.or(lanes.within(b';', b'>')).or(lanes.equal(b'\\'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Span, Spelling, Value, is_display, is_host, is_plain};
 
-    /// Each octet, at each place of a value, with others before it and after it: sixteen at a time as one at a time.
+    /// Tries each byte at each place of a value, among others.
     #[test]
-    fn what_is_skipped_is_what_is_skipped_octet_by_octet() {
-        for (octet, place) in (0..=u8::MAX).flat_map(|octet| (0..36).map(move |place| (octet, place))) {
+    fn sixteen_bytes_are_skipped_at_once_as_they_are_one_by_one() {
+        for (byte, place) in (0..=u8::MAX).flat_map(|byte| (0..36).map(move |place| (byte, place))) {
             for filling in [b'a', b'7', b'='] {
                 let mut message = vec![filling; 36];
-                message[place] = octet;
+                message[place] = byte;
                 message.extend(b"\r\nCall-ID: 1");
                 let value = Value::new(&message, &message[..36]);
                 for at in [0, 1, 15, 16, 20, 35, 36] {
-                    let context = || format!("{octet:#x} at {place}, from {at}, among {filling:#x}");
+                    let context = || format!("{byte:#x} at {place}, from {at}, among {filling:#x}");
                     assert_eq!(value.skip_plain(at), value.skip(at, is_plain), "{}", context());
                     assert_eq!(
                         value.skip_name(at),
-                        value.skip(at, |octet| is_plain(octet) && octet != b'='),
+                        value.skip(at, |byte| is_plain(byte) && byte != b'='),
                         "{}",
                         context()
                     );
                     assert_eq!(value.skip_host(at), value.skip(at, is_host), "{}", context());
-                    assert_eq!(value.skip_digits(at), value.skip(at, |octet| octet.is_ascii_digit()), "{}", context());
+                    assert_eq!(value.skip_digits(at), value.skip(at, |byte| byte.is_ascii_digit()), "{}", context());
                     assert_eq!(value.skip_display(at), value.skip(at, is_display), "{}", context());
                 }
             }
@@ -374,17 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn a_spelling_is_told_in_any_case_and_by_its_length() {
+    fn span_spells_a_name_in_any_case_and_of_the_same_length() {
         for name in ["tag", "rport", "branch", "received", "sip/2.0"] {
             let spelling = Spelling::new(name.as_bytes());
-            for (place, octet) in (0..name.len()).flat_map(|place| (0..=u8::MAX).map(move |octet| (place, octet))) {
+            for (place, byte) in (0..name.len()).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
                 let mut message = name.to_ascii_uppercase().into_bytes();
-                message[place] = octet;
+                message[place] = byte;
                 let is_same = message.eq_ignore_ascii_case(name.as_bytes());
-                assert_eq!(spelling.is_at(&message, Span::new(0, name.len())), is_same, "{}", message.escape_ascii());
+                let span = Span::new(0, name.len());
+                assert_eq!(span.spells(&message, spelling), is_same, "{}", message.escape_ascii());
                 message.extend(b"a");
-                assert_eq!(spelling.is_at(&message, Span::new(0, name.len())), is_same, "{}", message.escape_ascii());
-                assert!(!spelling.is_at(&message, Span::new(0, name.len() + 1)));
+                assert_eq!(span.spells(&message, spelling), is_same, "{}", message.escape_ascii());
+                assert!(!Span::new(0, name.len() + 1).spells(&message, spelling));
             }
         }
     }

@@ -1,109 +1,112 @@
-//! Where the header lines of a message begin and end: of those whose names begin with a letter that matters.
+//! The header lines of a message: those whose first letter may begin the name of a header that a response repeats.
 
 use super::lanes::LineStarts;
 use super::lexis::Span;
 
-/// How many lines are noted at a time. Requests seldom have more.
+/// Maximum number of lines collected at a time. Requests seldom have more.
 const BATCH: usize = 24;
 
-/// What comes after lines that have been noted.
+/// What follows the lines that [`Lines::read`] collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    /// Other lines: there was no room for them.
+pub(crate) enum Next {
+    /// More header lines: the batch is full.
     Lines,
-    /// The empty line.
+    /// The empty line before the body.
     Body,
-    /// A line that has no end, or that begins with white space and is neither empty nor continues another.
-    Nothing,
+    /// A line without end, or one that begins with white space but is neither empty nor a continuation.
+    Malformed,
 }
 
-/// Reads the header lines from the line after the start line to the empty line, some at a time.
+/// Collects header lines from the line after the start line up to the empty line, in batches.
 ///
-/// All of them at once are one tight loop: between them, the values of headers would be read, and take its registers.
+/// Batches, because collecting is a tight loop. If header values were parsed in between, they would take its registers.
 #[derive(Debug)]
 pub(crate) struct Lines<'m> {
-    /// The beginnings of lines after `at`.
-    starts: LineStarts<'m>,
-    /// Where the line begins that comes next.
+    /// Offset of the next line.
     at: usize,
-    noted: [Span; BATCH],
-    count: usize,
+    /// The lines after `at`.
+    starts: LineStarts<'m>,
+    batch: [Span; BATCH],
+    len: usize,
 }
 
 impl<'m> Lines<'m> {
-    /// The lines from `at` on, which is the offset of a line, as are those that `starts` still has.
+    /// Creates a reader of the line at offset `at` and of those that follow it in `starts`.
     pub(crate) const fn new(at: usize, starts: LineStarts<'m>) -> Self {
-        Self { starts, at, noted: [Span::new(0, 0); BATCH], count: 0 }
+        Self { at, starts, batch: [Span::new(0, 0); BATCH], len: 0 }
     }
 
-    /// The lines that have been noted, each with those that continue it, in the order of the message.
-    pub(crate) fn noted(&self) -> &[Span] {
-        self.noted.get(..self.count).unwrap_or_default()
+    /// Returns the lines of the current batch in the order of the message, each with its continuations.
+    pub(crate) fn batch(&self) -> &[Span] {
+        self.batch.get(..self.len).unwrap_or_default()
     }
 
-    /// Notes the next lines that may matter, and says what comes after them.
+    /// Collects the next batch of candidate lines. Returns what follows them.
     #[inline(never)]
-    pub(crate) fn read(&mut self) -> After {
+    pub(crate) fn read(&mut self) -> Next {
         let message = self.starts.message();
         let mut starts = self.starts;
         let mut start = self.at;
-        let mut count = 0;
-        let mut kind = message.get(start).map_or(EMPTY, |octet| KINDS[usize::from(*octet)]);
-        let after = loop {
-            if kind > MATTERS {
-                break after_last(message, start);
+        let mut len = 0;
+        let mut kind = message.get(start).map_or(EMPTY, |byte| KINDS[usize::from(*byte)]);
+        let next = loop {
+            if kind > CANDIDATE {
+                break after_headers(message, start);
             }
-            let Some(place) = self.noted.get_mut(count) else { break After::Lines };
-            let Some((end, octet)) = starts.next() else { break After::Nothing };
-            // One that goes on or does not matter is written over, which is quicker than to ask.
+            let Some(place) = self.batch.get_mut(len) else { break Next::Lines };
+            let Some((end, byte)) = starts.next() else { break Next::Malformed };
+            // A line that is continued, or no candidate, is overwritten by the next one, which is cheaper than a
+            // branch.
             *place = Span::new(start, end);
-            let next = KINDS[usize::from(octet)];
-            if next <= MATTERS {
-                count += usize::from(kind);
-                (start, kind) = (end, next);
-            } else if next == EMPTY {
-                count += usize::from(kind);
+            let next_kind = KINDS[usize::from(byte)];
+            if next_kind <= CANDIDATE {
+                len += usize::from(kind);
+                (start, kind) = (end, next_kind);
+            } else if next_kind == EMPTY {
+                len += usize::from(kind);
                 start = end;
-                break after_last(message, end);
+                break after_headers(message, end);
             }
         };
         self.starts = starts;
         self.at = start;
-        self.count = count;
-        after
+        self.len = len;
+        next
     }
 }
 
-/// What the first octet of a line says of it. It does not matter.
+// The kinds of a line, by its first byte. `OTHER` and `CANDIDATE` are the number of lines to collect.
+
+/// Another header, which no response repeats.
 const OTHER: u8 = 0;
-/// The name may be that of a header that a response repeats, in its long form or the short one.
-const MATTERS: u8 = 1;
-/// It continues another (RFC 3261 section 7.3.1).
-const CONTINUES: u8 = 2;
-/// It may be the empty line, and is no header.
+/// Possibly a header that a response repeats, by its long or its compact name.
+const CANDIDATE: u8 = 1;
+/// Continuation of the line before (RFC 3261 section 7.3.1).
+const CONTINUATION: u8 = 2;
+/// Possibly the empty line, and no header.
 const EMPTY: u8 = 3;
 
 static KINDS: [u8; 256] = {
     let mut table = [OTHER; 256];
-    let mut octet = 0;
-    while octet < table.len() {
-        table[octet] = match octet as u8 {
-            b' ' | b'\t' => CONTINUES,
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = match byte as u8 {
+            b' ' | b'\t' => CONTINUATION,
             b'\r' | b'\n' => EMPTY,
-            _ => match octet as u8 | 0x20 {
-                b'v' | b'f' | b't' | b'i' | b'c' => MATTERS,
+            _ => match byte as u8 | 0x20 {
+                b'v' | b'f' | b't' | b'i' | b'c' => CANDIDATE,
                 _ => OTHER,
             },
         };
-        octet += 1;
+        byte += 1;
     }
     table
 };
 
-/// What the line at `start` is, which is no header: the empty one, or one that continues none.
-fn after_last(message: &[u8], start: usize) -> After {
+/// Returns what the line at `start` is, which is not a header: the empty line, or a continuation of nothing.
+fn after_headers(message: &[u8], start: usize) -> Next {
     match (message.get(start), message.get(start + 1)) {
-        (Some(b'\n'), _) | (Some(b'\r'), Some(b'\n')) => After::Body,
-        _ => After::Nothing,
+        (Some(b'\n'), _) | (Some(b'\r'), Some(b'\n')) => Next::Body,
+        _ => Next::Malformed,
     }
 }

@@ -1,4 +1,7 @@
-//! SIP: the parts of a request that its response repeats.
+//! The parts of a SIP request that its response repeats.
+//!
+//! [`request`] drives the others: [`start_line`] first, then [`lines`] and [`headers`], and for the values of the
+//! headers [`via`], [`address`] and [`params`]. [`lexis`] and [`lanes`] are what all of them search bytes with.
 
 pub(crate) mod address;
 pub(crate) mod headers;

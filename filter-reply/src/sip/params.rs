@@ -1,70 +1,69 @@
 //! The parameters of a Via, From or To header: `*( SEMI generic-param )` (RFC 3261 section 25.1).
 
-use super::lexis::{Span, Spelling, Value};
+use filter_common::words::Spelling;
+
+use super::lexis::{Span, Value};
 
 /// A parameter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Param {
-    /// Its name.
     pub(crate) name: Span,
-    /// Its value.
     pub(crate) slot: Slot,
 }
 
-/// Where the value of a parameter stands, or is to be put.
+/// The place of a parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// The value, quotes included; empty, and in the place where it belongs, if there is none.
+    /// The value with its quotes; empty, at the place where a value belongs, if there is none.
     pub(crate) value: Span,
     /// Whether there is an equals sign.
-    pub(crate) equals: bool,
+    pub(crate) has_equals: bool,
 }
 
-/// A parameter is not what the grammar says.
+/// The error of a value that does not conform to the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// Reads parameters, until the value of the header ends or a comma ends this element of a list.
+/// Parses parameters up to the end of the header's value, or to the comma that ends this element of a list.
 ///
-/// Stricter than some: an empty parameter (`;;`) is an error. Laxer than the grammar: a name may have any octets but
-/// separators, and a comment may follow the last one, as RFC 2543 section 6.40 has it for Via.
+/// Stricter than some parsers: an empty parameter (`;;`) is an error. Laxer than the grammar: a name may have any bytes
+/// but separators, and a comment may follow the last parameter, as in the Via of RFC 2543 section 6.40.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Params<'m> {
-    /// The message, up to the end of the header's value.
     text: Value<'m>,
-    /// Where the next parameter, or what comes before it, begins.
+    /// Offset of the next parameter, or of the white space before it.
     at: usize,
-    /// Where the last parameter ended.
+    /// Offset of the end of the last parameter.
     end: usize,
 }
 
 impl<'m> Params<'m> {
-    /// Parameters from the offset `at` on; `text` is the message up to the end of the header's value.
+    /// Creates a parser of the parameters from offset `at` to the end of `text`.
     #[inline(always)]
     pub(crate) const fn new(text: Value<'m>, at: usize) -> Self {
         Self { text, at, end: at }
     }
 
-    /// Where another parameter can be put: after the last one, before a comment.
+    /// Returns the offset at which a parameter can be added: after the last one, before a comment.
     #[inline(always)]
     pub(crate) const fn end(&self) -> usize {
         self.end
     }
 
-    /// Where the reading stopped; after the last parameter: at the comma, or at the end of the value.
+    /// Returns the offset at which the parser is: after the last parameter, at the comma or at the end of the value.
     #[inline(always)]
     pub(crate) const fn position(&self) -> usize {
         self.at
     }
 
-    /// The next parameter. `None`: there are no more.
+    /// Parses the next parameter. Returns `None` if there are no more.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Param>, Malformed> {
         if self.text.get(self.at) != Some(b';') {
             if self.at == self.text.end() {
                 return Ok(None);
             }
-            self.at = before_semicolon(self.text, self.at)?;
+            self.at = skip_to_semicolon(self.text, self.at)?;
             if self.text.get(self.at) != Some(b';') {
                 return Ok(None);
             }
@@ -72,12 +71,13 @@ impl<'m> Params<'m> {
         self.param(self.at + 1).map(Some)
     }
 
-    /// The next parameter, if it begins like `start`, `;name=`, and a value without quotes follows at once, as nearly always.
+    /// Parses the next parameter if it begins with `start`, which is `;name=`, and has an unquoted value right after
+    /// that.
     ///
-    /// `None`: [`Self::next`] tells what it is.
+    /// Most do. Returns `None` for all others, which [`next`](Self::next) parses.
     #[inline(always)]
-    pub(crate) fn usual(&mut self, start: Spelling) -> Option<Slot> {
-        if !start.begins(self.text.word(self.at)) {
+    pub(crate) fn next_if_usual(&mut self, start: Spelling) -> Option<Slot> {
+        if !start.is_prefix_of(self.text.word(self.at)) {
             return None;
         }
         let value = self.at + start.len();
@@ -86,10 +86,10 @@ impl<'m> Params<'m> {
             return None;
         }
         (self.at, self.end) = (end, end);
-        Some(Slot { value: Span::new(value, end), equals: true })
+        Some(Slot { value: Span::new(value, end), has_equals: true })
     }
 
-    /// The parameter after the semicolon, `at` being the offset of what follows it.
+    /// Parses the parameter at offset `at`, which is after its semicolon.
     #[inline(always)]
     fn param(&mut self, at: usize) -> Result<Param, Malformed> {
         let (start, end) = self.skip_white_and(at, Value::skip_name);
@@ -101,24 +101,24 @@ impl<'m> Params<'m> {
         if self.text.get(equals) != Some(b'=') {
             self.at = end;
             self.end = end;
-            return Ok(Param { name, slot: Slot { value: Span::new(end, end), equals: false } });
+            return Ok(Param { name, slot: Slot { value: Span::new(end, end), has_equals: false } });
         }
         let (value, mut end) = self.skip_white_and(equals + 1, Value::skip_plain);
         if value == end && self.text.get(value) == Some(b'"') {
             end = self.text.skip_quoted(value).ok_or(Malformed)?;
         }
-        // An empty value belongs right after the sign, before the white space that may end the line.
+        // An empty value belongs right after the equals sign, before white space that may end the line.
         let value = if value == end { Span::new(equals + 1, equals + 1) } else { Span::new(value, end) };
         self.at = value.end();
         self.end = value.end();
-        Ok(Param { name, slot: Slot { value, equals: true } })
+        Ok(Param { name, slot: Slot { value, has_equals: true } })
     }
 
-    /// Where `skip` begins behind the white space that may be at the offset `at`, and where it ends.
+    /// Skips white space from offset `at` on, and then what `skip` skips. Returns the start and the end of the latter.
     #[inline(always)]
     fn skip_white_and(&self, at: usize, skip: impl Fn(Value<'m>, usize) -> usize) -> (usize, usize) {
         let end = skip(self.text, at);
-        // Hardly ever there is some.
+        // There is seldom white space.
         if end > at { (at, end) } else { skip_some_white_and(self.text, at, skip) }
     }
 }
@@ -129,10 +129,11 @@ fn skip_some_white_and<'m>(text: Value<'m>, at: usize, skip: impl Fn(Value<'m>, 
     (start, skip(text, start))
 }
 
-/// The offset of what follows white space: the semicolon of the next parameter, or the comma or the end of the value, maybe
-/// after a comment.
+/// Skips white space, and a comment if no parameter follows it.
+///
+/// Returns the offset of the next parameter's semicolon, or of the comma or the end of the value.
 #[cold]
-fn before_semicolon(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
+fn skip_to_semicolon(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     let at = text.skip_white(at);
     match text.get(at) {
         None | Some(b';' | b',') => Ok(at),
@@ -147,11 +148,13 @@ fn before_semicolon(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use filter_common::words::Spelling;
+
     use super::{Param, Params};
-    use crate::sip::lexis::{Spelling, Value};
+    use crate::sip::lexis::Value;
 
     #[test]
-    fn the_usual_parameter_is_like_any_other() {
+    fn usual_parameter_is_parsed_like_any_other() {
         let mut tails = vec![String::new()];
         for _ in 0..4 {
             let longer = tails
@@ -166,11 +169,11 @@ mod tests {
             let message = format!("{text}\r\nCall-ID: 1\r\n\r\n");
             let value = Value::new(message.as_bytes(), &message.as_bytes()[..text.trim_end().len()]);
             let (mut usual, mut any) = (Params::new(value, 0), Params::new(value, 0));
-            let found = usual.usual(Spelling::new(b";tag="));
+            let found = usual.next_if_usual(Spelling::new(b";tag="));
             let is_usual = [";tag=a", ";TaG=a", ";tag=(", ";TaG=("].iter().any(|start| text.starts_with(start));
             assert!(found.is_some() || !is_usual, "{text} is usual");
             let Some(slot) = found else { continue };
-            let Ok(Some(Param { slot: expected, .. })) = any.next() else { panic!("{text} is no parameter") };
+            let Ok(Some(Param { slot: expected, .. })) = any.next() else { panic!("{text} is not a parameter") };
             assert_eq!((slot, usual.position(), usual.end()), (expected, any.position(), any.end()), "{text}");
         }
     }

@@ -1,83 +1,35 @@
 //! The start line of a request: method, Request-URI, version (RFC 3261 section 7.1).
 
+use filter_common::sip::Method;
+use filter_common::words::Spelling;
+
 use super::lanes::{LineStarts, find};
-use super::lexis::{Span, Spelling};
+use super::lexis::Span;
 use crate::Unanswered;
-
-macro_rules! methods {
-    ($($(#[doc = $doc:literal])+ $variant:ident => $name:literal,)+) => {
-        /// The methods that may be refused. All others are never answered: ACK has no response at all, and CANCEL,
-        /// BYE, PRACK, UPDATE, INFO, NOTIFY and REFER belong to calls that are up.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Method {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl Method {
-            /// The method as it stands in a request.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// The method that `octets` spell, case-sensitive as RFC 3261 section 7.1 has it.
-            #[inline(always)]
-            pub(crate) fn from_octets(octets: &[u8]) -> Option<Self> {
-                $(if Self::$variant.is(octets) {
-                    return Some(Self::$variant);
-                })+
-                None
-            }
-
-            /// Whether `octets` spell it.
-            #[inline(always)]
-            pub(crate) fn is(self, octets: &[u8]) -> bool {
-                match self {
-                    $(Self::$variant => octets == $name.as_bytes(),)+
-                }
-            }
-        }
-    };
-}
-
-methods! {
-    /// RFC 3261 section 13.
-    Invite => "INVITE",
-    /// RFC 3261 section 11.
-    Options => "OPTIONS",
-    /// RFC 3261 section 10.
-    Register => "REGISTER",
-    /// RFC 6665.
-    Subscribe => "SUBSCRIBE",
-    /// RFC 3428.
-    Message => "MESSAGE",
-    /// RFC 3903.
-    Publish => "PUBLISH",
-}
 
 const VERSION: Spelling = Spelling::new(b"sip/2.0");
 
-/// A start line that has been read.
+/// The start line of a request that may be refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StartLine<'m> {
     pub(crate) method: Method,
     pub(crate) request_uri: &'m [u8],
-    /// The offset of the line after it.
+    /// Offset of the next line.
     pub(crate) end: usize,
-    /// The lines after that one.
+    /// The lines after the next one.
     pub(crate) starts: LineStarts<'m>,
 }
 
 impl<'m> StartLine<'m> {
-    /// Reads the start line of `message`; CR and LF before it are skipped (RFC 3261 section 7.5).
+    /// Parses the start line of `message`. CR and LF before it are skipped (RFC 3261 section 7.5).
     ///
     /// # Errors
     ///
-    /// [`Unanswered::Method`], and else [`Unanswered::StartLine`]: also if no line follows it, or if the message is too short for
-    /// [`LineStarts`]. The shortest request, by RFC 2543, has 73 octets, and that is long enough.
+    /// * [`Unanswered::Method`] if a policy may not refuse the method;
+    /// * [`Unanswered::StartLine`] if the line is malformed, if it is the last one, or if the message is too short for
+    ///   [`LineStarts`]. Even the shortest request, by RFC 2543, is long enough: it has 73 bytes.
     pub(crate) fn parse(message: &'m [u8]) -> Result<Self, Unanswered> {
-        let start = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+        let start = message.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let mut starts = LineStarts::new(message).ok_or(Unanswered::StartLine)?;
         let next_line = loop {
             let (at, _) = starts.next().ok_or(Unanswered::StartLine)?;
@@ -89,21 +41,21 @@ impl<'m> StartLine<'m> {
         let carriage_return = newline.checked_sub(1).and_then(|at| message.get(at)) == Some(&b'\r');
         let end = newline - usize::from(newline > start && carriage_return);
 
-        let method_end = space(message, start, end).ok_or(Unanswered::StartLine)?;
-        let uri_end = space(message, method_end + 1, end).ok_or(Unanswered::StartLine)?;
+        let method_end = find_space(message, start, end).ok_or(Unanswered::StartLine)?;
+        let uri_end = find_space(message, method_end + 1, end).ok_or(Unanswered::StartLine)?;
         let (uri, version) = (Span::new(method_end + 1, uri_end), Span::new(uri_end + 1, end));
-        if uri.len() == 0 || !VERSION.is_at(message, version) {
+        if uri.len() == 0 || !version.spells(message, VERSION) {
             return Err(Unanswered::StartLine);
         }
-        let (method, request_uri) = (Span::new(start, method_end).of(message), uri.of(message));
-        let method = Method::from_octets(method).ok_or(Unanswered::Method)?;
+        let (method, request_uri) = (Span::new(start, method_end).slice(message), uri.slice(message));
+        let method = Method::from_bytes(method).filter(|method| method.is_refusable()).ok_or(Unanswered::Method)?;
         Ok(Self { method, request_uri, end: next_line, starts })
     }
 }
 
-/// The first space of `message` from `start` on, before `end`.
+/// Returns the offset of the first space of `message` from `start` to `end`.
 #[inline(always)]
-fn space(message: &[u8], start: usize, end: usize) -> Option<usize> {
-    let space = find(message, start, |lanes| lanes.is(b' '), |octet| octet == b' ');
+fn find_space(message: &[u8], start: usize, end: usize) -> Option<usize> {
+    let space = find(message, start, |lanes| lanes.equal(b' '), |byte| byte == b' ');
     (space < end).then_some(space)
 }

@@ -1,62 +1,68 @@
-//! The topmost Via: who sent the request, and where the response goes (RFC 3261 sections 18.2, 20.42; RFC 3581).
+//! The topmost Via: the sender of the request, and the port of its response (RFC 3261 sections 18.2, 20.42; RFC 3581).
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::lexis::{Span, Spelling, Value, is_token};
+use filter_common::words::Spelling;
+
+use super::lexis::{Span, Value, is_token};
 use super::params::{Malformed, Param, Params, Slot};
 use crate::Unanswered;
 
-/// The port of SIP over UDP where none is named (RFC 3261 section 18.2.2).
+/// Port of SIP over UDP if `sent-by` has none (RFC 3261 section 18.2.2).
 const DEFAULT_PORT: u16 = 5060;
 
-/// How the branches of RFC 3261 begin (section 8.1.1.7).
+/// Beginning of a branch that is unique (RFC 3261 section 8.1.1.7).
 const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
 const BRANCH: Spelling = Spelling::new(b"branch");
-/// How it nearly always begins.
-const BRANCH_IS: Spelling = Spelling::new(b";branch=");
+/// The usual beginning of the parameter.
+const BRANCH_EQUALS: Spelling = Spelling::new(b";branch=");
 const RPORT: Spelling = Spelling::new(b"rport");
 const RECEIVED: Spelling = Spelling::new(b"received");
 
 /// The topmost Via, as offsets into the message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Via {
-    /// All of its value, up to the comma before the next one in the same header.
+    /// The whole value, up to the comma before the next Via in the same header.
     value: Span,
-    /// The host of `sent-by`, the brackets of an IPv6 address included.
+    /// Host of `sent-by`, with the brackets of an IPv6 address.
     host: Span,
-    /// The port of `sent-by`: `None` if there is none, `Some(0)` if it is no port.
+    /// Port of `sent-by`: `None` if there is none, `Some(0)` if the number is not a port.
     port: Option<u16>,
     branch: Option<Slot>,
     /// The `rport` parameter (RFC 3581).
     pub(crate) rport: Option<Slot>,
-    /// The `received` parameter, which no client should have put there.
+    /// The `received` parameter, which only a server should add.
     pub(crate) received: Option<Slot>,
-    /// The offset at which a parameter can be added.
+    /// Offset at which a parameter can be added.
     pub(crate) end: usize,
 }
 
 impl Via {
-    /// Reads the first value of the Via header whose value begins at `at`; `text` is the message up to its end.
+    /// Parses the first Via in the value from offset `at` to the end of `text`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not conform to the grammar, or has a parameter twice that matters here.
     #[inline(always)]
     pub(crate) fn parse(text: Value<'_>, at: usize) -> Result<Self, Malformed> {
         let start = at;
         let at = skip_protocol(text, at)?;
         let host_end = skip_host(text, at)?;
-        let (port, params_at) = port(text, host_end)?;
+        let (port, params_at) = parse_port(text, host_end)?;
         let mut params = Params::new(text, params_at);
-        let (mut branch, mut rport, mut received) = (params.usual(BRANCH_IS), None, None);
+        let (mut branch, mut rport, mut received) = (params.next_if_usual(BRANCH_EQUALS), None, None);
         while let Some(Param { name, slot }) = params.next()? {
-            let found = if text.has(name, BRANCH) {
+            let found = if text.spells(name, BRANCH) {
                 &mut branch
-            } else if text.has(name, RPORT) {
+            } else if text.spells(name, RPORT) {
                 &mut rport
-            } else if text.has(name, RECEIVED) {
+            } else if text.spells(name, RECEIVED) {
                 &mut received
             } else {
                 continue;
             };
-            // RFC 3261 section 7.3.1: no parameter twice; which of them would the sender believe?
+            // No parameter may come twice (RFC 3261 section 7.3.1): parsers disagree about which one counts.
             if found.replace(slot).is_some() {
                 return Err(Malformed);
             }
@@ -65,8 +71,13 @@ impl Via {
         Ok(Self { value, host: Span::new(at, host_end), port, branch, rport, received, end: params.end() })
     }
 
-    /// The port to which the response goes (RFC 3261 section 18.2.2, RFC 3581 section 4), host byte order;
-    /// `source_port` is that of the request's packet.
+    /// Returns the destination port of the response (RFC 3261 section 18.2.2, RFC 3581 section 4).
+    ///
+    /// `source_port` is the source port of the request's packet.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered::ReplyPort`] if `sent-by` has a number that is not a port.
     pub(crate) fn reply_port(&self, source_port: u16) -> Result<u16, Unanswered> {
         match (self.rport, self.port) {
             (Some(_), _) => Ok(source_port),
@@ -76,11 +87,12 @@ impl Via {
         }
     }
 
-    /// Whether `sent-by` names the address `source`, of which `source_text` is the text (RFC 3261 section 18.2.1).
+    /// Returns whether the host of `sent-by` is the address `source` (RFC 3261 section 18.2.1).
     ///
-    /// IPv6 addresses are compared as numbers (RFC 5118 section 4.5), an IPv4-mapped one as the IPv4 address that it is.
+    /// `source_text` is `source` as text. IPv6 addresses are compared as numbers (RFC 5118 section 4.5), IPv4-mapped
+    /// ones as IPv4 addresses.
     pub(crate) fn is_sent_by(&self, message: &[u8], source: IpAddr, source_text: &[u8]) -> bool {
-        let host = self.host.of(message);
+        let host = self.host.slice(message);
         let Some(reference) = host.strip_prefix(b"[") else {
             return host == source_text;
         };
@@ -89,11 +101,12 @@ impl Via {
         address.is_some_and(|address| address.to_canonical() == source.to_canonical())
     }
 
-    /// What tells the transaction: the branch, or for a client of RFC 2543, whose branch need not be unique, all of
-    /// the Via (RFC 3261 section 17.2.3).
-    pub(crate) fn transaction(&self, message: &[u8]) -> Span {
+    /// Returns the part that identifies the transaction (RFC 3261 section 17.2.3).
+    ///
+    /// This is the branch. A client of RFC 2543, whose branch need not be unique, is identified by the whole Via.
+    pub(crate) fn transaction_id(&self, message: &[u8]) -> Span {
         let branch = self.branch.map_or(Span::default(), |slot| slot.value);
-        if branch.len() > MAGIC_COOKIE.len() && branch.of(message).starts_with(MAGIC_COOKIE) {
+        if branch.len() > MAGIC_COOKIE.len() && branch.slice(message).starts_with(MAGIC_COOKIE) {
             branch
         } else {
             self.value
@@ -101,7 +114,7 @@ impl Via {
     }
 }
 
-/// `sent-protocol LWS`, in any case and with white space around the slashes. The offset of `sent-by`.
+/// Skips `sent-protocol LWS`, in any case and with white space around the slashes. Returns the offset of `sent-by`.
 #[inline(always)]
 fn skip_protocol(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     const USUAL: &[u8; 12] = b"SIP/2.0/UDP ";
@@ -115,35 +128,35 @@ fn skip_protocol(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     if transport == end || end == sent_by { Err(Malformed) } else { Ok(sent_by) }
 }
 
+/// Skips `word`, in any case.
 fn skip_word(text: Value<'_>, at: usize, word: &[u8]) -> Result<usize, Malformed> {
     let end = at + word.len();
-    let same = text.of(Span::new(at, end)).eq_ignore_ascii_case(word);
-    if same { Ok(end) } else { Err(Malformed) }
+    if text.slice(Span::new(at, end)).eq_ignore_ascii_case(word) { Ok(end) } else { Err(Malformed) }
 }
 
-/// `SLASH`, with the white space around it.
+/// Skips `SLASH`: a slash with white space around it.
 fn skip_slash(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     let at = text.skip_white(at);
     if text.get(at) == Some(b'/') { Ok(text.skip_white(at + 1)) } else { Err(Malformed) }
 }
 
-/// The offset after the host at `at`. What stands in brackets is not looked at here: it is only ever compared.
+/// Skips the host at offset `at`. An address in brackets is not parsed: it is only compared, by [`Via::is_sent_by`].
 #[inline(always)]
 fn skip_host(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     if text.get(at) != Some(b'[') {
         let end = text.skip_host(at);
         return if end > at { Ok(end) } else { Err(Malformed) };
     }
-    let end = text.skip(at + 1, |octet| is_token(octet) || octet == b':');
+    let end = text.skip(at + 1, |byte| is_token(byte) || byte == b':');
     if text.get(end) == Some(b']') { Ok(end + 1) } else { Err(Malformed) }
 }
 
-/// `[ COLON port ]` after the host, with the white space around the colon, and the offset after it.
+/// Parses `[ COLON port ]` after the host, with white space around the colon. Returns the port and the offset after it.
 #[inline(always)]
-fn port(text: Value<'_>, host_end: usize) -> Result<(Option<u16>, usize), Malformed> {
+fn parse_port(text: Value<'_>, host_end: usize) -> Result<(Option<u16>, usize), Malformed> {
     const USUAL: &[u8; 5] = b":5060";
     let after = host_end + USUAL.len();
-    if text.chunk(host_end) == Some(USUAL) && !text.get(after).is_some_and(|octet| octet.is_ascii_digit()) {
+    if text.chunk(host_end) == Some(USUAL) && !text.get(after).is_some_and(|byte| byte.is_ascii_digit()) {
         return Ok((Some(DEFAULT_PORT), after));
     }
     let colon = text.skip_white(host_end);
@@ -153,7 +166,7 @@ fn port(text: Value<'_>, host_end: usize) -> Result<(Option<u16>, usize), Malfor
     let start = text.skip_white(colon + 1);
     let end = text.skip_digits(start);
     let port = text
-        .of(Span::new(start, end))
+        .slice(Span::new(start, end))
         .iter()
         .fold(0_u32, |port, digit| (port * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1));
     if start == end { Err(Malformed) } else { Ok((Some(u16::try_from(port).unwrap_or(0)), end)) }

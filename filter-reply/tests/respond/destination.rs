@@ -1,18 +1,20 @@
-//! Where the response goes: RFC 3261 section 18.2.2 and RFC 3581 section 4, but never to a third party.
+//! The destination of the response: RFC 3261 section 18.2.2 and RFC 3581 section 4, but never a third party.
 
 use filter_reply::Unanswered;
 
-use crate::{answer, invite_via};
+use crate::{capture_response, invite_via};
 
+/// Returns the destination port of the response to an INVITE with this Via header.
+#[track_caller]
 fn port(via: &str) -> Result<u16, Unanswered> {
-    let reply = answer(&invite_via(via))?;
-    assert_eq!(reply.destination.ip().to_string(), "198.18.0.1", "{via}");
-    assert_eq!(reply.source.to_string(), "198.18.0.2:5060", "{via}");
-    Ok(reply.destination.port())
+    let response = capture_response(&invite_via(via))?;
+    assert_eq!(response.destination.ip().to_string(), "198.18.0.1", "{via}");
+    assert_eq!(response.source.to_string(), "198.18.0.2:5060", "{via}");
+    Ok(response.destination.port())
 }
 
 #[test]
-fn with_rport_it_goes_to_the_source_port() {
+fn response_to_a_via_with_rport_goes_to_the_source_port() {
     for params in
         [";rport", ";rport=", ";rport=9", " ; RPORT", ";branch=1;rport;maddr=198.18.0.9", ";x=\"\"\r\n ;rport"]
     {
@@ -23,7 +25,7 @@ fn with_rport_it_goes_to_the_source_port() {
 }
 
 #[test]
-fn without_rport_it_goes_to_the_port_of_sent_by() {
+fn response_to_a_via_without_rport_goes_to_the_port_of_sent_by() {
     for (sent_by, expected) in [
         ("198.18.0.1:5062", 5062),
         ("203.0.113.5:1", 1),
@@ -41,7 +43,7 @@ fn without_rport_it_goes_to_the_port_of_sent_by() {
 }
 
 #[test]
-fn a_port_that_is_none_gets_no_response() {
+fn sent_by_with_an_invalid_port_gets_no_response() {
     for sent_by in ["h:0", "h:000", "h:65536", "h:99999", "h:4294967297", "[::1]:99999999999999999999999999"] {
         assert_eq!(port(&format!("Via: SIP/2.0/UDP {sent_by}")), Err(Unanswered::ReplyPort), "{sent_by}");
     }

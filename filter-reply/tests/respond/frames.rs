@@ -1,10 +1,10 @@
-//! Ethernet, VLAN, IPv4 and IPv6 around the request and around the response.
+//! Ethernet, VLAN tags, IPv4 and IPv6 around the request and around the response.
 
 use filter_reply::Unanswered;
 use rstest::rstest;
 
 use crate::wire::{Capture, PROXY_MAC, SENDER_MAC, Sender};
-use crate::{answer_frame, invite_to, invite_via, template};
+use crate::{invite_to, invite_via, respond_to_frame, template};
 
 fn message() -> Vec<u8> {
     invite_via("Via: SIP/2.0/UDP a.example.com;branch=z9hG4bK-1;rport")
@@ -22,11 +22,11 @@ fn message() -> Vec<u8> {
 #[case::hop_by_hop(Sender { extensions: vec![(0, vec![0; 8])], ..Sender::ipv6() })]
 #[case::routing(Sender { extensions: vec![(43, vec![0, 0, 4, 0, 0, 0, 0, 0])], ..Sender::ipv6() })]
 #[case::destination_options(Sender { extensions: vec![(60, [vec![0, 1], vec![0; 14]].concat())], ..Sender::ipv6() })]
-#[case::three_extensions(Sender { extensions: vec![(0, vec![0; 8]), (60, vec![0; 8]), (43, vec![0; 8])], ..Sender::ipv6() })]
+#[case::four_extensions(Sender { extensions: vec![(0, vec![0; 8]), (60, vec![0; 8]), (43, vec![0; 8]), (60, vec![0; 8])], ..Sender::ipv6() })]
 #[case::padded(Sender { padding: 30, ..Sender::default() })]
 #[case::padded_ipv6(Sender { padding: 1, ..Sender::ipv6() })]
-fn the_response_goes_back_the_way_the_request_came(#[case] sender: Sender) {
-    let reply = Capture::read(&answer_frame(&sender.frame(&message()), &template()).expect("a response"));
+fn response_frame_mirrors_the_headers_of_the_request(#[case] sender: Sender) {
+    let reply = Capture::parse(&respond_to_frame(&sender.frame(&message()), &template()).unwrap());
     assert_eq!(reply.macs, [SENDER_MAC, PROXY_MAC]);
     assert_eq!(reply.tags, sender.tags);
     assert_eq!(reply.source, sender.destination);
@@ -35,53 +35,53 @@ fn the_response_goes_back_the_way_the_request_came(#[case] sender: Sender) {
 }
 
 #[test]
-fn the_checksum_is_right_at_every_length_and_never_left_out() {
+fn udp_checksum_is_correct_at_every_length_and_never_left_out() {
     for sender in [Sender::default(), Sender::ipv6()] {
-        let mut checksums = std::collections::HashSet::new();
-        // `Capture::read` checks it; the many ports make one of 65 536 sums zero with some luck, see below.
+        let mut parities = std::collections::HashSet::new();
+        // `Capture::parse` checks the checksum.
         for len in 0..300 {
             let to = format!("To: \"{}\" <sip:b@b>", "x".repeat(len));
-            checksums.insert(
-                answer_frame(&sender.frame(&invite_to(&to)), &template())
-                    .map(|frame| Capture::read(&frame).message.len() % 2),
+            parities.insert(
+                respond_to_frame(&sender.frame(&invite_to(&to)), &template())
+                    .map(|frame| Capture::parse(&frame).message.len() % 2),
             );
         }
-        assert_eq!(checksums.len(), 2, "even and odd lengths");
+        assert_eq!(parities.len(), 2, "even and odd lengths");
     }
 }
 
 #[test]
-fn a_checksum_of_zero_is_sent_as_ffff() {
-    // Without rport the source port is not in the response: the checksum runs through nearly all values with sent-by's
-    // port, and with another branch, so another tag, through others.
+fn udp_checksum_of_zero_is_sent_as_ffff() {
+    // The port of sent-by is both in the response and its destination port: with it, the checksum takes nearly all
+    // values, and with another branch, hence another tag, it takes others.
     let is_all_ones = |branch: u8, port: u16| {
         let message = invite_via(&format!("Via: SIP/2.0/UDP 198.18.0.1:{port:05};branch=z9hG4bK-{branch}"));
-        let frame = answer_frame(&Sender::default().frame(&message), &template()).expect("a response");
-        Capture::read(&frame);
+        let frame = respond_to_frame(&Sender::default().frame(&message), &template()).unwrap();
+        Capture::parse(&frame);
         frame[40..42] == [0xff, 0xff]
     };
     let is_one_of_all = |branch| (1..=u16::MAX).any(|port| is_all_ones(branch, port));
-    assert!((1..=9).any(is_one_of_all), "one of 65 535 responses sums up to zero");
+    assert!((1..=9).any(is_one_of_all), "no response has a checksum of zero");
 }
 
 #[test]
-fn the_dscp_is_the_requests_without_ecn() {
+fn dscp_is_that_of_the_request_and_ecn_is_off() {
     for sender in [Sender::default(), Sender::ipv6()] {
         for traffic_class in 0..=u8::MAX {
             let sender = Sender { traffic_class, ..sender.clone() };
-            let reply = Capture::read(&answer_frame(&sender.frame(&message()), &template()).expect("a response"));
+            let reply = Capture::parse(&respond_to_frame(&sender.frame(&message()), &template()).unwrap());
             assert_eq!(reply.traffic_class, traffic_class & 0xfc);
         }
     }
 }
 
-/// An edit of a good frame, by octet offset.
-fn edited(sender: &Sender, edits: &[(usize, u8)]) -> Result<Vec<u8>, Unanswered> {
+/// Responds to a frame in which bytes are replaced, by their offsets.
+fn respond_to_edited(sender: &Sender, edits: &[(usize, u8)]) -> Result<Vec<u8>, Unanswered> {
     let mut frame = sender.frame(&message());
-    for (at, octet) in edits {
-        frame[*at] = *octet;
+    for (at, byte) in edits {
+        frame[*at] = *byte;
     }
-    answer_frame(&frame, &template())
+    respond_to_frame(&frame, &template())
 }
 
 #[rstest]
@@ -97,13 +97,16 @@ fn edited(sender: &Sender, edits: &[(usize, u8)]) -> Result<Vec<u8>, Unanswered>
 #[case::udp_shorter_than_its_header(&[(38, 0), (39, 7)], Unanswered::Unreadable)]
 #[case::multicast_source(&[(26, 224)], Unanswered::NotUnicast)]
 #[case::broadcast_source(&[(26, 255), (27, 255), (28, 255), (29, 255)], Unanswered::NotUnicast)]
+#[case::this_network_source(&[(26, 0)], Unanswered::NotUnicast)]
+#[case::reserved_source(&[(26, 240)], Unanswered::NotUnicast)]
 #[case::unspecified_source(&[(26, 0), (27, 0), (28, 0), (29, 0)], Unanswered::NotUnicast)]
+#[case::reserved_destination(&[(30, 240)], Unanswered::NotUnicast)]
 #[case::multicast_destination(&[(30, 224)], Unanswered::NotUnicast)]
 #[case::group_source_mac(&[(6, 3)], Unanswered::NotUnicast)]
 #[case::group_destination_mac(&[(0, 1)], Unanswered::NotUnicast)]
 #[case::source_port_0(&[(34, 0), (35, 0)], Unanswered::SourcePort)]
-fn an_ipv4_frame_that_is_wrong_gets_no_response(#[case] edits: &[(usize, u8)], #[case] expected: Unanswered) {
-    assert_eq!(edited(&Sender::default(), edits), Err(expected));
+fn malformed_ipv4_frame_gets_no_response(#[case] edits: &[(usize, u8)], #[case] expected: Unanswered) {
+    assert_eq!(respond_to_edited(&Sender::default(), edits), Err(expected));
 }
 
 #[rstest]
@@ -114,43 +117,44 @@ fn an_ipv4_frame_that_is_wrong_gets_no_response(#[case] edits: &[(usize, u8)], #
 #[case::no_next_header(&[(20, 59)], Unanswered::Unreadable)]
 #[case::multicast_source(&[(22, 0xff)], Unanswered::NotUnicast)]
 #[case::multicast_destination(&[(38, 0xff)], Unanswered::NotUnicast)]
-fn an_ipv6_frame_that_is_wrong_gets_no_response(#[case] edits: &[(usize, u8)], #[case] expected: Unanswered) {
-    assert_eq!(edited(&Sender::ipv6(), edits), Err(expected));
+fn malformed_ipv6_frame_gets_no_response(#[case] edits: &[(usize, u8)], #[case] expected: Unanswered) {
+    assert_eq!(respond_to_edited(&Sender::ipv6(), edits), Err(expected));
 }
 
 #[rstest]
 #[case::three_vlan_tags(Sender { tags: vec![(0x8100, 1); 3], ..Sender::default() })]
 #[case::segments_left(Sender { extensions: vec![(43, vec![0, 0, 4, 1, 0, 0, 0, 0])], ..Sender::ipv6() })]
 #[case::extension_longer_than_packet(Sender { extensions: vec![(0, vec![0, 255, 0, 0, 0, 0, 0, 0])], ..Sender::ipv6() })]
-#[case::nine_extensions(Sender { extensions: vec![(60, vec![0; 8]); 9], ..Sender::ipv6() })]
-fn a_frame_that_the_kernel_never_redirects_gets_no_response(#[case] sender: Sender) {
-    assert_eq!(answer_frame(&sender.frame(&message()), &template()), Err(Unanswered::Unreadable));
+#[case::five_extensions(Sender { extensions: vec![(60, vec![0; 8]); 5], ..Sender::ipv6() })]
+fn frame_that_the_xdp_program_never_redirects_gets_no_response(#[case] sender: Sender) {
+    assert_eq!(respond_to_frame(&sender.frame(&message()), &template()), Err(Unanswered::Unreadable));
 }
 
 #[test]
-fn the_udp_length_bounds_the_message() {
-    // The empty line lies behind the end of the datagram, in the padding.
+fn udp_length_bounds_the_message() {
+    // The empty line is after the end of the datagram, in the padding.
     let message = message();
-    let headers = message.windows(4).position(|four| four == b"\r\n\r\n").expect("an empty line") + 2;
+    let headers = message.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 2;
     let mut frame = Sender::default().frame(&message[..headers]);
     frame.extend(b"\r\n\r\n");
-    assert_eq!(answer_frame(&frame, &template()), Err(Unanswered::Headers));
+    assert_eq!(respond_to_frame(&frame, &template()), Err(Unanswered::Headers));
 }
 
 #[test]
-fn a_response_that_does_not_fit_is_not_sent() {
+fn response_that_does_not_fit_is_not_sent() {
     for sender in [Sender { tags: vec![(0x8100, 1)], ..Sender::default() }, Sender::ipv6()] {
         let frame = sender.frame(&message());
-        let len = answer_frame(&frame, &template()).expect("a response").len();
+        let len = respond_to_frame(&frame, &template()).unwrap().len();
         let mut out = vec![0; len];
         for room in 0..len {
-            let answer = filter_reply::answer(&frame, 65_535, &mut out[..room], &template());
-            assert_eq!(answer, Err(Unanswered::TooLong), "{room} of {len} octets");
+            let response = filter_reply::respond(&frame, 65_535, &mut out[..room], &template());
+            assert_eq!(response, Err(Unanswered::TooLong), "{room} of {len} bytes");
         }
         let packet = len - 14 - 4 * sender.tags.len();
-        let fits =
-            |mtu: usize| filter_reply::answer(&frame, mtu, &mut vec![0; len], &template()).map(|answer| answer.len);
-        assert_eq!(fits(packet), Ok(len));
-        assert_eq!(fits(packet - 1), Err(Unanswered::TooLong), "the MTU counts the IP packet");
+        let len_within = |mtu: usize| {
+            filter_reply::respond(&frame, mtu, &mut vec![0; len], &template()).map(|response| response.len)
+        };
+        assert_eq!(len_within(packet), Ok(len));
+        assert_eq!(len_within(packet - 1), Err(Unanswered::TooLong), "the MTU counts the IP packet");
     }
 }

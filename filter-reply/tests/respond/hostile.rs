@@ -1,13 +1,13 @@
-//! Frames cut, mutated and made up: no panic, and what comes back is a response to what was asked.
+//! Truncated, mutated and random frames: no panic, and each response is a well-formed one to its request.
 
 use filter_common::sip::{Decision, classify};
 use filter_reply::Unanswered;
 
 use crate::well_formed::check;
 use crate::wire::{Capture, Sender};
-use crate::{answer, answer_frame, invite, invite_to, template};
+use crate::{capture_response, invite, invite_to, respond_to_frame, template};
 
-/// Requests with something of everything.
+/// Returns requests that between them have every construct of the grammar.
 fn messages() -> Vec<Vec<u8>> {
     let rest = "From: \"A\\\"\" <sip:a@a>;tag=f\r\nCall-ID: c@a\r\nCSeq: 1 INVITE";
     vec![
@@ -21,49 +21,49 @@ fn messages() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn no_frame_cut_short_is_answered() {
+fn truncated_frame_gets_no_response() {
     for sender in [Sender::default(), Sender { tags: vec![(0x8100, 5)], ..Sender::ipv6() }] {
         for message in messages() {
             let frame = sender.frame(&message);
-            assert!(check(&sender, &message, answer_frame(&frame, &template())));
+            assert!(check(&sender, &message, respond_to_frame(&frame, &template())));
             for len in 0..frame.len() {
-                assert_eq!(answer_frame(&frame[..len], &template()), Err(Unanswered::Unreadable), "{len}");
+                assert_eq!(respond_to_frame(&frame[..len], &template()), Err(Unanswered::Unreadable), "{len}");
             }
         }
     }
 }
 
 #[test]
-fn no_message_cut_before_its_empty_line_is_answered() {
+fn message_truncated_before_its_empty_line_gets_no_response() {
     let sender = Sender::default();
     for message in messages() {
-        let headers = message.windows(4).position(|four| four == b"\r\n\r\n").expect("an empty line") + 4;
+        let headers = message.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         for len in 0..message.len() {
             let message = &message[..len];
-            let answered = check(&sender, message, answer_frame(&sender.frame(message), &template()));
-            assert_eq!(answered, len >= headers, "cut after {len} octets");
+            let answered = check(&sender, message, respond_to_frame(&sender.frame(message), &template()));
+            assert_eq!(answered, len >= headers, "truncated after {len} bytes");
         }
     }
 }
 
 #[test]
-fn every_octet_of_a_message_may_be_any_other() {
+fn response_to_a_message_with_one_mutated_byte_is_well_formed() {
     let sender = Sender::default();
     for message in messages() {
         let mut answered = 0;
         for at in 0..message.len() {
             let mut mutated = message.clone();
-            for octet in 0..=u8::MAX {
-                mutated[at] = octet;
-                answered += u32::from(check(&sender, &mutated, answer_frame(&sender.frame(&mutated), &template())));
+            for byte in 0..=u8::MAX {
+                mutated[at] = byte;
+                answered += u32::from(check(&sender, &mutated, respond_to_frame(&sender.frame(&mutated), &template())));
             }
         }
-        assert!(answered > 10_000, "most mutations are harmless: {answered}");
+        assert!(answered > 10_000, "only {answered} mutations are answered");
     }
 }
 
 #[test]
-fn every_octet_of_the_headers_below_may_be_any_other() {
+fn response_to_a_frame_with_one_mutated_header_byte_has_correct_lengths_and_checksums() {
     for sender in [
         Sender { tags: vec![(0x8100, 5)], ..Sender::default() },
         Sender { extensions: vec![(0, vec![0; 8])], ..Sender::ipv6() },
@@ -72,18 +72,18 @@ fn every_octet_of_the_headers_below_may_be_any_other() {
         let frame = sender.frame(&message);
         for at in 0..frame.len() - message.len() {
             let mut mutated = frame.clone();
-            for octet in 0..=u8::MAX {
-                mutated[at] = octet;
-                // Addresses and ports may differ; lengths and checksums must still be right.
-                if let Ok(reply) = answer_frame(&mutated, &template()) {
-                    Capture::read(&reply);
+            for byte in 0..=u8::MAX {
+                mutated[at] = byte;
+                // Addresses and ports may differ, but `Capture::parse` checks lengths and checksums.
+                if let Ok(response) = respond_to_frame(&mutated, &template()) {
+                    Capture::parse(&response);
                 }
             }
         }
     }
 }
 
-/// A generator of numbers below a bound (Knuth's MMIX constants).
+/// A pseudo-random number generator (a linear one with Knuth's constants for MMIX).
 struct Random(u64);
 
 impl Random {
@@ -94,7 +94,7 @@ impl Random {
 }
 
 #[test]
-fn messages_made_of_pieces_never_panic() {
+fn random_messages_never_panic() {
     let pieces: Vec<&[u8]> = [
         "INVITE sip:b@b SIP/2.0",
         "\r\n",
@@ -145,12 +145,12 @@ fn messages_made_of_pieces_never_panic() {
         for _ in 0..random.below(40) {
             message.extend(pieces[random.below(pieces.len())]);
         }
-        let _ = answer(&message);
+        let _ = capture_response(&message);
     }
 }
 
 #[test]
-fn what_the_kernel_calls_new_is_answered_and_what_it_calls_in_dialog_is_not() {
+fn requests_that_the_kernel_finds_new_are_answered_and_those_in_a_dialog_are_not() {
     let pieces = [
         "<sip:b@b>",
         "sip:b@b",
@@ -188,17 +188,18 @@ fn what_the_kernel_calls_new_is_answered_and_what_it_calls_in_dialog_is_not() {
             to.push_str(pieces[random.below(pieces.len())]);
         }
         let message = invite_to(&to);
-        let reply = answer(&message);
+        let response = capture_response(&message);
         match classify(&message).map(|request| request.decision) {
             Some(Decision::New) => {
                 new += 1;
-                // Two tags, both of them empty, are what the kernel takes for none and the responder for a mistake.
+                // Two empty tags are no tag for the kernel, and malformed for the responder.
                 let is_ambiguous = to.to_ascii_lowercase().matches("tag").count() >= 2;
-                assert!(reply.is_ok() || is_ambiguous && reply == Err(Unanswered::MalformedTo), "{to:?}: {reply:?}");
+                let is_explained = is_ambiguous && response == Err(Unanswered::MalformedTo);
+                assert!(response.is_ok() || is_explained, "{to:?}: {response:?}");
             }
             Some(Decision::InDialog) => {
                 in_dialog += 1;
-                assert!(reply.is_err(), "{to:?}");
+                assert!(response.is_err(), "{to:?}");
             }
             _ => {}
         }

@@ -1,12 +1,12 @@
-//! The To tag: the same for a retransmission however it is spelled, another for another transaction.
+//! The To tag: the same for a retransmission in any spelling, another one for another transaction.
 
 use std::collections::HashSet;
 
-use filter_reply::{ReplyTemplate, TagSecret};
+use filter_reply::{Refusal, ResponseTemplate};
 
 use crate::response::Response;
 use crate::wire::{Capture, Sender};
-use crate::{PREFIX, answer_frame, invite, refusal, respond, template};
+use crate::{PREFIX, invite, respond, respond_to_frame, secret, template};
 
 fn request(via: &str, from: &str, call_id: &str, cseq: &str) -> Vec<u8> {
     invite(&format!("{via}\r\n{from}\r\nTo: <sip:b@b>\r\n{call_id}\r\n{cseq}"))
@@ -18,15 +18,15 @@ const CALL_ID: &str = "Call-ID: c@a";
 const CSEQ: &str = "CSeq: 1 INVITE";
 
 #[test]
-fn a_retransmission_gets_the_same_octets() {
+fn retransmission_gets_the_same_bytes() {
     for sender in [Sender::default(), Sender::ipv6()] {
         let frame = sender.frame(&request(VIA, FROM, CALL_ID, CSEQ));
-        assert_eq!(answer_frame(&frame, &template()), answer_frame(&frame, &template()));
+        assert_eq!(respond_to_frame(&frame, &template()), respond_to_frame(&frame, &template()));
     }
 }
 
 #[test]
-fn spelling_does_not_matter() {
+fn to_tag_does_not_depend_on_the_spelling_of_the_headers() {
     let tag = respond(&request(VIA, FROM, CALL_ID, CSEQ)).tag();
     for (via, from, call_id, cseq) in [
         ("v: SIP/2.0/UDP h ; BRANCH = z9hG4bKx", FROM, CALL_ID, CSEQ),
@@ -40,7 +40,7 @@ fn spelling_does_not_matter() {
 }
 
 #[test]
-fn each_transaction_has_a_tag_of_its_own() {
+fn each_transaction_has_its_own_to_tag() {
     let mut tags = HashSet::new();
     let messages = [
         request(VIA, FROM, CALL_ID, CSEQ),
@@ -52,12 +52,12 @@ fn each_transaction_has_a_tag_of_its_own() {
         request(VIA, FROM, CALL_ID, "CSeq: 2 INVITE"),
         request(VIA, FROM, CALL_ID, "CSeq: 10 INVITE"),
         request(VIA, FROM, CALL_ID, "CSeq: 0 INVITE"),
-        // Octets that move from one part to its neighbour.
+        // Bytes that move from one part to its neighbour.
         request("Via: SIP/2.0/UDP h;branch=z9hG4bKxc", FROM, "Call-ID: @a", CSEQ),
         request(VIA, "From: <sip:a@a>;tag=", "Call-ID: c@af", CSEQ),
         request(VIA, "From: <sip:a@a>;tag=1", CALL_ID, CSEQ),
         request(VIA, "From: <sip:a@a>;tag=", CALL_ID, "CSeq: 11 INVITE"),
-        // Branches of RFC 2543 need not be unique: all of the Via counts.
+        // Branches of RFC 2543 need not be unique, so the whole Via counts.
         request("Via: SIP/2.0/UDP h", FROM, CALL_ID, CSEQ),
         request("Via: SIP/2.0/UDP i", FROM, CALL_ID, CSEQ),
         request("Via: SIP/2.0/UDP h;branch=1", FROM, CALL_ID, CSEQ),
@@ -73,12 +73,11 @@ fn each_transaction_has_a_tag_of_its_own() {
 }
 
 #[test]
-fn it_depends_on_the_key() {
+fn to_tag_depends_on_the_key() {
     let frame = Sender::default().frame(&request(VIA, FROM, CALL_ID, CSEQ));
     let tag = |key: [u8; 16]| {
-        let secret = TagSecret { prefix: PREFIX.as_bytes().try_into().expect("eight octets"), key };
-        let template = ReplyTemplate::new(&refusal(), &secret).expect("a template");
-        Response::read(&Capture::read(&answer_frame(&frame, &template).expect("a response")).message).tag()
+        let template = ResponseTemplate::new(&Refusal::default(), &secret(key));
+        Response::parse(&Capture::parse(&respond_to_frame(&frame, &template).unwrap()).message).tag()
     };
     assert_ne!(tag([1; 16]), tag([2; 16]));
     assert_eq!(tag([1; 16]), tag([1; 16]));

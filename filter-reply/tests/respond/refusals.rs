@@ -1,12 +1,17 @@
-//! Requests that get no response, each with its reason.
+//! Requests that get no response, and the reason of each.
 
 use filter_reply::Unanswered::{self, *};
 use rstest::rstest;
 
-use crate::{PLAIN_VIA, answer, invite, invite_to, invite_via, respond};
+use crate::wire::{Capture, Sender};
+use crate::{
+    PLAIN_VIA, capture_response, invite, invite_to, invite_via, refusal, respond, respond_to_frame, template_for,
+};
 
-fn why(message: &[u8]) -> Option<Unanswered> {
-    answer(message).err()
+/// Returns the reason for which `message` gets no response.
+#[track_caller]
+fn reason(message: &[u8]) -> Option<Unanswered> {
+    capture_response(message).err()
 }
 
 const FROM: &str = "From: <sip:a@a>;tag=f";
@@ -15,23 +20,23 @@ const CALL_ID: &str = "Call-ID: c@a";
 const CSEQ: &str = "CSeq: 1 INVITE";
 
 #[test]
-fn each_header_that_the_response_needs_must_be_there() {
+fn request_without_a_header_that_the_response_repeats_gets_none() {
     let all = [PLAIN_VIA, FROM, TO, CALL_ID, CSEQ];
-    assert_eq!(why(&invite(&all.join("\r\n"))), None);
+    assert_eq!(reason(&invite(&all.join("\r\n"))), None);
     for (missing, expected) in all.iter().zip([NoVia, NoFrom, NoTo, NoCallId, NoCseq]) {
         let rest: Vec<&str> = all.iter().filter(|header| *header != missing).copied().collect();
-        assert_eq!(why(&invite(&rest.join("\r\n"))), Some(expected), "without {missing}");
-        // Neither in the body nor in the continuation of another header does it count.
+        assert_eq!(reason(&invite(&rest.join("\r\n"))), Some(expected), "without {missing}");
+        // The continuation of another header does not count, nor does the body.
         let folded = format!("{}\r\nSubject: x\r\n {missing}", rest.join("\r\n"));
-        assert_eq!(why(&invite(&folded)), Some(expected), "folded {missing}");
+        assert_eq!(reason(&invite(&folded)), Some(expected), "folded {missing}");
     }
 }
 
 #[test]
-fn what_there_may_be_only_once_must_not_come_twice() {
+fn request_with_two_from_to_call_id_or_cseq_headers_gets_no_response() {
     for twice in [FROM, TO, CALL_ID, CSEQ, "f: <sip:a@a>;tag=f", "t : <sip:b@b>", "I: c@a"] {
         let all = [PLAIN_VIA, FROM, TO, CALL_ID, CSEQ, twice].join("\r\n");
-        assert_eq!(why(&invite(&all)), Some(Duplicate), "{twice}");
+        assert_eq!(reason(&invite(&all)), Some(Duplicate), "{twice}");
     }
 }
 
@@ -60,8 +65,8 @@ fn what_there_may_be_only_once_must_not_come_twice() {
 #[case::two_received("Via: SIP/2.0/UDP h;received=1.2.3.4;received=198.18.0.1")]
 #[case::two_branches("Via: SIP/2.0/UDP h;branch=1;branch=2")]
 #[case::nul("Via: SIP/2.0/UDP h;branch=1\0")]
-fn a_topmost_via_that_is_none(#[case] via: &str) {
-    assert_eq!(why(&invite_via(via)), Some(MalformedVia));
+fn malformed_topmost_via_gets_no_response(#[case] via: &str) {
+    assert_eq!(reason(&invite_via(via)), Some(MalformedVia));
 }
 
 #[rstest]
@@ -79,8 +84,8 @@ fn a_topmost_via_that_is_none(#[case] via: &str) {
 #[case::tag_before_the_address("To: Bob;tag=1 <sip:b@b>", MalformedTo)]
 #[case::no_colon("To <sip:b@b>", Headers)]
 #[case::fold_before_the_colon("To\r\n : <sip:b@b>", Headers)]
-fn a_to_header_that_is_not_of_a_new_call(#[case] to: &str, #[case] expected: Unanswered) {
-    assert_eq!(why(&invite_to(to)), Some(expected));
+fn malformed_to_or_to_with_a_tag_gets_no_response(#[case] to: &str, #[case] expected: Unanswered) {
+    assert_eq!(reason(&invite_to(to)), Some(expected));
 }
 
 #[rstest]
@@ -93,8 +98,8 @@ fn a_to_header_that_is_not_of_a_new_call(#[case] to: &str, #[case] expected: Una
 #[case::lower_case("CSeq: 1 invite", CseqMethod)]
 #[case::more("CSeq: 1 INVITE x", CseqMethod)]
 #[case::longer("CSeq: 1 INVITEX", CseqMethod)]
-fn a_cseq_that_is_none(#[case] cseq: &str, #[case] expected: Unanswered) {
-    assert_eq!(why(&invite(&[PLAIN_VIA, FROM, TO, CALL_ID, cseq].join("\r\n"))), Some(expected));
+fn malformed_cseq_gets_no_response(#[case] cseq: &str, #[case] expected: Unanswered) {
+    assert_eq!(reason(&invite(&[PLAIN_VIA, FROM, TO, CALL_ID, cseq].join("\r\n"))), Some(expected));
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn only_methods_that_policy_may_refuse_are_answered() {
         assert_eq!(respond(&request(method)).line("cseq"), format!("CSeq: 1 {method}"));
     }
     for method in ["ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "NOTIFY", "REFER", "invite", "INVITEX", "X"] {
-        assert_eq!(why(&request(method)), Some(Method), "{method}");
+        assert_eq!(reason(&request(method)), Some(Method), "{method}");
     }
 }
 
@@ -121,9 +126,9 @@ fn only_methods_that_policy_may_refuse_are_answered() {
 #[case::no_uri("INVITE  SIP/2.0\r\n", StartLine)]
 #[case::folded("INVITE sip:b@b SIP/2.0\r\n x\r\n", Headers)]
 #[case::lone_cr("INVITE sip:b@b SIP/2.0\r\n\rX: y\r\n", Headers)]
-fn a_start_line_that_is_none(#[case] start_line: &str, #[case] expected: Unanswered) {
+fn malformed_start_line_gets_no_response(#[case] start_line: &str, #[case] expected: Unanswered) {
     let message = format!("{start_line}{}\r\n\r\n", [PLAIN_VIA, FROM, TO, CALL_ID, CSEQ].join("\r\n"));
-    assert_eq!(why(message.as_bytes()), Some(expected));
+    assert_eq!(reason(message.as_bytes()), Some(expected));
 }
 
 #[test]
@@ -131,12 +136,12 @@ fn line_ends_before_the_start_line_are_skipped() {
     let message = [b"\r\n\r\n\n".to_vec(), invite_to(TO)].concat();
     assert_eq!(respond(&message).start_line, b"SIP/2.0 503 Maintenance\r\n");
     for message in [&b""[..], b"\r\n", b"\r\n\r\n", b"\0\0\0\0", b"INVITE"] {
-        assert_eq!(why(message), Some(StartLine), "{}", message.escape_ascii());
+        assert_eq!(reason(message), Some(StartLine), "{}", message.escape_ascii());
     }
 }
 
 #[test]
-fn the_shortest_request_is_answered() {
+fn shortest_request_is_answered() {
     let message = b"INVITE a:b SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:a:b\r\nt:a:b\r\ni:1\r\nCSeq:1 INVITE\r\n\r\n";
     assert_eq!(message.len(), 73);
     assert_eq!(respond(message).start_line, b"SIP/2.0 503 Maintenance\r\n");
@@ -149,24 +154,26 @@ fn sixty_four_separate_runs_of_headers_are_repeated_and_no_more() {
         invite(&format!("{vias}{}", [FROM, TO, CALL_ID, CSEQ].join("\r\n")))
     };
     assert_eq!(respond(&request(63)).lines("via").len(), 63);
-    assert_eq!(why(&request(64)), Some(Scattered));
+    assert_eq!(reason(&request(64)), Some(Scattered));
     let side_by_side = format!("{PLAIN_VIA}\r\n").repeat(500);
     let message = invite(&format!("{side_by_side}{}", [FROM, TO, CALL_ID, CSEQ].join("\r\n")));
     assert_eq!(respond(&message).lines("via").len(), 500);
 }
 
 #[test]
-fn a_response_grows_by_two_hundred_octets_at_most() {
-    // A long reason phrase makes the response as much longer as is wanted.
-    let message = invite_to(TO);
-    let frame = crate::Sender::default().frame(&message);
-    let growth = |reason: usize| {
-        let refusal = filter_reply::Refusal { reason: "x".repeat(reason), ..crate::refusal() };
-        let frame = crate::answer_frame(&frame, &crate::template_of(&refusal))?;
-        Ok(crate::Capture::read(&frame).message.len() as isize - message.len() as isize)
+fn response_is_at_most_200_bytes_longer_than_its_request() {
+    // The shortest request, from an address of maximum length. The reason phrase makes the response as long as wanted.
+    let via = "v:SIP/2.0/UDP h;rport";
+    let message = format!("INVITE a:b SIP/2.0\r\n{via}\r\nf:a:b\r\nt:a:b\r\ni:1\r\nCSeq:1 INVITE\r\n\r\n");
+    let source = "[2001:db8:1111:2222:3333:4444:5555:6666]:40123".parse().unwrap();
+    let frame = Sender { source, ..Sender::ipv6() }.frame(message.as_bytes());
+    let growth = |reason_len: usize| {
+        let template = template_for(&refusal(503, &"x".repeat(reason_len), 86_400));
+        let frame = respond_to_frame(&frame, &template)?;
+        Ok(Capture::parse(&frame).message.len() as isize - message.len() as isize)
     };
-    let start = growth(0).expect("a response");
-    let most = (200 - start) as usize;
+    let without_reason = growth(1).unwrap() - 1;
+    let most = (200 - without_reason) as usize;
     assert_eq!(growth(most), Ok(200));
     assert_eq!(growth(most + 1), Err(Amplification));
 }

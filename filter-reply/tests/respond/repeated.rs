@@ -1,11 +1,11 @@
-//! From, To, Call-ID and CSeq as the response repeats them, and what it adds (RFC 3261 section 8.2.6).
+//! The headers that a response repeats, and those that it adds (RFC 3261 section 8.2.6).
 
-use filter_reply::{Method, Refusal, ReplyTemplate, TagSecret, TemplateError};
+use filter_common::sip::Method;
 use rstest::rstest;
 
 use crate::response::Response;
 use crate::wire::{Capture, Sender};
-use crate::{PLAIN_VIA, answer_frame, invite, invite_to, respond, template, template_of};
+use crate::{PLAIN_VIA, invite, invite_to, refusal, respond, respond_to_frame, template, template_for};
 
 #[rstest]
 #[case::name_addr("To: <sip:b@b>", "To: <sip:b@b>;tag=TAG")]
@@ -24,16 +24,16 @@ use crate::{PLAIN_VIA, answer_frame, invite, invite_to, respond, template, templ
 #[case::empty_tag_and_space("To: <sip:b@b>;tag= ", "To: <sip:b@b>;tag=TAG ")]
 #[case::no_value("To: <sip:b@b>;tag;x=1", "To: <sip:b@b>;tag=TAG;x=1")]
 #[case::quoted_nothing("To: <sip:b@b> ; TAG = \"\" ;x", "To: <sip:b@b> ; TAG = TAG ;x")]
-fn to_gets_exactly_one_tag(#[case] to: &str, #[case] expected: &str) {
+fn to_header_gets_exactly_one_tag(#[case] to: &str, #[case] expected: &str) {
     // `Response::to` panics unless there is one of ours.
     assert_eq!(respond(&invite_to(to)).to(), expected);
     let newlines = |text: &str| text.replace("\r\n", "\n");
-    let message: Vec<u8> = invite_to(to).into_iter().filter(|octet| *octet != b'\r').collect();
+    let message: Vec<u8> = invite_to(to).into_iter().filter(|byte| *byte != b'\r').collect();
     assert_eq!(respond(&message).to(), newlines(expected));
 }
 
 #[test]
-fn from_call_id_and_cseq_come_back_octet_for_octet_in_the_order_of_the_request() {
+fn via_from_to_call_id_and_cseq_are_repeated_byte_for_byte_in_the_order_of_the_request() {
     let lines: [&[u8]; 5] = [
         b"CSeq \t: 0042 \tINVITE \r\n",
         b"f:\t\"\xfc\xff\" <sip:a@a>;x;TAG = f\r\n ;y\r\n",
@@ -59,7 +59,7 @@ fn from_call_id_and_cseq_come_back_octet_for_octet_in_the_order_of_the_request()
 }
 
 #[test]
-fn a_from_header_is_only_repeated_whatever_it_says() {
+fn malformed_from_header_is_repeated_as_it_is() {
     for from in ["From: <<<>>>;;;", "From: \"Al <sip:a@a>;tag=1", "From:", "From: <sip:a@a>;tag=1;tag=2"] {
         let headers = format!("{PLAIN_VIA}\r\n{from}\r\nTo: <sip:b@b>\r\nCall-ID: \r\nCSeq: 99999999999 INVITE");
         assert_eq!(respond(&invite(&headers)).line("from"), from);
@@ -67,73 +67,54 @@ fn a_from_header_is_only_repeated_whatever_it_says() {
 }
 
 #[test]
-fn the_status_line_is_the_policys() {
+fn status_line_is_that_of_the_policy() {
     let message = invite_to("To: <sip:b@b>");
-    for (code, reason) in [(503, "Maintenance"), (480, ""), (600, "Besetzt \u{fc}berall")] {
-        let template = template_of(&Refusal { code, reason: reason.into(), retry_after: 0 });
-        let reply = answer_frame(&Sender::default().frame(&message), &template).expect("a response");
-        let response = Response::read(&Capture::read(&reply).message);
+    for (code, reason) in [(503, "Maintenance"), (400, "x"), (480, " y "), (699, "Besetzt \u{fc}berall")] {
+        let template = template_for(&refusal(code, reason, 0));
+        let reply = respond_to_frame(&Sender::default().frame(&message), &template).unwrap();
+        let response = Response::parse(&Capture::parse(&reply).message);
         assert_eq!(response.start_line, format!("SIP/2.0 {code} {reason}\r\n").into_bytes());
-        assert!(response.lines("retry-after").is_empty(), "0 leaves it out");
+        assert!(response.lines("retry-after").is_empty(), "a Retry-After of 0 leaves it out");
     }
 }
 
 #[test]
-fn retry_after_never_outlasts_the_planned_end() {
+fn retry_after_never_exceeds_the_time_until_the_planned_end() {
     let message = invite_to("To: <sip:b@b>");
     let retry_after = |seconds| {
-        let reply =
-            answer_frame(&Sender::default().frame(&message), &template().ending_in(seconds)).expect("a response");
-        let response = Response::read(&Capture::read(&reply).message);
+        let reply = respond_to_frame(&Sender::default().frame(&message), &template().ending_in(seconds)).unwrap();
+        let response = Response::parse(&Capture::parse(&reply).message);
         let lines = response.lines("retry-after");
         lines.first().map(|line| String::from_utf8_lossy(line).trim_end().replace("Retry-After: ", ""))
     };
     assert_eq!(retry_after(7).as_deref(), Some("7"));
     assert_eq!(retry_after(0), None);
-    assert_eq!(retry_after(1000), retry_after(u32::MAX), "it has an end, but not too soon");
+    assert_eq!(retry_after(1000), retry_after(u32::MAX), "the planned end is far away");
 }
 
 #[test]
-fn retry_after_is_spread_over_a_fifth_and_never_short() {
-    for (base, most) in [(1, 1), (4, 4), (5, 6), (30, 36), (600, 720), (u32::MAX, u32::MAX)] {
-        let template = template_of(&Refusal { code: 503, reason: String::new(), retry_after: base });
+fn retry_after_has_jitter_of_up_to_a_fifth() {
+    for (base, most) in [(1, 1), (4, 4), (5, 6), (30, 36), (600, 720), (86_400, 103_680)] {
+        let template = template_for(&refusal(503, "Maintenance", base));
         let mut seen = std::collections::BTreeSet::new();
         for call in 0..2000 {
             let headers = format!("{PLAIN_VIA}\r\nf: <sip:a@a>\r\nt: <sip:b@b>\r\ni: {call}\r\nCSeq: 1 INVITE");
-            let reply = answer_frame(&Sender::default().frame(&invite(&headers)), &template).expect("a response");
-            let line = Response::read(&Capture::read(&reply).message).line("retry-after");
+            let reply = respond_to_frame(&Sender::default().frame(&invite(&headers)), &template).unwrap();
+            let line = Response::parse(&Capture::parse(&reply).message).line("retry-after");
             seen.insert(line.strip_prefix("Retry-After: ").and_then(|seconds| seconds.parse().ok()).expect(&line));
         }
         let expected = if most - base < 100 { (base..=most).collect() } else { seen.clone() };
-        assert_eq!(seen, expected, "each of {base} to {most} comes");
+        assert_eq!(seen, expected, "not each of {base} to {most} occurs");
         assert!(seen.iter().all(|seconds| (base..=most).contains(seconds)), "{base}");
     }
 }
 
 #[test]
-fn what_could_not_stand_in_a_response_makes_no_template() {
-    let refusal = |code, reason: &str| Refusal { code, reason: reason.into(), retry_after: 0 };
-    let make =
-        |refusal: &Refusal, prefix: &[u8; 8]| ReplyTemplate::new(refusal, &TagSecret { prefix: *prefix, key: [0; 16] });
-    for code in [0, 200, 302, 399, 700, 65535] {
-        assert_eq!(make(&refusal(code, ""), b"abcdefgh").map(|_| ()), Err(TemplateError::Code(code)));
-    }
-    for reason in ["a\r\nX: y", "a\n", "\0", "a\tb", "\u{7f}", "\u{85}"] {
-        assert_eq!(make(&refusal(503, reason), b"abcdefgh").map(|_| ()), Err(TemplateError::Reason), "{reason:?}");
-    }
-    for prefix in [b"abcdefg;", b"abc defg", b"\0bcdefgh", b"abcdefg\xff", b"abcdef\r\n"] {
-        assert_eq!(make(&refusal(503, ""), prefix).map(|_| ()), Err(TemplateError::Prefix));
-    }
-    let debug = format!("{:?}", TagSecret { prefix: *b"abcdefgh", key: *b"SECRETSECRETSECR" });
-    assert!(debug.contains("abcdefgh") && !debug.contains("83"), "no key in a log: {debug}");
-}
-
-#[test]
-fn the_log_is_told_who_called() {
+fn summary_names_source_method_uri_and_call_id() {
     let message = invite_to("To: <sip:b@b>");
     let frame = Sender::default().frame(&message);
     let mut out = vec![0; 2000];
-    let summary = filter_reply::answer(&frame, 1500, &mut out, &template()).expect("a response").summary;
+    let summary = filter_reply::respond(&frame, 1500, &mut out, &template()).unwrap().summary;
     assert_eq!(summary.source.to_string(), "198.18.0.1:40123");
     assert_eq!((summary.method, summary.method.as_str()), (Method::Invite, "INVITE"));
     assert_eq!(summary.request_uri, b"sip:bob@198.18.0.2");

@@ -1,12 +1,12 @@
-//! `received` and `rport` in the topmost Via (RFC 3261 section 18.2.1, RFC 3581 section 4), in all its spellings.
+//! `received` and `rport` in the topmost Via, in all its spellings (RFC 3261 section 18.2.1, RFC 3581 section 4).
 
 use crate::response::Response;
 use crate::wire::{Capture, Sender};
-use crate::{answer_frame, invite_via, respond, template};
+use crate::{invite_via, respond, respond_to_frame, template};
 
-/// Via headers, and what of them a sender at 198.18.0.1:40123 gets back.
+/// Via headers in the request and in the response. The request comes from 198.18.0.1:40123.
 const SPELLINGS: &[(&str, &str)] = &[
-    // sent-by is the source: nothing to say.
+    // sent-by is the source: nothing to add.
     ("Via: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bK-1", "Via: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bK-1"),
     ("Via: SIP/2.0/UDP 198.18.0.1", "Via: SIP/2.0/UDP 198.18.0.1"),
     ("v:SIP/2.0/UDP 198.18.0.1;branch=1", "v:SIP/2.0/UDP 198.18.0.1;branch=1"),
@@ -23,7 +23,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("Via: SIP/2.0/UDP [::ffff:198.18.0.1]:9;branch=1", "Via: SIP/2.0/UDP [::ffff:198.18.0.1]:9;branch=1"),
     ("Via: SIP/2.0/UDP b\u{fc}ro;branch=1", "Via: SIP/2.0/UDP b\\xc3\\xbcro;branch=1;received=198.18.0.1"),
     ("Via: sip/2.0/tls h", "Via: sip/2.0/tls h;received=198.18.0.1"),
-    // rport, wherever it is and whatever it says already.
+    // rport at any place and with any value.
     (
         "Via: SIP/2.0/UDP 198.18.0.1;rport;branch=1",
         "Via: SIP/2.0/UDP 198.18.0.1;rport=40123;branch=1;received=198.18.0.1",
@@ -40,12 +40,12 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("Via: SIP/2.0/UDP h;rport=9;branch=1", "Via: SIP/2.0/UDP h;rport=40123;branch=1;received=198.18.0.1"),
     ("Via: SIP/2.0/UDP h;rport = \"9;\" ;branch=1", "Via: SIP/2.0/UDP h;rport = 40123 ;branch=1;received=198.18.0.1"),
     ("Via: SIP/2.0/UDP h;rport = ;branch=1", "Via: SIP/2.0/UDP h;rport =40123 ;branch=1;received=198.18.0.1"),
-    // What only looks like it.
+    // Parameters that only resemble rport.
     (
         "Via: SIP/2.0/UDP 198.18.0.1;x=\";rport\";rports;xrport=1",
         "Via: SIP/2.0/UDP 198.18.0.1;x=\";rport\";rports;xrport=1",
     ),
-    // received that the client has put there must not be what counts.
+    // received from the client is overwritten.
     (
         "Via: SIP/2.0/UDP 198.18.0.1;received=203.0.113.66;branch=1",
         "Via: SIP/2.0/UDP 198.18.0.1;received=198.18.0.1;branch=1",
@@ -54,7 +54,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("Via: SIP/2.0/UDP h;rport;Received = 203.0.113.66 ", "Via: SIP/2.0/UDP h;rport=40123;Received = 198.18.0.1 "),
     ("Via: SIP/2.0/UDP 198.18.0.1;received;branch=1", "Via: SIP/2.0/UDP 198.18.0.1;received=198.18.0.1;branch=1"),
     ("Via: SIP/2.0/UDP 198.18.0.1;received=[2001:db8::9]", "Via: SIP/2.0/UDP 198.18.0.1;received=198.18.0.1"),
-    // maddr, ttl and extensions stay.
+    // maddr, ttl and extensions are kept.
     (
         "Via: SIP/2.0/UDP h;maddr=224.2.0.1;ttl=16;x=[::1]:2",
         "Via: SIP/2.0/UDP h;maddr=224.2.0.1;ttl=16;x=[::1]:2;received=198.18.0.1",
@@ -71,7 +71,7 @@ const SPELLINGS: &[(&str, &str)] = &[
         "Via:\r\n SIP/2.0/UDP\r\n\th\r\n ;rport=40123\r\n ;x;received=198.18.0.1",
     ),
     ("Via: SIP/2.0/UDP h;rport\r\n ", "Via: SIP/2.0/UDP h;rport=40123;received=198.18.0.1\r\n "),
-    // Several in one header: ours is the first.
+    // Several in one header: the first one is edited.
     (
         "Via: SIP/2.0/UDP h;rport, SIP/2.0/UDP 192.0.2.7;branch=2;rport",
         "Via: SIP/2.0/UDP h;rport=40123;received=198.18.0.1, SIP/2.0/UDP 192.0.2.7;branch=2;rport",
@@ -84,27 +84,30 @@ const SPELLINGS: &[(&str, &str)] = &[
         "v: SIP/2.0/UDP h;b=\",\"\r\n ,\r\n SIP/2.0/UDP i",
         "v: SIP/2.0/UDP h;b=\",\";received=198.18.0.1\r\n ,\r\n SIP/2.0/UDP i",
     ),
-    // Comments (RFC 2543 section 6.40), which may hold separators.
+    // Comments, which may contain separators (RFC 2543 section 6.40).
     ("Via: SIP/2.0/UDP h;branch=1 (a, ;(b\\)) c)", "Via: SIP/2.0/UDP h;branch=1;received=198.18.0.1 (a, ;(b\\)) c)"),
     ("Via: SIP/2.0/UDP h (c) , SIP/2.0/UDP i", "Via: SIP/2.0/UDP h;received=198.18.0.1 (c) , SIP/2.0/UDP i"),
 ];
 
 #[test]
-fn the_topmost_via_says_where_the_request_came_from() {
+fn topmost_via_gets_received_and_rport() {
     for (via, expected) in SPELLINGS {
         assert_eq!(respond(&invite_via(via)).top_via(), *expected, "{via:?}");
     }
 }
 
 #[test]
-fn it_does_so_with_bare_newlines_too() {
+fn topmost_via_gets_received_and_rport_in_messages_with_bare_newlines() {
     for (via, expected) in SPELLINGS {
         let message = invite_via(via);
-        let message: Vec<u8> = message.into_iter().filter(|octet| *octet != b'\r').collect();
+        let message: Vec<u8> = message.into_iter().filter(|byte| *byte != b'\r').collect();
         let response = respond(&message);
         assert_eq!(response.top_via(), expected.replace('\r', ""), "{via:?}");
         for name in ["via", "from", "to", "call-id", "cseq"] {
-            assert!(response.lines(name).iter().all(|line| !line.contains(&b'\r')), "{name}: copied lines stay LF");
+            assert!(
+                response.lines(name).iter().all(|line| !line.contains(&b'\r')),
+                "{name}: a repeated line ends in CRLF"
+            );
         }
         assert_eq!(response.start_line, b"SIP/2.0 503 Maintenance\r\n");
         assert_eq!(response.lines("content-length"), [b"Content-Length: 0\r\n"]);
@@ -112,7 +115,7 @@ fn it_does_so_with_bare_newlines_too() {
 }
 
 #[test]
-fn ipv6_addresses_are_compared_as_numbers() {
+fn ipv6_addresses_in_sent_by_are_compared_as_numbers() {
     for (host, is_source) in [
         ("[2001:db8::1]", true),
         ("[2001:DB8::1]", true),
@@ -126,16 +129,16 @@ fn ipv6_addresses_are_compared_as_numbers() {
         ("a.example.com", false),
     ] {
         let message = invite_via(&format!("Via: SIP/2.0/UDP {host}:5062;branch=z9hG4bK-1"));
-        let reply = answer_frame(&Sender::ipv6().frame(&message), &template()).expect("a response");
-        let via = Response::read(&Capture::read(&reply).message).top_via();
-        // RFC 3261 section 25.1: without brackets.
+        let reply = respond_to_frame(&Sender::ipv6().frame(&message), &template()).unwrap();
+        let via = Response::parse(&Capture::parse(&reply).message).top_via();
+        // Without brackets (RFC 3261 section 25.1).
         assert_eq!(via.ends_with(";branch=z9hG4bK-1;received=2001:db8::1"), !is_source, "{via}");
         assert_eq!(via.ends_with(";branch=z9hG4bK-1"), is_source, "{via}");
     }
 }
 
 #[test]
-fn the_other_vias_are_left_alone() {
+fn other_vias_are_repeated_as_they_are() {
     let vias = "Via: SIP/2.0/UDP h;rport\r\nv: SIP/2.0/UDP i;rport;received=1.2.3.4\r\nVIA:broken;;\r\n";
     let message = invite_via(&format!("{vias}Route: <sip:x>\r\nvia: SIP/2.0/UDP j"));
     let response = respond(&message);

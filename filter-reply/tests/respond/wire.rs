@@ -1,25 +1,25 @@
-//! Frames: builds the sender's, and takes apart those that come back, by the RFCs and without the responder's code.
+//! Frames: builds those of the sender and parses those of responses, by the RFCs and not by the code under test.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The Ethernet address of the sender.
+/// Ethernet address of the sender.
 pub(crate) const SENDER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-/// The Ethernet address of the proxy.
+/// Ethernet address of the proxy.
 pub(crate) const PROXY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// How the sender wraps its messages.
+/// A sender of SIP messages, with the headers that its frames have.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
-    /// VLAN tags, type and TCI, from the outermost on.
+    /// VLAN tags from the outermost on: type and TCI.
     pub(crate) tags: Vec<(u16, u16)>,
     pub(crate) traffic_class: u8,
-    /// IPv4 options, a multiple of four octets.
+    /// IPv4 options: a multiple of four bytes.
     pub(crate) options: Vec<u8>,
-    /// IPv6 extension headers by their types; each a multiple of eight octets, the first of which is filled in.
+    /// IPv6 extension headers with their types: each a multiple of eight bytes, of which the first is filled in.
     pub(crate) extensions: Vec<(u8, Vec<u8>)>,
-    /// What the network card adds behind the packet.
+    /// Number of bytes after the packet, as a NIC adds them to short frames.
     pub(crate) padding: usize,
 }
 
@@ -38,14 +38,14 @@ impl Default for Sender {
 }
 
 impl Sender {
-    /// The same over IPv6.
+    /// Returns the default sender over IPv6.
     pub(crate) fn ipv6() -> Self {
         let source = "[2001:db8::1]:40123".parse().expect("an address");
         let destination = "[2001:db8::2]:5060".parse().expect("an address");
         Self { source, destination, ..Self::default() }
     }
 
-    /// The frame in which `message` comes.
+    /// Returns the frame of `message`.
     pub(crate) fn frame(&self, message: &[u8]) -> Vec<u8> {
         let mut frame = [PROXY_MAC, SENDER_MAC].concat();
         for (ethertype, tci) in &self.tags {
@@ -73,7 +73,7 @@ impl Sender {
                     frame.extend(&header[1..]);
                 }
             }
-            _ => panic!("two families"),
+            _ => panic!("source and destination are of different address families"),
         }
         for number in [self.source.port(), self.destination.port(), udp_len, 0xdead] {
             frame.extend(number.to_be_bytes());
@@ -84,7 +84,7 @@ impl Sender {
     }
 }
 
-/// A frame that came back.
+/// A frame with a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capture {
     pub(crate) macs: [[u8; 6]; 2],
@@ -96,9 +96,10 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Takes `frame` apart; panics if a length or a checksum is wrong, or there is anything optional in it.
-    pub(crate) fn read(frame: &[u8]) -> Self {
-        let macs = [frame[..6].try_into().expect("six"), frame[6..12].try_into().expect("six")];
+    /// Parses `frame`. Panics if a length or a checksum is wrong, or if there is an optional header.
+    #[track_caller]
+    pub(crate) fn parse(frame: &[u8]) -> Self {
+        let macs = [frame[..6].try_into().expect("six bytes"), frame[6..12].try_into().expect("six bytes")];
         let (mut at, mut tags) = (12, vec![]);
         while matches!(be(&frame[at..]), 0x8100 | 0x88a8) {
             tags.push((be(&frame[at..]), be(&frame[at + 2..])));
@@ -129,7 +130,7 @@ impl Capture {
         let (source, destination) = addresses.split_at(addresses.len() / 2);
         let end = |address: &[u8], port: u16| match <[u8; 4]>::try_from(address) {
             Ok(address) => SocketAddr::new(address.into(), port),
-            Err(_) => SocketAddr::new(<[u8; 16]>::try_from(address).expect("sixteen").into(), port),
+            Err(_) => SocketAddr::new(<[u8; 16]>::try_from(address).expect("16 bytes").into(), port),
         };
         Self {
             macs,
@@ -142,14 +143,15 @@ impl Capture {
     }
 }
 
-fn be(octets: &[u8]) -> u16 {
-    u16::from(octets[0]) << 8 | u16::from(octets[1])
+/// Returns the first two bytes as a number in network byte order.
+fn be(bytes: &[u8]) -> u16 {
+    u16::from(bytes[0]) << 8 | u16::from(bytes[1])
 }
 
-/// The sum of RFC 1071, octet pair by octet pair; over what includes its checksum it is 0xffff.
-fn ones_complement(octets: &[u8]) -> u16 {
+/// Returns the sum of RFC 1071 over pairs of bytes. It is 0xffff if the bytes include their checksum.
+fn ones_complement(bytes: &[u8]) -> u16 {
     let mut sum = 0_u32;
-    for pair in octets.chunks(2) {
+    for pair in bytes.chunks(2) {
         sum += u32::from(pair[0]) * 256 + u32::from(*pair.get(1).unwrap_or(&0));
         if sum > 0xffff {
             sum -= 0xffff;

@@ -34,9 +34,6 @@ pub enum Error {
     /// A map that the program should have is not there, or is of another kind.
     #[error("BPF map {map}: {reason}")]
     Map { map: &'static str, reason: String },
-    /// The policy makes no response. It is checked when it is read from the database, so this should not come about.
-    #[error("the policy makes no response: {0}")]
-    Template(#[from] filter_reply::TemplateError),
     /// There is a program on the interface already.
     #[error(
         "interface {interface}: XDP program {program} is attached to it already and is left alone; if it is another \

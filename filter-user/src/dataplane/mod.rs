@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps::{self, MAX_QUEUES};
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 use jiff::Timestamp;
 
 pub use error::Error;
@@ -33,7 +33,7 @@ pub use status::{AttachMode, Counters, InterfaceStatus, PlaneStatus, QueueStatus
 use crate::dataplane::cpus::CpuList;
 use crate::domain::{EmergencyUser, Policy, Prefix};
 use crate::responder::{RefusalLog, Writer, monotonic_ns};
-use filter_reply::{ReplyTemplate, TagSecret};
+use filter_reply::{ResponseTemplate, TagSecret};
 use interface::{Interface, Link};
 use kernel_log::KernelLog;
 use queue::Queue;
@@ -84,7 +84,7 @@ pub struct Options {
 pub struct DataPlane {
     program: Program,
     interfaces: Vec<AttachedInterface>,
-    template: Arc<ArcSwap<ReplyTemplate>>,
+    template: Arc<ArcSwap<ResponseTemplate>>,
     tag: TagSecret,
     /// The policy that the XDP program has. Before it has one, only the end of the 32 s after a switch is set.
     in_force: maps::Policy,
@@ -136,7 +136,7 @@ impl DataPlane {
                 debug: options.debug,
             })?,
             interfaces: Vec::with_capacity(interfaces.len()),
-            template: Arc::new(ArcSwap::from_pointee(template(policy, &options.tag)?)),
+            template: Arc::new(ArcSwap::from_pointee(template(policy, &options.tag))),
             tag: options.tag,
             in_force: maps::Policy { tail_until_ns: tail(monotonic_ns()), ..maps::Policy::default() },
             emergency: BTreeSet::new(),
@@ -191,7 +191,7 @@ impl DataPlane {
 
     /// Puts `policy` in force. When it returns, the next packet is decided by it.
     pub fn apply(&mut self, policy: &Policy) -> Result<(), Error> {
-        let template = template(policy, &self.tag)?;
+        let template = template(policy, &self.tag);
         let flag = self.flag(policy);
         // Off goes to the kernel before anything else. On comes when the responders know what to answer, and the kernel
         // whom to let through.
@@ -234,14 +234,14 @@ impl DataPlane {
         for (is_ipv4, bit) in [(true, maps::Policy::BYPASS_IPV4), (false, maps::Policy::BYPASS_IPV6)] {
             bypass |= if has(is_ipv4) { bit } else { 0 };
         }
-        let emergency = User::bits_of(policy.emergency.iter().filter_map(EmergencyUser::key));
+        let emergency = UserPart::combined_bits(policy.emergency.iter().filter_map(EmergencyUser::key));
         let ends = self.in_force.maintenance != 0 && !policy.maintenance;
         maps::Policy {
             maintenance: policy.maintenance.into(),
             methods: policy.methods.bits(),
             percent: policy.percent.get().into(),
             bypass,
-            tag_prefix: u64::from_le_bytes(self.tag.prefix),
+            tag_prefix: u64::from_le_bytes(self.tag.prefix()),
             emergency,
             tail_until_ns: if ends { tail(monotonic_ns()) } else { self.in_force.tail_until_ns },
         }
@@ -271,8 +271,8 @@ impl DataPlane {
     /// Whether something has failed for good since the start: to be asked about once a second, for what changes with time
     /// is kept up to date then.
     pub fn failure(&mut self) -> Option<Error> {
-        if let Some(template) = self.ending.as_ref().and_then(|policy| template(policy, &self.tag).ok()) {
-            self.template.store(Arc::new(template));
+        if let Some(policy) = &self.ending {
+            self.template.store(Arc::new(template(policy, &self.tag)));
         }
         if let Err(error) = self.end_tail() {
             // It does no harm, and is tried again.
@@ -335,16 +335,16 @@ impl Drop for DataPlane {
 }
 
 /// What responses are made with, as of now.
-fn template(policy: &Policy, tag: &TagSecret) -> Result<ReplyTemplate, Error> {
-    let template = ReplyTemplate::new(&policy.refusal, tag)?;
-    Ok(match policy.until {
+fn template(policy: &Policy, tag: &TagSecret) -> ResponseTemplate {
+    let template = ResponseTemplate::new(&policy.refusal, tag);
+    match policy.until {
         // Two seconds are taken off, for that is how old the template may become.
         Some(until) => {
             let seconds = until.duration_since(Timestamp::now()).as_secs() - 2;
             template.ending_in(seconds.clamp(0, u32::MAX.into()) as u32)
         }
         None => template,
-    })
+    }
 }
 
 /// The end of the 32 s after a switch that was made at `now`. Without a clock there are none.

@@ -14,7 +14,7 @@ use super::interface::Interface;
 use super::status::{QueueStatus, SocketMode};
 use super::{Error, Options, Program, affinity};
 use crate::responder::{BusyPoll, Counters, Lease, OpenError, Polled, QueueSocket, RefusalLog, Worker, monotonic_ns};
-use filter_reply::ReplyTemplate;
+use filter_reply::ResponseTemplate;
 
 /// A queue with its responder.
 pub(super) struct Queue {
@@ -39,7 +39,7 @@ pub(super) struct Start<'a> {
     /// Its slot in the XSKMAP.
     pub(super) slot: u32,
     pub(super) options: &'a Options,
-    pub(super) template: Arc<ArcSwap<ReplyTemplate>>,
+    pub(super) template: Arc<ArcSwap<ResponseTemplate>>,
     pub(super) log: Arc<RefusalLog>,
     pub(super) stop: Arc<AtomicBool>,
     /// The MTU of the interface, in octets.

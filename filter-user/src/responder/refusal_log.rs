@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
 
-use filter_reply::{Method, Summary};
+use filter_common::sip::Method;
+use filter_reply::Summary;
 
 /// How many refusals are logged in a second, at most.
 const PER_SECOND: usize = 10;

@@ -15,7 +15,7 @@ use super::lease::Lease;
 use super::prefetch::prefetch;
 use super::socket::{BATCH, QueueSocket};
 use crate::responder::RefusalLog;
-use filter_reply::{ReplyTemplate, Unanswered, answer};
+use filter_reply::{ResponseTemplate, Unanswered, respond};
 
 /// What a responder thread works with.
 pub(crate) struct Worker {
@@ -24,7 +24,7 @@ pub(crate) struct Worker {
     pub(crate) busy_poll: BusyPoll,
     /// The MTU of the interface, in octets: it may change while the thread runs.
     pub(crate) mtu: Arc<AtomicUsize>,
-    pub(crate) template: Arc<ArcSwap<ReplyTemplate>>,
+    pub(crate) template: Arc<ArcSwap<ResponseTemplate>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Arc<RefusalLog>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -81,7 +81,7 @@ impl Worker {
     }
 
     /// One batch, from the RX ring to the wire. Returns how many requests it had.
-    fn round(&mut self, template: &ReplyTemplate, batch: &mut Batch) -> usize {
+    fn round(&mut self, template: &ResponseTemplate, batch: &mut Batch) -> usize {
         // SAFETY: the packets are all given back to the socket, or sent by it, before the end of this function, and
         // `batch` is empty then.
         let received = unsafe { self.socket.receive(&mut batch.requests) };
@@ -164,17 +164,17 @@ impl Worker {
     }
 
     /// Makes the reply to `request`. Whether there is one.
-    fn answer(&self, request: &Packet, reply: &mut Packet, template: &ReplyTemplate) -> bool {
+    fn answer(&self, request: &Packet, reply: &mut Packet, template: &ResponseTemplate) -> bool {
         let capacity = reply.capacity();
         if reply.adjust_tail(capacity as i32).is_err() {
             self.counters.count_unanswered(Unanswered::TooLong, 1);
             return false;
         }
-        match answer(request, self.mtu.load(Ordering::Relaxed), reply, template) {
-            Ok(answer) => {
-                self.log.record(&answer.summary);
+        match respond(request, self.mtu.load(Ordering::Relaxed), reply, template) {
+            Ok(response) => {
+                self.log.record(&response.summary);
                 // Shorter than the frame, whose capacity it has been: this cannot fail.
-                reply.adjust_tail(answer.len as i32 - capacity as i32).is_ok()
+                reply.adjust_tail(response.len as i32 - capacity as i32).is_ok()
             }
             Err(reason) => {
                 self.counters.count_unanswered(reason, 1);

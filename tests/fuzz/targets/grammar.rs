@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use filter_common::sip::{Decision, MAX_LEADING_CRLF, Method, Request, SHORTEST_REQUEST, User, classify};
+use filter_common::sip::{Decision, MAX_LEADING_CRLF, Method, Request, SHORTEST_REQUEST, UserPart, classify};
 use filter_fuzz::guard::with_guarded_copy;
 use filter_fuzz::head::Head;
 use libfuzzer_sys::fuzz_target;
@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
 ///
 /// The user part is one of them only if nothing else exempts the request. The offset of the tag changes with the
 /// variant.
-fn comparable(message: &[u8]) -> Option<(Method, Decision, Option<User>)> {
+fn comparable(message: &[u8]) -> Option<(Method, Decision, Option<UserPart>)> {
     let Request { method, decision, user, .. } = classify(message)?;
     Some((method, decision, (decision == Decision::New).then_some(user)))
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use filter_common::sip::{Decision, classify};
 use filter_fuzz::guard::with_guarded_copy;
 use filter_fuzz::input::Input;
-use filter_reply::{MAX_GROWTH, Refusal, ReplyTemplate, TagSecret, Unanswered};
+use filter_reply::{MAX_GROWTH, Refusal, ResponseTemplate, TagSecret, Unanswered};
 use libfuzzer_sys::fuzz_target;
 
 use wire::{Capture, Sender};
@@ -57,14 +57,10 @@ fn sender(shape: u8) -> Sender {
 }
 
 /// Returns the template of the responses.
-fn template() -> ReplyTemplate {
-    let refusal = Refusal {
-        code: 503.try_into().unwrap(),
-        reason: "Maintenance".parse().unwrap(),
-        retry_after: 30.try_into().unwrap(),
-    };
+fn template() -> ResponseTemplate {
     let prefix = PREFIX.as_bytes().try_into().expect("the prefix has eight bytes");
-    ReplyTemplate::new(&refusal, &TagSecret { prefix, key: [7; 16] }).expect("a template")
+    let secret = TagSecret::new(prefix, [7; 16]).expect("a token");
+    ResponseTemplate::new(&Refusal::default(), &secret)
 }
 
 /// Sends `message` in a well-formed frame, and checks the whole response.
@@ -89,7 +85,7 @@ fn response_to_a_message_is_well_formed(sender: &Sender, message: &[u8]) {
 fn response_goes_back_to_the_source(frame: &[u8]) {
     let Ok(response) = respond_twice(frame) else { return };
     // Checks the lengths and checksums.
-    let response = Capture::read(&response);
+    let response = Capture::parse(&response);
     assert_eq!(response.macs.concat(), [&frame[6..12], &frame[..6]].concat(), "Ethernet addresses of the response");
     let link = 14 + 4 * response.tags.len();
     let packet = &frame[link..];
@@ -110,7 +106,9 @@ fn response_goes_back_to_the_source(frame: &[u8]) {
 fn respond_twice(frame: &[u8]) -> Result<Vec<u8>, Unanswered> {
     let template = template();
     let respond = |out: &mut [u8]| {
-        with_guarded_copy(frame, |frame| filter_reply::answer(frame, 65_535, out, &template).map(|answer| answer.len))
+        with_guarded_copy(frame, |frame| {
+            filter_reply::respond(frame, 65_535, out, &template).map(|response| response.len)
+        })
     };
     let mut out = vec![0xaa; frame.len() + MAX_GROWTH + 64];
     let len = respond(&mut out)?;

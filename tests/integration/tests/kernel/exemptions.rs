@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use filter_common::maps::Policy;
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 use filter_common::verdict::Verdict;
 use filter_user::domain::Prefix;
 use rstest::rstest;
@@ -77,8 +77,8 @@ fn source_in_a_removed_bypass_prefix_no_longer_passes() {
 /// Makes these user parts the emergency numbers of the rig.
 #[track_caller]
 fn set_emergency_numbers(rig: &mut Rig, numbers: &[&str]) {
-    let new = |number: &&str| User::new(number).unwrap_or_else(|| panic!("{number:?} is no user part"));
-    let users: HashSet<User> = numbers.iter().map(new).collect();
+    let new = |number: &&str| UserPart::new(number).unwrap_or_else(|| panic!("{number:?} is no user part"));
+    let users: HashSet<UserPart> = numbers.iter().map(new).collect();
     rig.program().set_emergency(&users).unwrap_or_else(|error| panic!("set emergency numbers {numbers:?}: {error}"));
 }
 
