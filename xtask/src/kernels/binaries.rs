@@ -41,7 +41,7 @@ impl Binaries {
             let built = message.and_then(|message| message["executable"].as_str());
             let built = built.with_context(|| format!("cargo does not say where it has put {name}"))?;
             let stripped = folder.join(name);
-            command::output(Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(built))?;
+            command::stdout(Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(built))?;
             found.push(stripped);
         }
         let mut libraries = BTreeSet::new();
@@ -66,7 +66,7 @@ pub(super) fn with_libraries(tool: &str) -> Result<Vec<PathBuf>> {
 
 /// The libraries that a program is linked with, and their loader.
 fn linked(program: &Path) -> Result<Vec<PathBuf>> {
-    let linked = command::output(Command::new("ldd").arg(program))?;
+    let linked = command::stdout(Command::new("ldd").arg(program))?;
     // `libc.so.6 => /lib/…/libc.so.6 (0x…)`, and the loader by its path alone.
     let libraries = linked.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
     Ok(libraries.filter(|library| fs::metadata(library).is_ok()).collect())

@@ -63,7 +63,7 @@ impl Packages {
         if age.and_then(|age| SystemTime::now().duration_since(age).ok()).is_none_or(|age| age > FRESH) {
             fs::write(this.folder.join("apt/status"), "").context("write an empty package status")?;
             fs::write(this.sources(), sources()?).context("write the sources of packages")?;
-            command::output(this.apt("apt-get").args(["update", "--quiet=2", "--error-on=any"]))
+            command::stdout(this.apt("apt-get").args(["update", "--quiet=2", "--error-on=any"]))
                 .context("fetch Debian's package lists")?;
             fs::write(&updated, "").context("note the update")?;
         }
@@ -77,7 +77,7 @@ impl Packages {
 
     /// The newest kernel of this version that there is, or the newest of all.
     pub(super) fn kernel(&self, asked: &str) -> Result<Kernel> {
-        let names = command::output(self.apt("apt-cache").args(["pkgnames", "linux-"]))?;
+        let names = command::stdout(self.apt("apt-cache").args(["pkgnames", "linux-"]))?;
         let version = if asked == "newest" { None } else { Some(asked.parse::<Version>()?) };
         let release = names
             .lines()
@@ -98,7 +98,7 @@ impl Packages {
         };
         let parts: Vec<String> = parts.iter().map(|part| format!("linux-{part}-{release}-amd64")).collect();
         self.unpacked(&folder, |archives| {
-            command::output(self.apt("apt-get").current_dir(archives).args(["download", "--quiet=2"]).args(&parts))
+            command::stdout(self.apt("apt-get").current_dir(archives).args(["download", "--quiet=2"]).args(&parts))
                 .map(drop)
         })?;
         let (image, modules) = parts_of(&folder).with_context(|| format!("the kernel in {}", folder.display()))?;
@@ -113,7 +113,7 @@ impl Packages {
             apt.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
             apt.args(["install", "--download-only", "--yes", "--quiet=2", "--no-install-recommends"]);
             // 10.0 and later emulate igb.
-            command::output(apt.arg("qemu-system-x86/trixie")).map(drop)
+            command::stdout(apt.arg("qemu-system-x86/trixie")).map(drop)
         })?;
         Ok(folder)
     }
@@ -135,7 +135,7 @@ impl Packages {
         let packages = files(&archives)?;
         ensure!(!packages.is_empty(), "apt-get fetched nothing into {}", archives.display());
         for package in packages.iter().filter(|file| file.extension() == Some(OsStr::new("deb"))) {
-            command::output(Command::new("dpkg").arg("--extract").arg(package).arg(&partial))?;
+            command::stdout(Command::new("dpkg").arg("--extract").arg(package).arg(&partial))?;
         }
         fs::remove_dir_all(&archives).with_context(|| format!("remove {}", archives.display()))?;
         // Whole or not at all: what was interrupted is fetched again.
@@ -173,7 +173,7 @@ impl Packages {
 fn sources() -> Result<String> {
     let mut ask = Command::new("apt-get");
     ask.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]);
-    let known = command::output(&mut ask)?;
+    let known = command::stdout(&mut ask)?;
     let mirror = |mirror: Mirror| {
         let label = if mirror == Mirror::Main { "Debian|Debian|" } else { "Debian|Debian-Security|" };
         known.lines().find_map(|line| line.strip_prefix(label)).with_context(|| {
