@@ -34,8 +34,8 @@ enum Task {
     Setup,
     /// Build the XDP program, the daemon that embeds it, and the tools
     ///
-    /// The binary is target/debug/sip-filter. The demo and the tests run the same binary, so nothing is built twice. The
-    /// XDP program in it is always optimised. Use --release for a binary to install.
+    /// The binary is target/debug/sip-filter. The demo and the tests run the same binary, so nothing is built twice.
+    /// The XDP program in it is always optimised. Use --release for a binary to install.
     Build {
         /// Optimise the daemon too; the binary is target/release/sip-filter
         #[arg(long)]
@@ -45,8 +45,8 @@ enum Task {
     Demo,
     /// Run the setup, check comments, format and lints, and run all tests (root)
     ///
-    /// A failure does not stop the run. The last line is the number of tests passed and failed. The part of `cargo xtask
-    /// kernels` that runs each time is Linux 6.1 and the newest kernel, without the packet fixtures.
+    /// A failure does not stop the run. The last line is the number of tests passed and failed. The run includes a part
+    /// of `cargo xtask kernels`: Linux 6.1 and the newest kernel, without the packet fixtures.
     Test {
         /// Arguments for `cargo test`: a filter, `--test NAME`, …
         #[arg(last = true)]
@@ -68,9 +68,9 @@ enum Task {
     },
     /// Run the benchmarks, print the results as a table, and write them to target/bench.json
     ///
-    /// Each subject is measured in several rounds, on CPU 1 if the machine has two CPUs or more. The table shows median,
-    /// minimum and maximum. After the build, a run takes six to seven minutes. No test depends on the results;
-    /// docs/benchmarks.md explains them and states the targets.
+    /// Each subject is measured in several rounds, on CPU 1 if the machine has two CPUs or more. The table shows the
+    /// median, the minimum and the maximum. After the build, a run takes six to seven minutes. No test depends on the
+    /// results; docs/benchmarks.md explains them and states the targets.
     Bench {
         /// Arguments for the benchmarks: `--only SUBJECT,…`, `--quick`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -79,8 +79,8 @@ enum Task {
     /// Test sip-filter on all supported kernels and NIC drivers, in emulated machines (root)
     ///
     /// On each kernel, the XDP program is verified and run on single packets. On each NIC, in each mode of its driver,
-    /// new calls are refused, established calls pass, and everything passes after the daemon is killed. Kernels and QEMU
-    /// (about 600 MB) are downloaded from Debian into $XDG_CACHE_HOME/sip-filter/kernels and not installed.
+    /// new calls are refused, established calls pass, and everything passes after the daemon is killed. Kernels and
+    /// QEMU (about 600 MB) are downloaded from Debian into $XDG_CACHE_HOME/sip-filter/kernels and not installed.
     Kernels(kernels::Options),
 }
 

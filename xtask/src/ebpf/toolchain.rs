@@ -1,7 +1,8 @@
 //! Finds a Rust toolchain that can build `core` for the BPF target.
 //!
-//! BPF is a tier 3 target, for which no toolchain contains a compiled `core`. A toolchain must have the library's source
-//! (rust-src) and accept `-Z build-std`. A nightly accepts it, and so does any other compiler with `RUSTC_BOOTSTRAP=1`.
+//! BPF is a tier 3 target, for which no toolchain contains a compiled `core`. A toolchain must have the source of
+//! `core` (rust-src) and accept `-Z build-std`. A nightly accepts it, and so does any other compiler with
+//! `RUSTC_BOOTSTRAP=1`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
