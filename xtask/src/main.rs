@@ -1,10 +1,15 @@
-//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`, `bench`, `kernels`.
+//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`, `bench`, `kernels`, `audit`.
 
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks report to the terminal")]
+
+mod audit;
 mod bench;
 mod build;
 mod command;
 mod demo;
-#[allow(dead_code, unused_imports, reason = "shared with build scripts: they build, xtask lints and probes")]
+#[expect(clippy::allow_attributes, reason = "rustc reports an expected dead_code of functions as unfulfilled")]
+#[allow(dead_code, unused_imports, reason = "shared with the build scripts, which alone call `run_build_script`")]
 mod ebpf;
 mod fuzz;
 mod kernels;
@@ -82,6 +87,11 @@ enum Task {
     /// new calls are refused, established calls pass, and everything passes after the daemon is killed. Kernels and
     /// QEMU (about 600 MB) are downloaded from Debian into $XDG_CACHE_HOME/sip-filter/kernels and not installed.
     Kernels(kernels::Options),
+    /// Check all dependencies: bans, licences, sources and security advisories
+    ///
+    /// Runs `cargo deny check` with the rules in deny.toml. Installs cargo-deny if it is missing, which takes some
+    /// minutes. If the advisory database cannot be downloaded, a line says so and the other checks decide.
+    Audit,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -93,6 +103,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Fuzz { seconds, target, .. } => fuzz::run(seconds, target)?,
         Task::Bench { arguments } => bench::run(&arguments)?,
         Task::Kernels(options) => kernels::run(&options)?,
+        Task::Audit => audit::run()?,
         Task::Test { arguments } => return test::run(&arguments),
     }
     Ok(ExitCode::SUCCESS)
