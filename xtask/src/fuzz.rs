@@ -52,7 +52,7 @@ pub(crate) fn run(seconds: u32, target: Option<Target>) -> Result<()> {
     let targets = target.map_or_else(|| Target::value_variants().to_vec(), |target| vec![target]);
     let runs: Vec<Result<String>> = thread::scope(|scope| {
         let runs: Vec<_> = targets.iter().map(|target| scope.spawn(|| fuzz(*target, seconds))).collect();
-        runs.into_iter().map(|run| run.join().unwrap_or_else(|_| bail!("xtask itself panicked"))).collect()
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|_panic| bail!("xtask itself panicked"))).collect()
     });
     let mut failed = vec![];
     for (target, run) in targets.iter().zip(runs) {

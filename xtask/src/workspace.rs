@@ -33,6 +33,6 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn target() -> Result<PathBuf> {
     let metadata = command::stdout(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata).context("`cargo metadata` wrote no JSON")?;
-    let target = metadata["target_directory"].as_str().context("`cargo metadata` wrote no target_directory")?;
-    Ok(target.into())
+    let target = metadata.get("target_directory").and_then(serde_json::Value::as_str);
+    Ok(target.context("`cargo metadata` wrote no target_directory")?.into())
 }

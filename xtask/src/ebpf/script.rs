@@ -11,6 +11,7 @@ use super::toolchain::Toolchain;
 /// Builds `object` and copies it to `OUT_DIR` under the name of its binary.
 ///
 /// `crates` are the folders, relative to the workspace's root, of the crates that `object` depends on.
+#[expect(clippy::print_stderr, reason = "cargo shows the standard error of a build script that fails")]
 pub(crate) fn run(object: Object, crates: &[&str]) -> ExitCode {
     match build(object, crates) {
         Ok(()) => ExitCode::SUCCESS,

@@ -53,11 +53,9 @@ fn build() -> Result<Vec<Value>> {
 
 /// Returns the path of the executable `name`, as cargo's messages report it.
 fn executable(messages: &[Value], name: &str) -> Result<PathBuf> {
-    let paths = messages
-        .iter()
-        .filter(|message| message["target"]["name"] == name)
-        .filter_map(|message| message["executable"].as_str());
-    let path = paths.map(PathBuf::from).next();
+    let text = |message: &Value, pointer| message.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let mut of_target = messages.iter().filter(|message| text(message, "/target/name").as_deref() == Some(name));
+    let path = of_target.find_map(|message| text(message, "/executable")).map(PathBuf::from);
     path.with_context(|| format!("cargo did not report the path of the executable {name}"))
 }
 

@@ -51,7 +51,7 @@ pub(crate) enum Nic {
     Veth,
     /// virtio-net with two queue pairs
     Virtio,
-    /// virtio-net with four queue pairs, two of which are in use
+    /// virtio-net with four queue pairs, some of them spare
     VirtioSpare,
     /// virtio-net whose host does not let it switch off offloads
     VirtioNoOffloads,
@@ -182,7 +182,7 @@ fn falls_back(queues: Option<u32>, why: &str, spread: bool) -> Cell {
     works("auto falls back to generic with a log line", queues, &[], ("generic", "copy"), log, spread)
 }
 
-/// Returns cells for a driver that supports zero-copy in 6.18 and not in 6.12 (igb since 6.14, virtio_net since 6.11).
+/// Returns cells for a driver that supports zero-copy in 6.18 and not in 6.12 (igb since 6.14, virtio-net since 6.11).
 fn zero_copy(kernel: KernelVersion, spread: bool) -> Vec<Cell> {
     let queues = [Some(1), Some(2)];
     if kernel < KernelVersion(6, 14) {

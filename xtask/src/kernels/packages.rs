@@ -25,7 +25,7 @@ const SUITES: [(&str, Mirror); 5] = [
 /// Keys with which the suites are signed.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Age up to which the package lists are used without an update.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
+const FRESH: Duration = Duration::from_hours(24);
 
 /// A mirror of one of Debian's archives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Packages {
         let parts: &[&str] =
             if names.lines().any(|name| name == binary) { &["binary", "modules", "base"] } else { &["image"] };
         let parts: Vec<String> = parts.iter().map(|part| format!("linux-{part}-{release}-amd64")).collect();
-        self.unpack_once(&folder, |archives| {
+        unpack_once(&folder, |archives| {
             command::stdout(self.apt("apt-get").current_dir(archives).args(["download", "--quiet=2"]).args(&parts))
                 .map(drop)
         })?;
@@ -120,7 +120,7 @@ impl Packages {
     /// Downloads them unless the cache contains them.
     pub(super) fn qemu(&self) -> Result<PathBuf> {
         let folder = self.folder.join("qemu");
-        self.unpack_once(&folder, |archives| {
+        unpack_once(&folder, |archives| {
             let mut apt = self.apt("apt-get");
             apt.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
             apt.args(["install", "--download-only", "--yes", "--quiet=2", "--no-install-recommends"]);
@@ -128,31 +128,6 @@ impl Packages {
             command::stdout(apt.arg("qemu-system-x86/trixie")).map(drop)
         })?;
         Ok(folder)
-    }
-
-    /// Unpacks packages into `folder`, unless it exists. `download` puts the packages into the folder in its argument.
-    fn unpack_once(&self, folder: &Path, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        if folder.is_dir() {
-            return Ok(());
-        }
-        println!("kernels: downloading {}", folder.display());
-        let (archives, partial) = (folder.with_extension("debs"), folder.with_extension("partial"));
-        // Left over from a run that was interrupted.
-        for left_over in [&archives, &partial] {
-            if left_over.exists() {
-                remove_folder(left_over)?;
-            }
-        }
-        create_folder(&archives.join("partial"))?;
-        download(&archives)?;
-        let packages = files(&archives)?;
-        ensure!(!packages.is_empty(), "apt-get downloaded nothing into {}", archives.display());
-        for package in packages.iter().filter(|file| file.extension() == Some(OsStr::new("deb"))) {
-            command::stdout(Command::new("dpkg").arg("--extract").arg(package).arg(&partial))?;
-        }
-        remove_folder(&archives)?;
-        // `folder` exists only if it is complete. The next run repeats what was interrupted.
-        fs::rename(&partial, folder).with_context(|| format!("cannot rename {}", partial.display()))
     }
 
     /// Returns a command for apt-get or apt-cache that uses the cache, and of the host's state only the keys.
@@ -180,6 +155,31 @@ impl Packages {
     fn sources(&self) -> PathBuf {
         self.folder.join("apt/sources.list")
     }
+}
+
+/// Unpacks packages into `folder`, unless it exists. `download` puts the packages into the folder in its argument.
+fn unpack_once(folder: &Path, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    println!("kernels: downloading {}", folder.display());
+    let (archives, partial) = (folder.with_extension("debs"), folder.with_extension("partial"));
+    // Left over from a run that was interrupted.
+    for left_over in [&archives, &partial] {
+        if left_over.exists() {
+            remove_folder(left_over)?;
+        }
+    }
+    create_folder(&archives.join("partial"))?;
+    download(&archives)?;
+    let packages = files(&archives)?;
+    ensure!(!packages.is_empty(), "apt-get downloaded nothing into {}", archives.display());
+    for package in packages.iter().filter(|file| file.extension() == Some(OsStr::new("deb"))) {
+        command::stdout(Command::new("dpkg").arg("--extract").arg(package).arg(&partial))?;
+    }
+    remove_folder(&archives)?;
+    // `folder` exists only if it is complete. The next run repeats what was interrupted.
+    fs::rename(&partial, folder).with_context(|| format!("cannot rename {}", partial.display()))
 }
 
 /// Returns the lines of `sources.list` for [`SUITES`], with the mirrors that this host uses.

@@ -23,6 +23,8 @@ const END: &str = "<!-- end: cargo xtask kernels --record -->";
 
 /// Entry of the table for a failure.
 const FAILED: &str = "FAILED";
+/// Entry of the table for a cell that is not run on a kernel.
+const NONE: &str = "–";
 
 /// The results so far.
 #[derive(Default)]
@@ -161,22 +163,22 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{head}\n{rule}")?;
         let mut line = |name: &str, cell: &dyn Fn(KernelVersion) -> String| {
-            let cells: String = self.kernels.keys().map(|kernel| format!(" {} |", cell(*kernel))).collect();
-            writeln!(f, "| {name} |{cells}")
+            write!(f, "| {name} |")?;
+            self.kernels.keys().try_for_each(|kernel| write!(f, " {} |", cell(*kernel)))?;
+            writeln!(f)
         };
         line("instructions verified", &|kernel| {
             let count = self.verified.iter().find(|(version, _)| *version == kernel);
-            count.map_or_else(|| "–".to_owned(), |(_, count)| count.to_string())
+            count.map_or_else(|| NONE.to_owned(), |(_, count)| count.to_string())
         })?;
         line("packet fixtures", &|kernel| match self.fixtures.get(&kernel) {
-            None => "–".to_owned(),
+            None => NONE.to_owned(),
             Some(summary) if summary == FAILED => FAILED.to_owned(),
             Some(_) => "ok".to_owned(),
         })?;
         for row in &self.rows {
-            line(&format!("{}: {}", row.nic.name(), row.cell), &|kernel| {
-                (*row.results.get(&kernel).unwrap_or(&"–")).to_owned()
-            })?;
+            let result = |kernel| (*row.results.get(&kernel).unwrap_or(&NONE)).to_owned();
+            line(&format!("{}: {}", row.nic.name(), row.cell), &result)?;
         }
         Ok(())
     }

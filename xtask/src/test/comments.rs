@@ -2,6 +2,7 @@
 //!
 //! rustfmt can wrap comments (`wrap_comments`), but only on nightly.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,12 +24,24 @@ struct Finding {
     problem: Problem,
 }
 
+/// The reason to change a comment.
 #[derive(Debug, PartialEq, Eq)]
 enum Problem {
     /// The line has this many columns.
     TooWide(usize),
     /// The doc comment begins with one of [`OPENINGS`].
     Opening(&'static str),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooWide(width) => write!(f, "wrap the comment at {MAX_WIDTH} columns (now {width})"),
+            Self::Opening(opening) => {
+                write!(f, "begin with what the item does or is (Returns …, Number of …), not with \"{opening}\"")
+            }
+        }
+    }
 }
 
 /// Checks all Rust files below `root`. Prints each finding with file and line, and fails if there is one.
@@ -41,15 +54,7 @@ pub(super) fn check(root: &Path) -> Result<()> {
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         for Finding { line, problem } in findings(&text) {
             let name = file.strip_prefix(root).unwrap_or(&file).display();
-            match problem {
-                Problem::TooWide(width) => {
-                    println!("{name}:{line}: wrap the comment at {MAX_WIDTH} columns, it has {width}")
-                }
-                Problem::Opening(opening) => println!(
-                    "{name}:{line}: begin with what the item does or is (\"Returns …\", \"Number of …\"), not with \
-                     \"{opening}\""
-                ),
-            }
+            println!("{name}:{line}: {problem}");
             count += 1;
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     }
     if let Some(download) = download {
         report.check("Linux 6.1 and the newest kernel, in emulated machines", || {
-            download.join().map_err(|_| anyhow!("the thread that downloads the kernels panicked"))??;
+            download.join().map_err(|_panic| anyhow!("the thread that downloads the kernels panicked"))??;
             kernels::run_small()
         });
     }
