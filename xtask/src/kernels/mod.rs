@@ -19,7 +19,7 @@ use crate::setup;
 use binaries::Binaries;
 pub(crate) use matrix::Nic;
 use packages::{Kernel, Packages};
-use qemu::Qemu;
+use qemu::{Outcome, Qemu};
 use report::Report;
 
 /// Kernels of a whole run: the last long-term kernel that is too old, the long-term kernels in Debian's releases, and
@@ -85,8 +85,8 @@ fn boot_all(kernels: &[&str], nics: &[Nic], fixtures: bool) -> Result<Report> {
     let packages = Packages::open()?;
     // Before the first machine boots, so that a download that fails is reported at once and not after minutes.
     let kernels = kernels.iter().map(|kernel| packages.kernel(kernel)).collect::<Result<Vec<_>>>()?;
-    let qemu = Qemu::new(packages.qemu()?);
-    let binaries = Binaries::build(packages.folder())?;
+    let machines =
+        Machines { qemu: Qemu::new(packages.qemu()?), binaries: Binaries::build(packages.folder())?, packages };
     let mut report = Report::default();
     for kernel in &kernels {
         for (index, nic) in nics.iter().enumerate() {
@@ -97,30 +97,30 @@ fn boot_all(kernels: &[&str], nics: &[Nic], fixtures: bool) -> Result<Report> {
             // Once per kernel. The product rejects kernels that are too old before it loads the program.
             let verify = index == 0 && kernel.version >= matrix::OLDEST;
             let plan = Plan { verify, fixtures: verify && fixtures, nics: *nic != Nic::Veth, cells };
-            boot(&qemu, &binaries, kernel, *nic, &plan, &packages, &mut report)?;
+            let outcome = machines.boot(kernel, *nic, &plan)?;
+            report.add(kernel, *nic, &plan, outcome);
         }
     }
     Ok(report)
 }
 
-/// Boots one machine, which executes `plan`, and adds the outcome to `report`.
-fn boot(
-    qemu: &Qemu,
-    binaries: &Binaries,
-    kernel: &Kernel,
-    nic: Nic,
-    plan: &Plan,
-    packages: &Packages,
-    report: &mut Report,
-) -> Result<()> {
-    let name = format!("{}-{}", kernel.release, nic.name());
-    println!("kernels: {name}");
-    let modules = modules::find(kernel, nic.modules())?;
-    let initramfs = packages.folder().join("initramfs.cpio");
-    initramfs::write(&initramfs, binaries, &modules, plan)
-        .with_context(|| format!("cannot write {}", initramfs.display()))?;
-    let log = packages.folder().join(format!("{name}.log"));
-    let outcome = qemu.boot(&kernel.image, &initramfs, &nic.machine(), qemu::timeout(plan), &log)?;
-    report.add(kernel, nic, plan, outcome, &log);
-    Ok(())
+/// The parts that all machines share.
+struct Machines {
+    packages: Packages,
+    qemu: Qemu,
+    binaries: Binaries,
+}
+
+impl Machines {
+    /// Boots a machine with `kernel` and `nic`, which executes `plan`.
+    fn boot(&self, kernel: &Kernel, nic: Nic, plan: &Plan) -> Result<Outcome> {
+        let name = format!("{}-{}", kernel.release, nic.name());
+        println!("kernels: {name}");
+        let modules = modules::find(kernel, nic.modules())?;
+        let initramfs = self.packages.folder().join("initramfs.cpio");
+        initramfs::write(&initramfs, &self.binaries, &modules, plan)
+            .with_context(|| format!("cannot write {}", initramfs.display()))?;
+        let log = self.packages.folder().join(format!("{name}.log"));
+        self.qemu.boot(&kernel.image, &initramfs, &nic.machine(), qemu::timeout(plan), log)
+    }
 }

@@ -32,6 +32,8 @@ pub(super) struct Outcome {
     pub(super) trouble: Option<String>,
     /// Time from start to end.
     pub(super) took: Duration,
+    /// File with the output of the serial line.
+    pub(super) log: PathBuf,
 }
 
 /// QEMU, unpacked into a folder.
@@ -58,7 +60,7 @@ impl Qemu {
         initramfs: &Path,
         machine: &Machine,
         timeout: Duration,
-        log: &Path,
+        log: PathBuf,
     ) -> Result<Outcome> {
         let namespace = Namespace::new()?;
         let mut command = self.command(&namespace, kernel, initramfs);
@@ -69,7 +71,7 @@ impl Qemu {
         let mut child = command.spawn().context("cannot start QEMU")?;
 
         let output = child.stdout.take().context("QEMU has no standard output")?;
-        let (lines, reader) = copy_lines(output, create(log)?);
+        let (lines, reader) = copy_lines(output, create(&log)?);
         let (said, timed_out) = collect_reports(&lines, start, timeout)?;
         if timed_out {
             child.kill().context("cannot kill QEMU")?;
@@ -79,7 +81,7 @@ impl Qemu {
         let _ = reader.join();
         let trouble =
             if timed_out { Some(format!("the machine was killed after {timeout:?}")) } else { early_end(status) };
-        Ok(Outcome { said, trouble, took: start.elapsed() })
+        Ok(Outcome { said, trouble, took: start.elapsed(), log })
     }
 
     /// Returns the command for a machine without NICs. QEMU is killed when the calling thread ends.

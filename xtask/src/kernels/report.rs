@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use filter_lab::guest::plan::{Expect, Plan, Said};
@@ -50,15 +49,15 @@ struct Row {
 
 impl Report {
     /// Adds the outcome of one machine, which ran `plan`.
-    pub(super) fn add(&mut self, kernel: &Kernel, nic: Nic, plan: &Plan, outcome: Outcome, log: &Path) {
+    pub(super) fn add(&mut self, kernel: &Kernel, nic: Nic, plan: &Plan, outcome: Outcome) {
         let version = kernel.version;
         self.kernels.insert(version, kernel.release.clone());
-        let place = format!("{} on {}", nic.name(), kernel.release);
+        let place = place(kernel, nic);
         let mut reported = Vec::new();
         for said in outcome.said {
             match said {
                 Said::Cell(name, result) => {
-                    self.add_cell(version, nic, plan, &place, &name, result);
+                    self.add_cell(kernel, nic, plan, &name, result);
                     reported.push(name);
                 }
                 Said::Verified(count) => {
@@ -80,21 +79,13 @@ impl Report {
             self.note(&format!("{place}: {}", missing.name), Err("not finished".to_owned()));
         }
         if let Some(trouble) = outcome.trouble {
-            self.note(&place, Err(format!("{trouble}; its output is in {}", log.display())));
+            self.note(&place, Err(format!("{trouble}; its output is in {}", outcome.log.display())));
         }
         println!("  {:.1} s", outcome.took.as_secs_f32());
     }
 
     /// Adds the result of the cell `name`: the number of refused calls, or the reason of the failure.
-    fn add_cell(
-        &mut self,
-        version: KernelVersion,
-        nic: Nic,
-        plan: &Plan,
-        place: &str,
-        name: &str,
-        result: Result<u64, String>,
-    ) {
+    fn add_cell(&mut self, kernel: &Kernel, nic: Nic, plan: &Plan, name: &str, result: Result<u64, String>) {
         let cell = plan.cells.iter().find(|cell| cell.name == name);
         let rejects = cell.is_some_and(|cell| matches!(cell.expect, Expect::Refused { .. }));
         let mark = match &result {
@@ -102,9 +93,9 @@ impl Report {
             Ok(_) => "ok",
             Err(_) => FAILED,
         };
-        self.set_result(nic, name, version, mark);
+        self.set_result(nic, name, kernel.version, mark);
         let count = |calls| if rejects { String::new() } else { format!(", {calls} calls refused") };
-        self.note(&format!("{place}: {name}"), result.map(count));
+        self.note(&format!("{}: {name}", place(kernel, nic)), result.map(count));
     }
 
     /// Enters a result into the table.
@@ -151,6 +142,11 @@ impl Report {
         let (before, after) = parts.with_context(|| format!("{PAGE} has no lines {BEGIN} and {END}"))?;
         fs::write(&path, format!("{before}{BEGIN}\n{self}{END}{after}")).with_context(|| format!("cannot write {PAGE}"))
     }
+}
+
+/// Returns the description of a machine for messages.
+fn place(kernel: &Kernel, nic: Nic) -> String {
+    format!("{} on {}", nic.name(), kernel.release)
 }
 
 impl fmt::Display for Report {
