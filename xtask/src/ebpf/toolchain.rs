@@ -102,8 +102,11 @@ impl Candidate {
     fn check(self) -> Result<Toolchain, String> {
         let rustc = self.sysroot.join("bin/rustc");
         let described = stdout_if_successful(Command::new(&rustc).arg("-vV")).ok_or("its rustc does not run")?;
-        let version = field(&described, "release: ").and_then(Version::parse).ok_or("its rustc has no version")?;
-        let llvm = field(&described, "LLVM version: ").and_then(Version::parse).ok_or("its rustc has no LLVM")?.major;
+        let version = field(&described, "release: ").and_then(Version::parse).ok_or("`rustc -vV` prints no release")?;
+        let llvm = field(&described, "LLVM version: ")
+            .and_then(Version::parse)
+            .ok_or("`rustc -vV` prints no LLVM version")?
+            .major;
         if Version::parse(MINIMUM).is_some_and(|minimum| version < minimum) {
             return Err(format!("{version} is too old"));
         }

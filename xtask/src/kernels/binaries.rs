@@ -23,7 +23,7 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Builds the programs, with the profile and features of `cargo xtask test`, and puts them into `folder`.
+    /// Builds the programs in the profile of `cargo xtask test`, and puts them into `folder`.
     pub(super) fn build(folder: &Path) -> Result<Self> {
         let messages = build()?;
         let stripped = |name| strip(&executable(&messages, name)?, &folder.join(name));

@@ -218,8 +218,9 @@ fn numbers(text: &str) -> Vec<u32> {
     text.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-/// Returns the image of the kernel in `folder` and the folder of its modules. Their
-/// places depend on the age of the package.
+/// Returns the image of the kernel in `folder`, and the folder of its modules.
+///
+/// Older packages have them in other places than newer ones.
 fn find_parts(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     for lib in ["lib/modules", "usr/lib/modules"] {
         let Some(modules) = files(&folder.join(lib)).ok().and_then(|found| found.into_iter().next()) else { continue };
