@@ -8,7 +8,7 @@ use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{Policy, QueueKey, QueueState};
-use filter_common::sip::{Method, User};
+use filter_common::sip::{Method, UserPart};
 use filter_tests::af_xdp;
 use filter_tests::namespace::Namespace;
 use filter_user::dataplane::Program;
@@ -135,9 +135,9 @@ impl Measured {
     /// Everything loaded, as the daemon loads it: with emergency numbers, a socket in the slot, and a lease that does not end.
     fn load() -> Result<Self> {
         let mut filter = programs::filter()?;
-        let numbers: HashSet<User> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
+        let numbers: HashSet<UserPart> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
         filter.set_emergency(&numbers)?;
-        let emergency = User::bits_of(numbers);
+        let emergency = UserPart::combined_bits(numbers);
         let socket = af_xdp::bound_socket()?;
         filter.set_socket(0, &socket)?;
         let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };

@@ -4,6 +4,9 @@
 
 pub mod maps;
 pub mod memory;
+pub mod net;
+mod reasons;
 pub mod sip;
 pub mod transaction;
 pub mod verdict;
+pub mod words;

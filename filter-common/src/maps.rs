@@ -16,7 +16,7 @@ pub const PASSED: &str = "PASSED";
 /// The same for INVITEs that were refused. Two maps, so that a flood of calls that are refused while maintenance is on
 /// does not push out what is known of calls that are being set up.
 pub const REFUSED: &str = "REFUSED";
-/// Hash of [`User`](crate::sip::User) to nothing: the user parts of emergency numbers.
+/// Hash of [`UserPart`](crate::sip::UserPart) to nothing: the user parts of emergency numbers.
 pub const EMERGENCY: &str = "EMERGENCY";
 /// LPM trie of IPv4 prefixes (network byte order) from which calls are never refused.
 pub const BYPASS_IPV4: &str = "BYPASS_IPV4";
@@ -60,7 +60,7 @@ pub struct Policy {
     pub bypass: u32,
     /// With what our To tags begin: eight octets, the first in the lowest bits.
     pub tag_prefix: u64,
-    /// [`User::bits_of`](crate::sip::User::bits_of) the emergency numbers: a user part that has another bit is none of them, so
+    /// [`UserPart::combined_bits`](crate::sip::UserPart::combined_bits) the emergency numbers: a user part that has another bit is none of them, so
     /// that the table need not be asked.
     pub emergency: [u64; 2],
     /// For 32 s after maintenance has ended, in nanoseconds of `CLOCK_MONOTONIC`: until then a request that was refused
@@ -137,13 +137,13 @@ impl FromIterator<u16> for PortSet {
 #[cfg(feature = "user")]
 mod pod {
     use super::{Policy, PortSet, QueueKey, QueueState};
-    use crate::sip::User;
+    use crate::sip::UserPart;
 
     // SAFETY: all are `repr(C)` structs of integers without padding (4 × u32 + 4 × u64; 2 × u64; 2 × u32;
     // u64 + 2 × u32; 1024 × u64), so every byte is initialised and any bit pattern is a value.
     unsafe impl aya::Pod for Policy {}
     // SAFETY: see above.
-    unsafe impl aya::Pod for User {}
+    unsafe impl aya::Pod for UserPart {}
     // SAFETY: see above.
     unsafe impl aya::Pod for QueueKey {}
     // SAFETY: see above.

@@ -5,12 +5,12 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use filter_common::maps::{MAX_BYPASS, MAX_EMERGENCY, Policy};
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 
 use crate::packet::Source;
 
 #[map]
-static EMERGENCY: HashMap<User, u32> = HashMap::with_max_entries(MAX_EMERGENCY, 0);
+static EMERGENCY: HashMap<UserPart, u32> = HashMap::with_max_entries(MAX_EMERGENCY, 0);
 
 // A trie cannot be preallocated (`trie_alloc()` in `kernel/bpf/lpm_trie.c`).
 #[map]
@@ -51,8 +51,8 @@ pub fn is_bypassed(source: &Source, policy: &Policy) -> bool {
 
 /// Whether a call to `user` is an emergency call.
 #[inline(always)]
-pub fn is_emergency(user: &User, policy: &Policy) -> bool {
-    if !user.has_only(policy.emergency) {
+pub fn is_emergency(user: &UserPart, policy: &Policy) -> bool {
+    if !user.has_only_bits(policy.emergency) {
         return false;
     }
     // SAFETY: only whether there is an element matters, nothing is read through the reference.

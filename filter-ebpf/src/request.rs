@@ -22,7 +22,7 @@ pub fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
     let Some(first) = packet::words(ctx, packet.offset) else {
         return Verdict::Malformed;
     };
-    let Some((method, name)) = Method::of(first) else {
+    let Some((method, name)) = Method::from_first_words(first) else {
         return Verdict::NotInvite;
     };
     let Some(policy) = maps::policy() else {

@@ -2,10 +2,7 @@
 //!
 //! Where a spelling is odd, these lean to passing: they compare beginnings, and letters by their low five bits.
 
-use super::words::{first, marks, repeat};
-
-/// Sets the bit by which a lower-case letter differs from its capital, in each octet.
-const LOWER_CASE: u64 = repeat(0x20);
+use crate::words::{LOWER_CASE, first_marked, marks_equal, pack, repeat};
 
 /// What a header whose name is at hand is to the scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,33 +77,27 @@ pub(super) const fn scheme(word: u64) -> u32 {
 
 /// Up to eight octets as a word, with the bit of lower case in all eight.
 const fn folded(text: &[u8]) -> u64 {
-    let mut word = 0;
-    let mut index = 0;
-    while index < text.len() {
-        word |= (text[index] as u64) << (8 * index);
-        index += 1;
-    }
-    word | LOWER_CASE
+    pack(text) | LOWER_CASE
 }
 
 /// The user part of a Request-URI, as it is looked up in the set of emergency numbers: its octets, then zeros.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct User {
+pub struct UserPart {
     words: [u64; 2],
 }
 
-impl User {
+impl UserPart {
     /// No user part. It is not in the set.
     pub(super) const NONE: Self = Self { words: [0; 2] };
 
     /// The longest user part that can be in the set, in octets.
-    pub const MAX: usize = 15;
+    pub const MAX_LEN: usize = 15;
 
     /// A user part as an operator writes it. `None` if it is empty, too long, or has an octet that ends a user part.
     pub fn new(text: &str) -> Option<Self> {
         if text.is_empty()
-            || text.len() > Self::MAX
+            || text.len() > Self::MAX_LEN
             || text.bytes().any(|octet| !octet.is_ascii_graphic() || ends_user(octet))
         {
             return None;
@@ -119,14 +110,14 @@ impl User {
     }
 
     /// The bits that `users` have, all of them together.
-    pub fn bits_of(users: impl IntoIterator<Item = Self>) -> [u64; 2] {
+    pub fn combined_bits(users: impl IntoIterator<Item = Self>) -> [u64; 2] {
         users.into_iter().fold([0; 2], |[low, high], user| [low | user.words[0], high | user.words[1]])
     }
 
-    /// Whether it has no other bits than `bits`, those of [`Self::bits_of`] some others. A number of three digits has none in its fourth octet, so that of the numbers
+    /// Whether it has no other bits than `bits`, those of [`Self::combined_bits`] some others. A number of three digits has none in its fourth octet, so that of the numbers
     /// that are called hardly any has only bits of those.
     #[inline(always)]
-    pub const fn has_only(&self, bits: [u64; 2]) -> bool {
+    pub const fn has_only_bits(&self, bits: [u64; 2]) -> bool {
         self.words[0] & !bits[0] | self.words[1] & !bits[1] == 0
     }
 
@@ -152,8 +143,10 @@ impl User {
 #[inline(always)]
 fn user_end(word: u64) -> u8 {
     // `:` and `;` differ in the lowest bit.
-    let found = marks(word, repeat(b'@')) | marks(word & repeat(!1), repeat(b':')) | marks(word, repeat(b' '));
-    if found == 0 { 8 } else { first(found) }
+    let found = marks_equal(word, repeat(b'@'))
+        | marks_equal(word & repeat(!1), repeat(b':'))
+        | marks_equal(word, repeat(b' '));
+    if found == 0 { 8 } else { first_marked(found) }
 }
 
 /// `@` ends it, `:` before a password, `;` before a parameter, and a space the whole URI (RFC 3261 section 25.1, RFC 3966).

@@ -10,9 +10,8 @@ mod exempt;
 mod method;
 mod scan;
 mod to;
-mod words;
 
-pub use exempt::User;
+pub use exempt::UserPart;
 pub use method::{Method, SHORTEST_REQUEST};
 pub use scan::{Message, Scan};
 
@@ -43,7 +42,7 @@ pub struct Request {
     /// What its headers say.
     pub decision: Decision,
     /// The user part of its Request-URI, to be looked up in the set of emergency numbers.
-    pub user: User,
+    pub user: UserPart,
     /// Where its To tag begins, in octets from the beginning of the message, if it is [`Decision::InDialog`].
     pub tag: u32,
 }
@@ -59,7 +58,7 @@ pub fn classify(message: &[u8]) -> Option<Request> {
     let message = &message[blank..];
     let first: &[u8; SHORTEST_REQUEST as usize] = message.first_chunk()?;
     let (words, _) = first.as_chunks();
-    let (method, length) = Method::of([words[0], words[1]].map(u64::from_le_bytes))?;
+    let (method, length) = Method::from_first_words([words[0], words[1]].map(u64::from_le_bytes))?;
     let mut scan = Scan::new(length, message.len() as u32);
     loop {
         if let ControlFlow::Break(decision) = scan.turn(message) {

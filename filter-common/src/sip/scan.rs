@@ -3,9 +3,9 @@
 use core::ops::ControlFlow;
 
 use super::Decision;
-use super::exempt::{self, Header, User};
+use super::exempt::{self, Header, UserPart};
 use super::to::ToState;
-use super::words::{above_tilde, below, first, is_only, marks, repeat};
+use crate::words::{Spelling, first_marked, is_single, marks_above_tilde, marks_below, marks_equal, repeat, word};
 
 /// The octets of a message, as [`Scan`] reads them.
 pub trait Message {
@@ -34,14 +34,7 @@ pub trait Message {
 impl Message for [u8] {
     #[inline(always)]
     fn word(&self, offset: u32) -> u64 {
-        let offset = offset as usize;
-        if let Some(octets) = self.get(offset..).and_then(<[u8]>::first_chunk) {
-            return u64::from_le_bytes(*octets);
-        }
-        let mut octets = [0; 8];
-        let rest = self.get(offset..).unwrap_or_default();
-        octets[..rest.len()].copy_from_slice(rest);
-        u64::from_le_bytes(octets)
+        word(self, offset as usize)
     }
 }
 
@@ -112,7 +105,7 @@ pub struct Scan {
     /// Where the To tag begins, once there is a decision that there is one.
     tag: u32,
     /// The user part of the Request-URI.
-    user: User,
+    user: UserPart,
 }
 
 /// Headers that may exempt a request.
@@ -142,7 +135,7 @@ impl Scan {
 
     /// The user part of the Request-URI, to be looked up in the set of emergency numbers.
     #[inline(always)]
-    pub const fn user(&self) -> &User {
+    pub const fn user(&self) -> &UserPart {
         &self.user
     }
 
@@ -210,10 +203,10 @@ impl Scan {
             return Step::Break(Decision::Emergency);
         }
         let scheme = exempt::scheme(word);
-        self.user = User::NONE;
+        self.user = UserPart::NONE;
         if scheme != 0 {
             let user = self.position + scheme;
-            self.user = User::parse([message.word(user), message.word(user + 8)]);
+            self.user = UserPart::parse([message.word(user), message.word(user + 8)]);
         }
         self.phase = phase::REQUEST_URI;
         ON
@@ -224,15 +217,15 @@ impl Scan {
     fn request_uri<M: Message + ?Sized>(&mut self, message: &M) -> Step {
         for _ in 0..STEPS {
             let word = message.word(self.position);
-            let found = match below(word, b' ' + 1) {
+            let found = match marks_below(word, b' ' + 1) {
                 0 => 0,
-                _ => marks(word, repeat(b' ')) | marks(word, repeat(b'\n')),
+                _ => marks_equal(word, repeat(b' ')) | marks_equal(word, repeat(b'\n')),
             };
             if found == 0 {
                 self.position = advanced(self.position, 8);
                 continue;
             }
-            self.position = advanced(self.position, first(found));
+            self.position = advanced(self.position, first_marked(found));
             if self.position >= self.end || message.octet(self.position) != b' ' {
                 return undecided();
             }
@@ -246,10 +239,9 @@ impl Scan {
     /// `SIP/2.0 CRLF`, in any case (RFC 3261 section 7.1); LF alone ends the line too.
     #[inline(always)]
     fn version<M: Message + ?Sized>(&mut self, message: &M) -> Step {
-        const VERSION: u64 = u64::from_le_bytes(*b"sip/2.0\0");
-        const LETTERS: u64 = u64::from_le_bytes(*b"\x20\x20\x20\0\0\0\0\0");
+        const VERSION: Spelling = Spelling::new(b"sip/2.0");
         let word = message.word(self.position);
-        if (word | LETTERS) << 8 != VERSION << 8 {
+        if !VERSION.is_prefix_of(word) {
             return undecided();
         }
         let after = (word >> 56) as u8;
@@ -322,14 +314,14 @@ impl Scan {
         let mut position = self.position;
         'blocks: for _ in 0..SKIPPED {
             for before in [0, 8, 16, 24] {
-                let found = below(message.word_near(position, before), b'\n' + 1);
+                let found = marks_below(message.word_near(position, before), b'\n' + 1);
                 if found == 0 {
                     continue;
                 }
-                let newline = before + first(found);
+                let newline = before + first_marked(found);
                 if message.octet_near(position, newline) != b'\n' {
                     // Something rare. A newline may stand after it. The word is read again, for which nothing has to be kept.
-                    if marks(message.word(position + u32::from(before)), repeat(b'\n')) == 0 {
+                    if marks_equal(message.word(position + u32::from(before)), repeat(b'\n')) == 0 {
                         continue;
                     }
                     position = advanced(position, newline + 1);
@@ -340,7 +332,7 @@ impl Scan {
                     self.phase = phase::LINE;
                     break 'blocks;
                 }
-                if !is_only(found) {
+                if !is_single(found) {
                     position = advanced(position, newline + 1);
                     continue 'blocks;
                 }
@@ -487,12 +479,13 @@ static MATTER: [u8; 256] = {
 const fn plain_in_brackets(word: u64) -> u8 {
     // `<` and `>` differ in one bit.
     let brackets = word & repeat(!0x02);
-    if below(word, b' ') | below(brackets ^ repeat(b'<'), 1) | above_tilde(word) == 0 {
+    if marks_below(word, b' ') | marks_below(brackets ^ repeat(b'<'), 1) | marks_above_tilde(word) == 0 {
         return 8;
     }
     // The control octets are those without one of the three highest bits, and DEL.
-    let found = marks(brackets, repeat(b'<')) | marks(word & repeat(0xe0), 0) | marks(word, repeat(0x7f));
-    if found == 0 { 8 } else { first(found) }
+    let found =
+        marks_equal(brackets, repeat(b'<')) | marks_equal(word & repeat(0xe0), 0) | marks_equal(word, repeat(0x7f));
+    if found == 0 { 8 } else { first_marked(found) }
 }
 
 /// The position so many octets further on.

@@ -1,7 +1,7 @@
 //! The spellings that Kamailio was tried with (`tests/corpus`) and those of RFC 3261, one by one.
 
 use super::Decision::{Emergency, InDialog, New, Replaces, Undecided};
-use super::{Decision, Method, User};
+use super::{Decision, Method, UserPart};
 use std::format;
 use std::string::String;
 use std::vec::Vec;
@@ -275,22 +275,22 @@ fn the_emergency_service_is_known_by_its_urn() {
 
 #[test]
 fn no_emergency_number_is_taken_for_none_by_its_bits() {
-    let user = |text| User::new(text).expect("a user part");
+    let user = |text| UserPart::new(text).expect("a user part");
     let numbers = ["112", "911", "999", "123456789012345", "sos"];
     for count in 1..=numbers.len() {
-        let bits = User::bits_of(numbers[..count].iter().map(|number| user(number)));
-        assert!(numbers[..count].iter().all(|number| user(number).has_only(bits)), "{count} numbers");
+        let bits = UserPart::combined_bits(numbers[..count].iter().map(|number| user(number)));
+        assert!(numbers[..count].iter().all(|number| user(number).has_only_bits(bits)), "{count} numbers");
     }
-    let bits = User::bits_of(["112", "911", "999"].map(user));
+    let bits = UserPart::combined_bits(["112", "911", "999"].map(user));
     for other in ["+4930123456", "1123", "0112", "12345678901234", "bob"] {
-        assert!(!user(other).has_only(bits), "{other}");
+        assert!(!user(other).has_only_bits(bits), "{other}");
     }
-    assert!(!user("1").has_only(User::bits_of([])), "no numbers, no bits");
+    assert!(!user("1").has_only_bits(UserPart::combined_bits([])), "no numbers, no bits");
 }
 
 #[test]
 fn the_user_part_is_what_an_operator_would_call_it() {
-    let user = |text| User::new(text).expect("a user part");
+    let user = |text| UserPart::new(text).expect("a user part");
     for (uri, expected) in [
         ("sip:911@b", "911"),
         ("sips:112@b", "112"),
@@ -309,7 +309,7 @@ fn the_user_part_is_what_an_operator_would_call_it() {
         assert_ne!(of_uri(uri).user, user("911"), "{uri}");
     }
     for text in ["", "1234567890123456", "9 1", "911@b", "\u{e4}"] {
-        assert_eq!(User::new(text), None, "{text:?}");
+        assert_eq!(UserPart::new(text), None, "{text:?}");
     }
 }
 
@@ -329,7 +329,7 @@ fn the_place_of_a_tag_is_told() {
 fn other_methods_are_read_alike() {
     for method in Method::REFUSABLE.iter().chain([&Method::Ack]) {
         for (to, expected) in [("To: <sip:bob@b>", New), ("To: <sip:bob@b>;tag=1", InDialog)] {
-            let message = String::from_utf8(invite(to)).expect("UTF-8").replacen("INVITE", method.name(), 1);
+            let message = String::from_utf8(invite(to)).expect("UTF-8").replacen("INVITE", method.as_str(), 1);
             let request = super::classify(message.as_bytes()).expect("a request");
             assert_eq!((request.method, request.decision), (*method, expected), "{method:?}");
         }

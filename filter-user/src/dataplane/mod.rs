@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps::{self, MAX_QUEUES};
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -235,7 +235,7 @@ impl DataPlane {
         for (is_ipv4, bit) in [(true, maps::Policy::BYPASS_IPV4), (false, maps::Policy::BYPASS_IPV6)] {
             bypass |= if has(is_ipv4) { bit } else { 0 };
         }
-        let emergency = User::bits_of(policy.emergency.iter().filter_map(EmergencyUser::key));
+        let emergency = UserPart::combined_bits(policy.emergency.iter().filter_map(EmergencyUser::key));
         let ends = self.in_force.maintenance != 0 && !policy.maintenance;
         maps::Policy {
             maintenance: policy.maintenance.into(),

@@ -11,7 +11,7 @@ use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
 use filter_common::memory::SLOTS;
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 use filter_common::verdict::Verdict;
 
 use super::ethtool::Channels;
@@ -31,7 +31,7 @@ pub struct Program {
     policy: Array<MapData, maps::Policy>,
     sockets: XskMap<MapData>,
     verdicts: PerCpuArray<MapData, u64>,
-    emergency: HashMap<MapData, User, u32>,
+    emergency: HashMap<MapData, UserPart, u32>,
     bypass_ipv4: LpmTrie<MapData, u32, u32>,
     bypass_ipv6: LpmTrie<MapData, [u64; 2], u32>,
 }
@@ -98,7 +98,7 @@ impl Program {
     }
 
     /// Makes `users` the emergency numbers.
-    pub fn set_emergency(&mut self, users: &HashSet<User>) -> Result<(), Error> {
+    pub fn set_emergency(&mut self, users: &HashSet<UserPart>) -> Result<(), Error> {
         replace_users(&mut self.emergency, users).map_err(map_error(maps::EMERGENCY))
     }
 
@@ -251,8 +251,8 @@ fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, Error> {
 
 /// Makes the keys of `map` be `users`: first what is new goes in, then what is no longer wanted goes out, so that what
 /// stays is never missing.
-fn replace_users(map: &mut HashMap<MapData, User, u32>, users: &HashSet<User>) -> Result<(), MapError> {
-    let old: Vec<User> = map.keys().collect::<Result<_, _>>()?;
+fn replace_users(map: &mut HashMap<MapData, UserPart, u32>, users: &HashSet<UserPart>) -> Result<(), MapError> {
+    let old: Vec<UserPart> = map.keys().collect::<Result<_, _>>()?;
     users.iter().try_for_each(|user| map.insert(user, 0, 0))?;
     old.iter().filter(|user| !users.contains(user)).try_for_each(|user| map.remove(user))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 use serde::{Deserialize, Serialize};
 
 /// A user part as it stands in the Request-URI: `911` of `sip:911@example.com` and of `tel:911`.
@@ -14,7 +14,7 @@ pub struct EmergencyUser(String);
 
 /// Why a text is no user part that can be looked up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no user part: it has 1 to {max} printable ASCII characters, and none of @ : ;", max = User::MAX)]
+#[error("{0:?} is no user part: it has 1 to {max} printable ASCII characters, and none of @ : ;", max = UserPart::MAX_LEN)]
 pub struct InvalidUser(String);
 
 impl EmergencyUser {
@@ -24,8 +24,8 @@ impl EmergencyUser {
     }
 
     /// The key of the kernel's map.
-    pub fn key(&self) -> Option<User> {
-        User::new(&self.0)
+    pub fn key(&self) -> Option<UserPart> {
+        UserPart::new(&self.0)
     }
 }
 
@@ -33,7 +33,7 @@ impl FromStr for EmergencyUser {
     type Err = InvalidUser;
 
     fn from_str(text: &str) -> Result<Self, InvalidUser> {
-        match User::new(text) {
+        match UserPart::new(text) {
             Some(_) => Ok(Self(text.to_owned())),
             None => Err(InvalidUser(text.to_owned())),
         }

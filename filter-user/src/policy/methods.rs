@@ -24,11 +24,8 @@ pub enum InvalidMethods {
     Unknown(String),
 }
 
-/// Methods whose refusal would harm calls that are up or being set up.
-const NEVER: [&str; 8] = ["CANCEL", "ACK", "BYE", "PRACK", "UPDATE", "INFO", "NOTIFY", "REFER"];
-
 fn refusable() -> String {
-    let names: Vec<&str> = Method::REFUSABLE.iter().map(|method| method.name()).collect();
+    let names: Vec<&str> = Method::REFUSABLE.iter().map(|method| method.as_str()).collect();
     names.join(", ")
 }
 
@@ -58,11 +55,11 @@ impl FromStr for Methods {
     fn from_str(text: &str) -> Result<Self, InvalidMethods> {
         let mut bits = 0;
         for name in text.split(',').map(str::trim) {
-            if NEVER.contains(&name) {
-                return Err(InvalidMethods::Never(name.to_owned()));
-            }
-            let method = Method::REFUSABLE.iter().find(|method| method.name() == name);
-            bits |= method.ok_or_else(|| InvalidMethods::Unknown(name.to_owned()))?.bit();
+            bits |= match Method::from_bytes(name.as_bytes()) {
+                Some(method) if method.is_refusable() => method.bit(),
+                Some(_) => return Err(InvalidMethods::Never(name.to_owned())),
+                None => return Err(InvalidMethods::Unknown(name.to_owned())),
+            };
         }
         Ok(Self { bits })
     }
@@ -84,7 +81,7 @@ impl From<Methods> for String {
 
 impl fmt::Display for Methods {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = Method::REFUSABLE.iter().filter(|method| self.contains(**method)).map(|method| method.name());
+        let mut names = Method::REFUSABLE.iter().filter(|method| self.contains(**method)).map(|method| method.as_str());
         f.write_str(names.next().unwrap_or_default())?;
         names.try_for_each(|name| write!(f, ",{name}"))
     }

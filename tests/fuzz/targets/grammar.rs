@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use filter_common::sip::{Decision, MAX_LEADING_CRLF, Method, Request, SHORTEST_REQUEST, User, classify};
+use filter_common::sip::{Decision, MAX_LEADING_CRLF, Method, Request, SHORTEST_REQUEST, UserPart, classify};
 use filter_fuzz::guard::at_the_edge;
 use filter_fuzz::lines::Head;
 use libfuzzer_sys::fuzz_target;
@@ -29,7 +29,7 @@ fuzz_target!(|octets: &[u8]| {
 
 /// What matters of the decision on `message`: the user part only if there is no other reason to pass, and not where the
 /// tag is, since that moves.
-fn known(message: &[u8]) -> Option<(Method, Decision, Option<User>)> {
+fn known(message: &[u8]) -> Option<(Method, Decision, Option<UserPart>)> {
     let Request { method, decision, user, .. } = classify(message)?;
     Some((method, decision, (decision == Decision::New).then_some(user)))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use filter_common::maps::Policy;
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 use filter_common::verdict::Verdict;
 use filter_user::prefix::Prefix;
 use rstest::rstest;
@@ -61,7 +61,7 @@ fn prefixes_that_are_taken_out_no_longer_count() {
 
 fn with_emergency(users: &[&str]) -> Rig {
     let mut rig = Rig::on();
-    let users: HashSet<User> = users.iter().map(|user| User::new(user).expect("a user part")).collect();
+    let users: HashSet<UserPart> = users.iter().map(|user| UserPart::new(user).expect("a user part")).collect();
     rig.program().set_emergency(&users).expect("the map takes them");
     rig
 }
@@ -89,7 +89,7 @@ fn emergency_numbers_pass(#[case] uri: &str, #[case] passes: bool) {
 #[test]
 fn the_emergency_numbers_can_be_changed() {
     let mut rig = with_emergency(&["911"]);
-    rig.program().set_emergency(&[User::new("110").expect("a user part")].into()).expect("the map takes them");
+    rig.program().set_emergency(&[UserPart::new("110").expect("a user part")].into()).expect("the map takes them");
     assert_eq!(rig.verdict(&invite_to("sip:911@198.18.0.2")), Verdict::Redirected);
     assert_eq!(rig.verdict(&invite_to("sip:110@198.18.0.2")), Verdict::Emergency);
 }

@@ -23,13 +23,13 @@ fn rig_refusing(methods: &[Method]) -> Rig {
 fn a_method_is_refused_if_and_only_if_the_policy_says_so(
     #[values(Method::Register, Method::Subscribe, Method::Message, Method::Publish, Method::Options)] method: Method,
 ) {
-    let packet = octets(&ipv4(&request(method.name(), "To: <sip:bob@b>")));
+    let packet = octets(&ipv4(&request(method.as_str(), "To: <sip:bob@b>")));
     assert_eq!(rig_refusing(&[method]).verdict(&packet), Verdict::RedirectedMethod);
     let others: Vec<Method> = Method::REFUSABLE.iter().copied().filter(|other| *other != method).collect();
     assert_eq!(rig_refusing(&others).verdict(&packet), Verdict::NotInvite);
 
     let mut rig = rig_refusing(&[method]);
-    let within_a_dialog = octets(&ipv4(&request(method.name(), "To: <sip:bob@b>;tag=1")));
+    let within_a_dialog = octets(&ipv4(&request(method.as_str(), "To: <sip:bob@b>;tag=1")));
     assert_eq!(rig.verdict(&within_a_dialog), Verdict::InDialog);
     rig.set_maintenance(false);
     assert_eq!(rig.verdict(&packet), Verdict::NotInvite);
