@@ -85,9 +85,12 @@ fn a_new_call_is_redirected(#[case] packet: Vec<u8>) {
 #[case::udp_shorter_than_its_header(patched(new4(), 14 + 20 + 4, &[0, 7]), Verdict::Malformed)]
 #[case::ip_longer_than_the_frame(
     { let mut p = octets(&new4()); p.truncate(p.len() - 1); p }, Verdict::Malformed)]
+#[case::ipv4_but_not_udp_longer_than_the_frame(patched(new4(), 14 + 2, &[0x0f, 0xff]), Verdict::Malformed)]
+#[case::ipv6_but_not_udp_longer_than_the_frame(patched(new6(), 14 + 4, &[0x0f, 0xff]), Verdict::Malformed)]
 #[case::cut_in_the_ip_header(octets(&new4())[..14 + 12].to_vec(), Verdict::Malformed)]
 #[case::cut_in_the_udp_header(octets(&new4())[..14 + 20 + 5].to_vec(), Verdict::Malformed)]
 #[case::to_a_multicast_mac(with(new4(), |f| f.destination_mac = [1, 0, 0x5e, 0, 1, 75]), Verdict::NotUnicast)]
+#[case::from_a_multicast_mac(patched(new4(), 6, &[1, 0, 0x5e, 0, 1, 75]), Verdict::NotUnicast)]
 #[case::to_sip_mcast_net(octets(&frame("198.18.0.1:5060", "224.0.1.75:5060", &new_invite())), Verdict::NotUnicast)]
 #[case::to_the_broadcast_address(octets(&frame("198.18.0.1:5060", "255.255.255.255:5060", &new_invite())), Verdict::NotUnicast)]
 #[case::from_a_multicast_address(octets(&frame("239.0.0.1:5060", "198.18.0.2:5060", &new_invite())), Verdict::NotUnicast)]
