@@ -281,13 +281,12 @@ struct IpPayload {
 impl UdpDatagram {
     /// Finds the UDP datagram in a frame.
     ///
-    /// All headers up to UDP are in the frame then. The UDP length is not checked yet: see
-    /// [`payload_len`](Self::payload_len). Nor are checksums: the kernel has checked them, or on a veth there are none
-    /// yet.
+    /// All headers up to UDP are in the frame then. The UDP length is not checked yet, see
+    /// [`payload_len`](Self::payload_len). Checksums are ignored: on a veth they are not computed yet.
     ///
     /// # Errors
     ///
-    /// If there is none, with the reason.
+    /// The reason, if there is no datagram or it cannot be read.
     #[inline(always)]
     pub fn find<F: Frame + ?Sized>(frame: &F) -> Result<Self, NoDatagram> {
         let (ethertype, network) = skip_link(frame)?;
@@ -306,8 +305,7 @@ impl UdpDatagram {
         self.ethertype == ETH_P_IP
     }
 
-    /// Returns the offset of the IP header, which is the length of the Ethernet header with its VLAN tags: 14, 18 or
-    /// 22.
+    /// Returns the offset of the IP header: the length of the Ethernet header and its VLAN tags (14, 18 or 22).
     #[inline(always)]
     pub const fn network_offset(&self) -> usize {
         self.network

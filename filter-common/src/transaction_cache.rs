@@ -8,7 +8,7 @@ use crate::maps::TRANSACTION_NS;
 /// Number of transactions in a bucket: as many slots as a cache line of 64 bytes holds.
 pub const SLOTS: usize = 8;
 
-/// Number of bits of a slot that hold the time of insertion, the lowest ones. The others tell transactions apart.
+/// Number of bits of a slot that hold the time of insertion, the lowest ones. The others distinguish transactions.
 const TIME_BITS: u32 = 24;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 /// A tick, the unit of that time, is 2^26 ns, or 67 ms.

@@ -1,4 +1,4 @@
-//! What exempts a new call by tables that the operator maintains: bypass prefixes and emergency numbers.
+//! Exemptions of new calls by tables that the operator maintains: bypass prefixes and emergency numbers.
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
@@ -19,8 +19,8 @@ static BYPASS_IPV4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(MAX_BYPASS, BP
 #[map]
 static BYPASS_IPV6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MAX_BYPASS, BPF_F_NO_PREALLOC);
 
-/// Where the key of a trie is built: its address begins at the fourth byte, and the verifier rejects unaligned words on
-/// the stack.
+/// Memory in which the key of a trie is built: its address begins at the fourth byte, and the verifier rejects
+/// unaligned words on the stack.
 #[map]
 static KEY: PerCpuArray<Key<[u64; 2]>> = PerCpuArray::with_max_entries(1, 0);
 

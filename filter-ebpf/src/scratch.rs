@@ -1,4 +1,4 @@
-//! What is known of the current packet, in this CPU's element of a map rather than on the stack.
+//! The state of the current packet, in this CPU's element of a map rather than on the stack.
 //!
 //! The stack has only 512 bytes. And the verifier tracks the values of registers and stack: it would follow each path
 //! by which a packet may come to a place (VLAN tags, extension headers, method) through all the code after that place.
@@ -53,7 +53,7 @@ impl Message for Buffer {
     }
 }
 
-/// What is known of the current packet.
+/// The state of the current packet.
 #[repr(C)]
 #[derive(FromBytes)]
 pub struct Scratch {

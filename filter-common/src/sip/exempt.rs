@@ -1,4 +1,4 @@
-//! What exempts a new request: an emergency, or an established call that it replaces or joins.
+//! Exemptions of new requests: emergencies, and requests that replace or join an established call.
 //!
 //! Odd spellings tend to exempt: only the beginning of a value is compared, and all bytes without the bit of lower
 //! case.

@@ -49,7 +49,7 @@ const READS_PER_STEP: u32 = 32;
 /// Maximum number of blocks of four words that one step skips. Another step costs about as much as ten blocks.
 const BLOCKS_PER_STEP: u64 = 32;
 
-/// What the scan reads next. [`Scan::step`] goes through the phases in this order.
+/// The part of a message that the scan reads next. [`Scan::step`] goes through the phases in this order.
 #[repr(u32)]
 #[derive(Clone, Copy)]
 enum Phase {
