@@ -1,10 +1,10 @@
 //! The headers of a frame: Ethernet, VLAN tags, IPv4 or IPv6, UDP.
 //!
-//! [`UdpDatagram::find`] is written once and runs twice: in the XDP program, over a frame in the driver's memory, and in
-//! the responder, over its copy of the frame. So the responder can read each frame that the program redirects.
+//! [`UdpDatagram::find`] is written once and runs twice: in the XDP program, over a frame in the driver's memory, and
+//! in the responder, over its copy of the frame. So the responder can read each frame that the program redirects.
 //!
-//! All numbers of a header are in network byte order, and no header is aligned in its frame: VLAN tags move what follows
-//! by four bytes, and the Ethernet header alone is 14 bytes long.
+//! All numbers of a header are in network byte order, and no header is aligned in its frame: VLAN tags move what
+//! follows by four bytes, and the Ethernet header alone is 14 bytes long.
 
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -104,7 +104,8 @@ pub struct Ipv6Header {
     pub destination: [u8; 16],
 }
 
-/// The beginning of an IPv6 extension header: of hop-by-hop options, destination options or routing (RFC 8200 section 4).
+/// The beginning of an IPv6 extension header: of hop-by-hop options, destination options or routing (RFC 8200 section
+/// 4).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 pub struct ExtensionHeader {
@@ -228,7 +229,10 @@ pub const fn is_unicast_ipv4(address: [u8; 4]) -> bool {
 /// ff00::/8 is multicast, and :: is the unspecified address (RFC 4291 section 2.4).
 #[inline(always)]
 pub const fn is_unicast_ipv6(address: [u8; 16]) -> bool {
-    address[0] != 0xff && u128::from_ne_bytes(address) != 0
+    // Compared as a number: if single bytes were, LLVM would copy the address to the BPF stack piece by piece,
+    // unaligned.
+    let bits = u128::from_be_bytes(address);
+    bits >> 120 != 0xff && bits != 0
 }
 
 /// A frame of which [`UdpDatagram::find`] reads the headers.
@@ -277,12 +281,12 @@ struct IpPayload {
 impl UdpDatagram {
     /// Finds the UDP datagram in a frame.
     ///
-    /// All headers up to UDP are in the frame then. The UDP length is not checked yet: see [`payload_len`](Self::payload_len).
-    /// Nor are checksums: the kernel has checked them, or on a veth there are none yet.
+    /// All headers up to UDP are in the frame then. The UDP length is not checked yet, see
+    /// [`payload_len`](Self::payload_len). Checksums are ignored: on a veth they are not computed yet.
     ///
     /// # Errors
     ///
-    /// If there is none, with the reason.
+    /// The reason, if there is no datagram or it cannot be read.
     #[inline(always)]
     pub fn find<F: Frame + ?Sized>(frame: &F) -> Result<Self, NoDatagram> {
         let (ethertype, network) = skip_link(frame)?;
@@ -301,7 +305,7 @@ impl UdpDatagram {
         self.ethertype == ETH_P_IP
     }
 
-    /// Returns the offset of the IP header, which is the length of the Ethernet header with its VLAN tags: 14, 18 or 22.
+    /// Returns the offset of the IP header: the length of the Ethernet header and its VLAN tags (14, 18 or 22).
     #[inline(always)]
     pub const fn network_offset(&self) -> usize {
         self.network

@@ -2,7 +2,7 @@
 
 /// Declares an enum of reasons, each with a name and a meaning.
 ///
-/// The doc comment of a variant is its [meaning](#generated-items), which `sip-filter stats` prints: it has to be one line.
+/// The doc comment of a variant is its meaning, which `sip-filter stats` prints. It has to be one paragraph.
 ///
 /// # Generated items
 ///
@@ -30,12 +30,12 @@ macro_rules! reasons {
     (
         $(#[$attribute:meta])+
         $visibility:vis enum $enum:ident {
-            $(#[doc = $meaning:literal] $variant:ident => $name:literal,)+
+            $($(#[doc = $meaning:literal])+ $variant:ident => $name:literal,)+
         }
     ) => {
         $(#[$attribute])+
         $visibility enum $enum {
-            $(#[doc = $meaning] $variant,)+
+            $($(#[doc = $meaning])+ $variant,)+
         }
 
         impl $enum {
@@ -52,7 +52,7 @@ macro_rules! reasons {
             /// Returns what the reason means, in one line.
             pub const fn meaning(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $meaning.trim_ascii(),)+
+                    $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+
                 }
             }
         }

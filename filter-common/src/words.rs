@@ -104,7 +104,8 @@ impl Spelling {
     }
 }
 
-// The functions below find bytes in a word. Each returns marks: the highest bit of each byte found ("Bit Twiddling Hacks",
+// The functions below find bytes in a word. Each returns marks: the highest bit of each byte found ("Bit Twiddling
+// Hacks",
 // *Determine if a word has a zero byte*).
 
 /// Returns a word of eight times `byte`.
@@ -142,8 +143,8 @@ pub(crate) const fn is_single(marks: u64) -> bool {
 
 /// Returns the index, 0 to 7, of the first byte marked in `marks`, which is not zero.
 ///
-/// The BPF instruction set cannot count trailing zeros. Multiplying by the lowest mark moves its index into the highest bits
-/// without a branch, which a CPU could not predict: a newline may be in any byte.
+/// The BPF instruction set cannot count trailing zeros. Multiplying by the lowest mark moves its index into the highest
+/// bits without a branch, which a CPU could not predict: a newline may be in any byte.
 #[inline(always)]
 pub(crate) const fn first_marked(marks: u64) -> u8 {
     // Each index in the three highest bits of a byte.

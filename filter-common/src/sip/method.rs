@@ -50,7 +50,8 @@ macro_rules! methods {
 
             /// Returns whether `name` is the name of the method.
             ///
-            /// Each arm compares with a constant, which takes one or two instructions; `as_str() == name` would be a call.
+            /// Each arm compares with a constant, which takes one or two instructions; `as_str() == name` would be a
+            /// call.
             #[inline(always)]
             pub fn matches(self, name: &[u8]) -> bool {
                 match self {
@@ -107,7 +108,8 @@ impl Method {
         (self as usize) < Self::REFUSABLE.len()
     }
 
-    /// Returns the method of a request if the XDP program acts on it, and the length of its name with the following space.
+    /// Returns the method of a request if the XDP program acts on it, and the length of its name with the following
+    /// space.
     ///
     /// These are the refusable methods and ACK. All others pass without further inspection. `first` is the first
     /// [`SHORTEST_REQUEST`] bytes of the message as [words](crate::words). Exactly one space follows a method (RFC 3261

@@ -10,8 +10,8 @@ use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
-use filter_common::memory::SLOTS;
 use filter_common::sip::UserPart;
+use filter_common::transaction_cache::SLOTS;
 use filter_common::verdict::Verdict;
 
 use super::ethtool::Channels;

@@ -24,13 +24,13 @@ fn rig_refusing(methods: &[Method]) -> Rig {
 fn method_is_refused_only_if_the_policy_lists_it(
     #[values(Method::Register, Method::Subscribe, Method::Message, Method::Publish, Method::Options)] method: Method,
 ) {
-    let packet = ipv4(&request(method.name(), "To: <sip:bob@b>"));
+    let packet = ipv4(&request(method.as_str(), "To: <sip:bob@b>"));
     assert_eq!(rig_refusing(&[method]).verdict(&packet), Verdict::RedirectedMethod);
     let others: Vec<Method> = Method::REFUSABLE.iter().copied().filter(|other| *other != method).collect();
     assert_eq!(rig_refusing(&others).verdict(&packet), Verdict::NotInvite);
 
     let mut rig = rig_refusing(&[method]);
-    let in_dialog = ipv4(&request(method.name(), "To: <sip:bob@b>;tag=1"));
+    let in_dialog = ipv4(&request(method.as_str(), "To: <sip:bob@b>;tag=1"));
     assert_eq!(rig.verdict(&in_dialog), Verdict::InDialog);
     rig.set_maintenance(false);
     assert_eq!(rig.verdict(&packet), Verdict::NotInvite);

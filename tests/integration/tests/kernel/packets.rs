@@ -109,6 +109,8 @@ fn fragment_passes(#[case] packet: Vec<u8>) {
 #[case::udp_longer_than_ip(patched(new4(), UDP + 4, &[0x0f, 0xff]))]
 #[case::udp_shorter_than_its_header(patched(new4(), UDP + 4, &[0, 7]))]
 #[case::ip_longer_than_the_frame({ let mut p = bytes(&new4()); p.truncate(p.len() - 1); p })]
+#[case::ipv4_but_not_udp_longer_than_the_frame(patched(new4(), IP + 2, &[0x0f, 0xff]))]
+#[case::ipv6_but_not_udp_longer_than_the_frame(patched(new6(), IP + 4, &[0x0f, 0xff]))]
 #[case::truncated_in_the_ip_header(bytes(&new4())[..IP + 12].to_vec())]
 #[case::truncated_in_the_udp_header(bytes(&new4())[..UDP + 5].to_vec())]
 fn malformed_packet_passes(#[case] packet: Vec<u8>) {
@@ -117,6 +119,7 @@ fn malformed_packet_passes(#[case] packet: Vec<u8>) {
 
 #[rstest]
 #[case::to_a_multicast_mac(with(new4(), |f| f.destination_mac = [1, 0, 0x5e, 0, 1, 75]))]
+#[case::from_a_multicast_mac(patched(new4(), 6, &[1, 0, 0x5e, 0, 1, 75]))]
 #[case::to_sip_mcast_net(packet("198.18.0.1:5060", "224.0.1.75:5060", &new_invite()))]
 #[case::to_the_broadcast_address(packet("198.18.0.1:5060", "255.255.255.255:5060", &new_invite()))]
 #[case::from_a_multicast_address(packet("239.0.0.1:5060", "198.18.0.2:5060", &new_invite()))]
