@@ -6,8 +6,16 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::connection::Connection;
+use super::entries::{self, Tally};
 use super::{Error, event_table, sql};
 use crate::domain::{Change, Changed, Edit, Entry, Exemption};
+
+const fn column(exemption: Exemption) -> &'static str {
+    match exemption {
+        Exemption::Bypass => "prefix",
+        Exemption::Emergency => "user_part",
+    }
+}
 
 fn reading(exemption: Exemption) -> &'static str {
     match exemption {
@@ -25,7 +33,7 @@ fn writing(exemption: Exemption) -> &'static str {
 
 /// The entries as they stand, NULL (which SQLite allows even here) as nothing, which no entry is.
 pub(super) async fn texts(connection: &mut Connection, exemption: Exemption) -> Result<Vec<String>, Error> {
-    let (table, column) = (exemption.table(), exemption.column());
+    let (table, column) = (entries::table(exemption), column(exemption));
     let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().octets(column));
     let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
     let texts = records.iter().map(|record| record.text_or_empty(0));
@@ -34,7 +42,7 @@ pub(super) async fn texts(connection: &mut Connection, exemption: Exemption) -> 
 
 /// The entries with who added them, when and why.
 pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> Result<Vec<Entry>, Error> {
-    let (table, column, dialect) = (exemption.table(), exemption.column(), connection.dialect());
+    let (table, column, dialect) = (entries::table(exemption), column(exemption), connection.dialect());
     let octets = [column, "why", "actor"].map(|name| dialect.octets(name)).join(", ");
     let select = format!("SELECT {octets}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
     let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
@@ -67,16 +75,26 @@ pub(super) async fn change(connection: &mut Connection, change: &Change) -> Resu
         let list = if changed.map_err(sql(writing(exemption)))? { &mut done.changed } else { &mut done.unchanged };
         list.push(wanted.clone());
     }
-    let tally = exemption.tally(&texts(connection, exemption).await?);
-    if change.edit == Edit::Add && !done.changed.is_empty() && tally.largest > exemption.most() {
-        return Err(Error::Full { table: exemption.table(), most: exemption.most() });
+    let tally = Tally::new(exemption, &texts(connection, exemption).await?);
+    if change.edit == Edit::Add && !done.changed.is_empty() && tally.is_over_limit() {
+        return Err(Error::Full { table: entries::table(exemption), most: exemption.max_in_force() });
     }
-    done.left = tally.usable;
+    done.left = tally.valid();
     if !done.changed.is_empty() {
-        let written = json!({exemption.column(): done.changed});
+        let written = json!({column(exemption): done.changed});
         event_table::insert(connection, change.action(), None, &change.origin, &written).await?;
     }
     Ok(done)
+}
+
+/// Returns a digest of each table, which changes with any of its entries: of bypass prefixes and emergency numbers.
+pub(super) async fn digests(connection: &mut Connection) -> Result<(String, String), Error> {
+    let doing = "watch the exemptions";
+    let digest = |exemption| connection.dialect().digest(entries::table(exemption), column(exemption));
+    let select = format!("SELECT {}, {}", digest(Exemption::Bypass), digest(Exemption::Emergency));
+    let record = connection.row(&select, &[]).await.map_err(sql(doing))?;
+    let text = |column| record.as_ref().map_or(Ok(String::new()), |record| record.text_or_empty(column));
+    Ok((text(0).map_err(sql(doing))?, text(1).map_err(sql(doing))?))
 }
 
 /// The texts of each entry, by our spelling of it: others may spell it in another way, and in several.
@@ -89,7 +107,7 @@ fn by_entry(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&Stri
 }
 
 async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sqlx::Result<()> {
-    let (table, column) = (change.exemption.table(), change.exemption.column());
+    let (table, column) = (entries::table(change.exemption), column(change.exemption));
     let insert = format!("INSERT INTO {table} ({column}, why, actor, at_ms) VALUES (?, ?, ?, ?)");
     let Change { origin, .. } = change;
     let at = Timestamp::now().as_millisecond();
@@ -98,7 +116,7 @@ async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sq
 }
 
 async fn delete(connection: &mut Connection, exemption: Exemption, texts: &[&String]) -> sqlx::Result<()> {
-    let (table, column) = (exemption.table(), exemption.column());
+    let (table, column) = (entries::table(exemption), column(exemption));
     let is = connection.dialect().is(&format!("COALESCE({column}, '')"));
     for text in texts {
         connection.execute(&format!("DELETE FROM {table} WHERE {is}"), &[(*text).into()]).await?;

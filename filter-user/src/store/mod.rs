@@ -7,6 +7,7 @@
 mod cluster_table;
 mod connection;
 mod dialect;
+mod entries;
 mod event_table;
 mod exemption_table;
 mod file;
@@ -34,7 +35,7 @@ use self::url::Target;
 pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl, GivenUrl};
 use crate::domain::{
     Alarm, Change, Changed, Entry, Event, Exemption, InvalidEntry, Node, NodeName, NodeReport, Origin, Policy, Switch,
-    TableName, TagSecret, interpret_exemptions,
+    TableName, TagSecret,
 };
 
 /// An open database whose schema is ours, as the host `node` uses it.
@@ -82,7 +83,7 @@ impl Reading {
     /// an alarm says so.
     pub fn policy(&self, node: &NodeName, last: &Policy) -> (Policy, Vec<Alarm>) {
         let (mut policy, mut alarms) = rows::interpret(&self.rows, Some(node), last);
-        interpret_exemptions(&self.bypass, &self.emergency, &mut policy, &mut alarms);
+        entries::interpret(&self.bypass, &self.emergency, &mut policy, &mut alarms);
         (policy, alarms)
     }
 }

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::connection::{Connection, PATIENCE, within};
-use super::{Error, Missing, Row, event_table, policy_table, schema, sql};
-use crate::domain::{Exemption, TableName};
+use super::{Error, Missing, Row, event_table, exemption_table, policy_table, schema, sql};
+use crate::domain::TableName;
 
 /// How often a server is asked that does not tell: less than half of the 250 ms in which a row is to be in force.
 const POLL: Duration = Duration::from_millis(100);
@@ -149,11 +149,6 @@ struct Fingerprint {
 async fn fingerprint(connection: &mut Connection, table: &TableName) -> Result<Fingerprint, Error> {
     let rows = policy_table::read(connection, table).await?;
     let event = event_table::last(connection).await?;
-    let digest = |exemption: Exemption| connection.dialect().digest(exemption.table(), exemption.column());
-    let select = format!("SELECT {}, {}", digest(Exemption::Bypass), digest(Exemption::Emergency));
-    let doing = "watch the exemptions";
-    let record = connection.row(&select, &[]).await.map_err(sql(doing))?;
-    let text = |column| record.as_ref().map_or(Ok(String::new()), |record| record.text_or_empty(column));
-    let (bypass, emergency) = (text(0).map_err(sql(doing))?, text(1).map_err(sql(doing))?);
+    let (bypass, emergency) = exemption_table::digests(connection).await?;
     Ok(Fingerprint { rows, event, bypass, emergency })
 }

@@ -389,7 +389,7 @@ async fn a_change_is_done_whole_or_not_at_all() {
     let remove = change(Exemption::Emergency, Edit::Remove, &["911", "9 1 1"]);
     assert!(matches!(store.change(&remove).await, Err(Error::Entry(_))), "it could never have been there");
 
-    let most = Exemption::Emergency.most();
+    let most = Exemption::Emergency.max_in_force();
     let digits = "WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n)";
     sqlite3(
         &path,
