@@ -1,4 +1,4 @@
-//! The tables of exemptions in the database.
+//! The tables `sip_filter_bypass` and `sip_filter_emergency`: the exemptions, with who added them and why.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,11 @@ use serde_json::json;
 
 use super::connection::Connection;
 use super::entries::{self, Tally};
-use super::{Error, event_table, sql};
+use super::error::{Error, while_doing};
+use super::event_table;
 use crate::domain::{Change, Changed, Edit, Entry, Exemption};
 
+/// Returns the name of the column that holds the entries.
 const fn column(exemption: Exemption) -> &'static str {
     match exemption {
         Exemption::Bypass => "prefix",
@@ -17,35 +19,36 @@ const fn column(exemption: Exemption) -> &'static str {
     }
 }
 
-fn reading(exemption: Exemption) -> &'static str {
+const fn reading(exemption: Exemption) -> &'static str {
     match exemption {
         Exemption::Bypass => "read the table sip_filter_bypass",
         Exemption::Emergency => "read the table sip_filter_emergency",
     }
 }
 
-fn writing(exemption: Exemption) -> &'static str {
+const fn writing(exemption: Exemption) -> &'static str {
     match exemption {
         Exemption::Bypass => "write the table sip_filter_bypass",
         Exemption::Emergency => "write the table sip_filter_emergency",
     }
 }
 
-/// The entries as they stand, NULL (which SQLite allows even here) as nothing, which no entry is.
+/// Returns the entries as written. NULL, which SQLite allows even in this column, becomes an empty text, which is not a
+/// valid entry.
 pub(super) async fn texts(connection: &mut Connection, exemption: Exemption) -> Result<Vec<String>, Error> {
     let (table, column) = (entries::table(exemption), column(exemption));
-    let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().octets(column));
-    let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
+    let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().bytes(column));
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(exemption)))?;
     let texts = records.iter().map(|record| record.text_or_empty(0));
-    texts.collect::<sqlx::Result<_>>().map_err(sql(reading(exemption)))
+    texts.collect::<sqlx::Result<_>>().map_err(while_doing(reading(exemption)))
 }
 
-/// The entries with who added them, when and why.
+/// Returns the entries with who added them, when and why.
 pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> Result<Vec<Entry>, Error> {
     let (table, column, dialect) = (entries::table(exemption), column(exemption), connection.dialect());
-    let octets = [column, "why", "actor"].map(|name| dialect.octets(name)).join(", ");
-    let select = format!("SELECT {octets}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
-    let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
+    let texts = [column, "why", "actor"].map(|name| dialect.bytes(name)).join(", ");
+    let select = format!("SELECT {texts}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(exemption)))?;
     let entries = records.iter().map(|record| {
         Ok(Entry {
             text: record.text_or_empty(0)?,
@@ -54,25 +57,25 @@ pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> R
             at: record.number(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
         })
     });
-    entries.collect::<sqlx::Result<_>>().map_err(sql(reading(exemption)))
+    entries.collect::<sqlx::Result<_>>().map_err(while_doing(reading(exemption)))
 }
 
-/// Changes the entries and writes the event, within a transaction that writes. Without anything to change there is no
-/// event either.
+/// Changes the entries and writes the event, unless nothing changes. Called within a transaction that writes.
 pub(super) async fn change(connection: &mut Connection, change: &Change) -> Result<Changed, Error> {
     let exemption = change.exemption;
     let before = texts(connection, exemption).await?;
-    let present = by_entry(&before, exemption);
+    let present = by_canonical(&before, exemption);
     let mut done = Changed::default();
     for wanted in change.entries() {
         let changed = match (change.edit, present.get(wanted)) {
             (Edit::Add, None) => insert(connection, change, wanted).await.map(|()| true),
             (Edit::Remove, Some(texts)) => delete(connection, exemption, texts).await.map(|()| true),
             (Edit::Add, Some(_)) => Ok(false),
-            // It is not there, but it has to be one that could be.
+            // An entry that is not in the table has to be a valid one: otherwise it is a typing mistake.
             (Edit::Remove, None) => exemption.canonical(wanted).map(|_| Ok(false))?,
         };
-        let list = if changed.map_err(sql(writing(exemption)))? { &mut done.changed } else { &mut done.unchanged };
+        let list =
+            if changed.map_err(while_doing(writing(exemption)))? { &mut done.changed } else { &mut done.unchanged };
         list.push(wanted.clone());
     }
     let tally = Tally::new(exemption, &texts(connection, exemption).await?);
@@ -92,13 +95,13 @@ pub(super) async fn digests(connection: &mut Connection) -> Result<(String, Stri
     let doing = "watch the exemptions";
     let digest = |exemption| connection.dialect().digest(entries::table(exemption), column(exemption));
     let select = format!("SELECT {}, {}", digest(Exemption::Bypass), digest(Exemption::Emergency));
-    let record = connection.row(&select, &[]).await.map_err(sql(doing))?;
+    let record = connection.row(&select, &[]).await.map_err(while_doing(doing))?;
     let text = |column| record.as_ref().map_or(Ok(String::new()), |record| record.text_or_empty(column));
-    Ok((text(0).map_err(sql(doing))?, text(1).map_err(sql(doing))?))
+    Ok((text(0).map_err(while_doing(doing))?, text(1).map_err(while_doing(doing))?))
 }
 
-/// The texts of each entry, by our spelling of it: others may spell it in another way, and in several.
-fn by_entry(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&String>> {
+/// Returns the texts of each entry by its canonical spelling. Others may have spelled it differently, and more than once.
+fn by_canonical(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&String>> {
     let mut entries: HashMap<String, Vec<&String>> = HashMap::new();
     for text in texts {
         entries.entry(exemption.canonical(text).unwrap_or_else(|_| text.clone())).or_default().push(text);
@@ -117,9 +120,9 @@ async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sq
 
 async fn delete(connection: &mut Connection, exemption: Exemption, texts: &[&String]) -> sqlx::Result<()> {
     let (table, column) = (entries::table(exemption), column(exemption));
-    let is = connection.dialect().is(&format!("COALESCE({column}, '')"));
+    let is_text = connection.dialect().equals(&format!("COALESCE({column}, '')"));
     for text in texts {
-        connection.execute(&format!("DELETE FROM {table} WHERE {is}"), &[(*text).into()]).await?;
+        connection.execute(&format!("DELETE FROM {table} WHERE {is_text}"), &[(*text).into()]).await?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::{DatabaseUrl, Error, Missing, Row, Store};
+use super::{DatabaseUrl, Error, IfMissing, Recovery, Row, Store};
 use crate::domain::{Action, Change, Changed, Channel, Edit, Exemption, Hosts, NodeName, Origin, Switch};
 
 /// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
@@ -24,7 +24,7 @@ fn url(path: &Path) -> DatabaseUrl {
     format!("sqlite://{}", path.display()).parse().unwrap()
 }
 
-async fn open(path: &Path, missing: Missing) -> Result<(Store, Vec<String>), Error> {
+async fn open(path: &Path, missing: IfMissing) -> Result<(Store, Vec<String>), Error> {
     Store::open(&url(path), &"htable_config".parse().unwrap(), &node(), missing).await
 }
 
@@ -51,13 +51,13 @@ fn maint(value: &str) -> Row {
 async fn the_first_run_makes_file_and_schema_and_the_second_nothing() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("state/sip-filter.db");
-    let (store, steps) = open(&path, Missing::Create).await.unwrap();
+    let (store, steps) = open(&path, IfMissing::Create).await.unwrap();
     assert_eq!(steps.len(), 5, "{steps:?}");
     store.close().await;
 
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640, "it holds a secret key");
     assert_eq!(sqlite3(&path, "PRAGMA journal_mode"), "wal");
-    let (mut store, steps) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, steps) = open(&path, IfMissing::Create).await.unwrap();
     assert_eq!(steps, [""; 0]);
     assert_eq!(store.read().await.unwrap().rows, []);
 }
@@ -66,11 +66,11 @@ async fn the_first_run_makes_file_and_schema_and_the_second_nothing() {
 async fn nothing_is_made_when_it_must_not_be() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    assert!(matches!(open(&path, Missing::Refuse).await, Err(Error::NoFile { .. })));
+    assert!(matches!(open(&path, IfMissing::Fail).await, Err(Error::NoFile { .. })));
     assert!(!path.exists());
 
     sqlite3(&path, "CREATE TABLE other (x)");
-    assert!(matches!(open(&path, Missing::Refuse).await, Err(Error::NoTable { .. })));
+    assert!(matches!(open(&path, IfMissing::Fail).await, Err(Error::NoTable { .. })));
     assert_eq!(sqlite3(&path, "SELECT name FROM sqlite_master"), "other");
 }
 
@@ -78,7 +78,8 @@ async fn nothing_is_made_when_it_must_not_be() {
 async fn the_table_has_the_name_that_it_is_given() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("kamailio.db");
-    let (mut store, _) = Store::open(&url(&path), &"htable".parse().unwrap(), &node(), Missing::Create).await.unwrap();
+    let (mut store, _) =
+        Store::open(&url(&path), &"htable".parse().unwrap(), &node(), IfMissing::Create).await.unwrap();
     store.switch(&switch(Action::On)).await.unwrap();
     assert_eq!(sqlite3(&path, "SELECT key_name, key_value FROM htable"), "maint|1");
 }
@@ -93,10 +94,10 @@ async fn the_table_has_the_name_that_it_is_given() {
 async fn an_unknown_schema_is_refused(#[case] statement: &str, #[case] message: &str) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    open(&path, Missing::Create).await.unwrap().0.close().await;
+    open(&path, IfMissing::Create).await.unwrap().0.close().await;
     sqlite3(&path, statement);
-    let Err(error) = open(&path, Missing::Create).await else { panic!("opened") };
-    assert!(error.is_foreign_schema());
+    let Err(error) = open(&path, IfMissing::Create).await else { panic!("opened") };
+    assert!(error.recovery() == Recovery::GiveUp);
     assert!(error.to_string().contains(message), "{error}");
 }
 
@@ -120,7 +121,7 @@ async fn a_table_of_an_older_shape_works_as_it_is(#[case] create: &str) {
     let path = directory.path().join("kamailio.db");
     sqlite3(&path, create);
     let before = sqlite3(&path, "SELECT sql FROM sqlite_master WHERE name = 'htable_config'");
-    let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Fail).await.unwrap();
 
     store.switch(&Switch { code: Some(480.try_into().unwrap()), ..switch(Action::On) }).await.unwrap();
     store.switch(&switch(Action::Off)).await.unwrap();
@@ -136,7 +137,7 @@ async fn ids_go_on_where_they_do_not_count_by_themselves() {
     let path = directory.path().join("kamailio.db");
     sqlite3(&path, ARTICLE);
     sqlite3(&path, "INSERT INTO htable_config (id, key_name, key_value) VALUES (41, 'limit', '7')");
-    let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Fail).await.unwrap();
     store.switch(&Switch { code: Some(480.try_into().unwrap()), ..switch(Action::On) }).await.unwrap();
     assert_eq!(
         sqlite3(&path, "SELECT id, key_name FROM htable_config ORDER BY id"),
@@ -148,7 +149,7 @@ async fn ids_go_on_where_they_do_not_count_by_themselves() {
 async fn a_switch_writes_its_rows_in_place_and_its_event() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     sqlite3(
         &path,
         "INSERT INTO htable_config (id, key_name, key_type, value_type, key_value) VALUES
@@ -187,7 +188,7 @@ async fn a_switch_writes_its_rows_in_place_and_its_event() {
 async fn a_switch_that_fails_half_way_leaves_nothing_behind() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     sqlite3(&path, "CREATE TRIGGER no BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ABORT, 'no'); END");
     assert!(store.switch(&switch(Action::On)).await.is_err());
     assert_eq!(sqlite3(&path, "SELECT count(*) FROM htable_config"), "0");
@@ -200,7 +201,7 @@ async fn a_switch_that_fails_half_way_leaves_nothing_behind() {
 async fn a_change_by_the_sqlite3_tool_is_noticed_and_our_own_is_not() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     store.switch(&switch(Action::Off)).await.unwrap();
     store.read().await.unwrap();
     assert!(timeout(Duration::from_millis(300), store.changed()).await.is_err(), "nothing has changed");
@@ -222,7 +223,7 @@ async fn a_change_by_the_sqlite3_tool_is_noticed_and_our_own_is_not() {
 async fn a_file_that_is_another_is_noticed(#[case] replace: fn(&Path)) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     store.read().await.unwrap();
     replace(&path);
     let error = timeout(Duration::from_secs(10), store.changed()).await.unwrap().unwrap_err();
@@ -233,7 +234,7 @@ async fn a_file_that_is_another_is_noticed(#[case] replace: fn(&Path)) {
 async fn a_switch_never_goes_into_a_deleted_file() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(store.switch(&switch(Action::On)).await, Err(Error::NoFile { .. })));
 }
@@ -243,7 +244,7 @@ async fn what_is_no_database_is_said_so() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
     std::fs::write(&path, "this is a text file, and a rather long one for what it says").unwrap();
-    let Err(error) = open(&path, Missing::Create).await else { panic!("opened") };
+    let Err(error) = open(&path, IfMissing::Create).await else { panic!("opened") };
     assert!(error.to_string().contains("file is not a database"), "{error}");
 }
 
@@ -251,7 +252,7 @@ async fn what_is_no_database_is_said_so() {
 async fn the_first_tag_is_the_clusters() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     let first = store.tag(&TagSecret::from_random(&[7; 24])).await.unwrap();
     let second = store.tag(&TagSecret::from_random(&[8; 24])).await.unwrap();
     assert_eq!(first, second);
@@ -269,7 +270,7 @@ async fn values_that_are_not_text_are_read_all_the_same() {
         &path,
         "INSERT INTO htable_config VALUES ('maint', '0', 0, 1), ('maint_reason', NULL, 0, x'4cff'), ('maint_code', 0, 1, NULL)",
     );
-    let (mut store, _) = open(&path, Missing::Refuse).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Fail).await.unwrap();
     let row = |key: &str, value_type, value: Option<&str>| Row {
         key: key.into(),
         key_type: 0,
@@ -286,15 +287,15 @@ async fn values_that_are_not_text_are_read_all_the_same() {
 const VERSION_1: &str = include_str!("version_1.sql");
 
 #[rstest]
-#[case::at_the_first_start(Missing::Create)]
-#[case::while_maintenance_is_on(Missing::Refuse)]
+#[case::at_the_first_start(IfMissing::Create)]
+#[case::while_maintenance_is_on(IfMissing::Fail)]
 #[tokio::test]
-async fn a_database_of_version_1_is_brought_up_to_date(#[case] missing: Missing) {
+async fn a_database_of_version_1_is_brought_up_to_date(#[case] missing: IfMissing) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
     sqlite3(&path, VERSION_1);
     let (mut store, steps) = open(&path, missing).await.unwrap();
-    assert_eq!(steps, ["made migration 2, exemptions", "made migration 3, nodes"]);
+    assert_eq!(steps, ["applied migration 2, exemptions", "applied migration 3, nodes"]);
     let reading = store.read().await.unwrap();
     assert_eq!((reading.rows.len(), reading.event.unwrap().actor.as_str()), (2, "root"));
     assert_eq!(reading.bypass, [""; 0]);
@@ -323,7 +324,7 @@ fn changed(changed: &[&str], unchanged: &[&str], left: usize) -> Changed {
 async fn exemptions_are_added_and_removed_once_and_each_change_is_an_event() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     let (bypass, emergency) = (Exemption::Bypass, Exemption::Emergency);
 
     let add = change(bypass, Edit::Add, &["198.18.0.0/15", "2001:DB8::/32"]);
@@ -359,7 +360,7 @@ async fn exemptions_are_added_and_removed_once_and_each_change_is_an_event() {
 #[tokio::test]
 async fn a_later_change_of_exemptions_does_not_hide_who_switched() {
     let directory = TempDir::new().unwrap();
-    let (mut store, _) = open(&directory.path().join("sip-filter.db"), Missing::Create).await.unwrap();
+    let (mut store, _) = open(&directory.path().join("sip-filter.db"), IfMissing::Create).await.unwrap();
     store.switch(&switch(Action::On)).await.unwrap();
     store.change(&change(Exemption::Bypass, Edit::Add, &["198.18.0.0/15"])).await.unwrap();
     assert_eq!(store.read().await.unwrap().event.unwrap().action, "on");
@@ -369,7 +370,7 @@ async fn a_later_change_of_exemptions_does_not_hide_who_switched() {
 async fn entries_of_others_are_found_however_they_are_spelt() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     sqlite3(
         &path,
         "INSERT INTO sip_filter_bypass (prefix) VALUES ('2001:DB8::'), ('2001:db8::/128'), ('198.18.1.7/15')",
@@ -385,7 +386,7 @@ async fn entries_of_others_are_found_however_they_are_spelt() {
 async fn a_change_is_done_whole_or_not_at_all() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     let remove = change(Exemption::Emergency, Edit::Remove, &["911", "9 1 1"]);
     assert!(matches!(store.change(&remove).await, Err(Error::Entry(_))), "it could never have been there");
 
@@ -397,7 +398,10 @@ async fn a_change_is_done_whole_or_not_at_all() {
     );
     let add = change(Exemption::Emergency, Edit::Add, &["110", "120"]);
     let Err(error) = store.change(&add).await else { panic!("added") };
-    assert!(error.is_refusal() && error.to_string().contains(&format!("can have {most} entries")), "{error}");
+    assert!(
+        error.recovery() == Recovery::Reject && error.to_string().contains(&format!("at most {most} entries")),
+        "{error}"
+    );
 
     sqlite3(&path, "CREATE TRIGGER no BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ABORT, 'no'); END");
     let add = change(Exemption::Emergency, Edit::Add, &["110"]);
@@ -412,7 +416,7 @@ async fn a_change_is_done_whole_or_not_at_all() {
 async fn the_list_has_what_is_there_with_who_and_why() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     store.change(&change(Exemption::Emergency, Edit::Add, &["110"])).await.unwrap();
     sqlite3(&path, "INSERT INTO sip_filter_emergency (user_part, why, at_ms) VALUES (x'39ff', x'61ff', 'yesterday')");
     let list = store.list(Exemption::Emergency).await.unwrap();
@@ -431,7 +435,7 @@ async fn the_list_has_what_is_there_with_who_and_why() {
 async fn a_table_of_exemptions_that_is_not_there_is_an_error_of_its_name(#[case] table: &str, #[case] column: &str) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("sip-filter.db");
-    let (mut store, _) = open(&path, Missing::Create).await.unwrap();
+    let (mut store, _) = open(&path, IfMissing::Create).await.unwrap();
     for statement in [format!("ALTER TABLE {table} RENAME COLUMN {column} TO other"), format!("DROP TABLE {table}")] {
         sqlite3(&path, &statement);
         let error = store.read().await.unwrap_err().to_string();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use filter_lab::database::{Kind, Server};
 use filter_user::domain::{Action, Hosts};
-use filter_user::store::{Error, Missing, Store};
+use filter_user::store::{Error, IfMissing, Recovery, Store};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::time::timeout;
@@ -41,7 +41,7 @@ async fn every_change_is_noticed(#[case] kind: Kind) -> Result<()> {
         server.sql(statement)?;
         timeout(PATIENCE, store.changed()).await.expect(statement)?;
     }
-    let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await?;
+    let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await?;
     settle(&mut store).await?;
     other.switch(&switch(Action::On, Hosts::Cluster)).await?;
     timeout(PATIENCE, store.changed()).await.expect("a switch by another host")?;
@@ -96,7 +96,7 @@ async fn a_switch_over_a_lost_connection_writes_nothing(#[case] kind: Kind) -> R
     let (server, mut store) = start(kind).await?;
     server.disconnect()?;
     let error = store.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap_err();
-    assert!(matches!(error, Error::Stale(_)) && error.is_stale(), "{error}");
+    assert!(matches!(error, Error::Stale(_)) && error.recovery() == Recovery::Retry, "{error}");
     assert_eq!(server.sql("SELECT COUNT(*) FROM htable_config")?, "0");
     Ok(())
 }

@@ -8,7 +8,7 @@ mod switches;
 use anyhow::Result;
 use filter_lab::database::{Kind, Server};
 use filter_user::domain::{Action, Channel, Hosts, NodeName, Origin, Switch};
-use filter_user::store::{Missing, Store};
+use filter_user::store::{IfMissing, Store};
 
 fn node(name: &str) -> NodeName {
     name.parse().expect("the name of a host")
@@ -18,7 +18,7 @@ fn node(name: &str) -> NodeName {
 async fn open(
     server: &Server,
     name: &str,
-    missing: Missing,
+    missing: IfMissing,
 ) -> Result<(Store, Vec<String>), filter_user::store::Error> {
     let table = "htable_config".parse().expect("a table name");
     Store::open(&server.url().parse().expect("a URL"), &table, &node(name), missing).await
@@ -27,7 +27,7 @@ async fn open(
 /// A server with our schema, opened.
 async fn start(kind: Kind) -> Result<(Server, Store)> {
     let server = Server::start(kind)?;
-    let (store, _) = open(&server, "sbc1", Missing::Create).await?;
+    let (store, _) = open(&server, "sbc1", IfMissing::Create).await?;
     Ok((server, store))
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use anyhow::Result;
 use filter_lab::database::{Kind, Server};
 use filter_user::domain::{Action, Hosts};
-use filter_user::store::{Error, Missing};
+use filter_user::store::{Error, IfMissing, Recovery};
 use rstest::rstest;
 
 use super::{open, rows, switch};
@@ -16,11 +16,11 @@ use super::{open, rows, switch};
 #[tokio::test]
 async fn the_first_run_makes_the_schema_and_the_second_nothing(#[case] kind: Kind, #[case] count: usize) -> Result<()> {
     let server = Server::start(kind)?;
-    assert!(matches!(open(&server, "sbc1", Missing::Refuse).await, Err(Error::NoTable { .. })));
-    let (store, steps) = open(&server, "sbc1", Missing::Create).await?;
+    assert!(matches!(open(&server, "sbc1", IfMissing::Fail).await, Err(Error::NoTable { .. })));
+    let (store, steps) = open(&server, "sbc1", IfMissing::Create).await?;
     assert_eq!(steps.len(), count, "{steps:?}");
     store.close().await;
-    let (mut store, steps) = open(&server, "sbc1", Missing::Create).await?;
+    let (mut store, steps) = open(&server, "sbc1", IfMissing::Create).await?;
     assert_eq!(steps, [""; 0]);
     let reading = store.read().await?;
     assert_eq!(reading.rows, []);
@@ -39,7 +39,7 @@ fn hosts_that_start_together_make_one_schema(#[case] kind: Kind) -> Result<()> {
         move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let (mut store, _) = open(server, name, Missing::Create).await?;
+                let (mut store, _) = open(server, name, IfMissing::Create).await?;
                 store.tag(&filter_reply::TagSecret::from_random(&[7; 24])).await.map(|tag| tag.to_text())
             })
         }
@@ -85,7 +85,7 @@ async fn a_table_of_an_older_shape_works_as_it_is(#[case] kind: Kind, #[case] cr
                    WHERE table_name = 'htable_config' ORDER BY ordinal_position";
     let before = server.sql(columns)?;
 
-    let (mut store, _) = open(&server, "sbc1", Missing::Refuse).await?;
+    let (mut store, _) = open(&server, "sbc1", IfMissing::Fail).await?;
     if kind == Kind::Postgres && create.contains("SERIAL") {
         // As Kamailio would have it, had it written the row itself.
         server.sql("SELECT nextval('htable_config_id_seq')")?;
@@ -109,10 +109,10 @@ async fn a_table_of_an_older_shape_works_as_it_is(#[case] kind: Kind, #[case] cr
 #[tokio::test]
 async fn a_migration_that_was_cut_short_is_made_again() -> Result<()> {
     let server = Server::start(Kind::Mariadb)?;
-    open(&server, "sbc1", Missing::Create).await?.0.close().await;
+    open(&server, "sbc1", IfMissing::Create).await?.0.close().await;
     server.sql("UPDATE sip_filter_migration SET success = FALSE WHERE version = 2; DROP TABLE sip_filter_emergency")?;
-    let (mut store, steps) = open(&server, "sbc1", Missing::Refuse).await?;
-    assert_eq!(steps, ["made migration 2, exemptions"]);
+    let (mut store, steps) = open(&server, "sbc1", IfMissing::Fail).await?;
+    assert_eq!(steps, ["applied migration 2, exemptions"]);
     assert_eq!(store.read().await?.emergency, ["112", "911", "999"]);
     Ok(())
 }
@@ -123,13 +123,13 @@ async fn a_migration_that_was_cut_short_is_made_again() -> Result<()> {
 #[tokio::test]
 async fn a_newer_schema_is_refused(#[case] kind: Kind) -> Result<()> {
     let server = Server::start(kind)?;
-    open(&server, "sbc1", Missing::Create).await?.0.close().await;
+    open(&server, "sbc1", IfMissing::Create).await?.0.close().await;
     let checksum = if kind == Kind::Mariadb { "x'00'" } else { "'\\x00'" };
     server.sql(&format!(
         "INSERT INTO sip_filter_migration (version, description, success, checksum, execution_time)
          VALUES (9999, 'from the future', TRUE, {checksum}, 0)"
     ))?;
-    let Err(error) = open(&server, "sbc1", Missing::Create).await else { panic!("opened") };
-    assert!(error.is_foreign_schema() && error.to_string().contains("9999"), "{error}");
+    let Err(error) = open(&server, "sbc1", IfMissing::Create).await else { panic!("opened") };
+    assert!(error.recovery() == Recovery::GiveUp && error.to_string().contains("9999"), "{error}");
     Ok(())
 }

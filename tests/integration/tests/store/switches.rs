@@ -5,7 +5,7 @@ use std::thread;
 use anyhow::Result;
 use filter_lab::database::Kind;
 use filter_user::domain::{Action, Change, Channel, Edit, Exemption, Hosts, NodeReport};
-use filter_user::store::Missing;
+use filter_user::store::IfMissing;
 use jiff::Timestamp;
 use rstest::rstest;
 
@@ -55,7 +55,7 @@ async fn a_host_has_a_row_of_its_own_until_all_are_switched(#[case] kind: Kind) 
 #[tokio::test]
 async fn a_planned_end_and_a_change_from_outside_are_told_once(#[case] kind: Kind) -> Result<()> {
     let (server, mut store) = start(kind).await?;
-    let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await?;
+    let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await?;
     server.sql("INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')")?;
     for host in [&mut store, &mut other] {
         host.note_changes_from_outside(&origin("unknown")).await?;
@@ -86,7 +86,7 @@ fn hosts_that_switch_at_the_same_instant_end_in_the_same_state(#[case] kind: Kin
         let server = &server;
         move || {
             runtime().block_on(async {
-                let (mut store, _) = open(server, name, Missing::Refuse).await?;
+                let (mut store, _) = open(server, name, IfMissing::Fail).await?;
                 for round in 0..20 {
                     let other = if first == Action::On { Action::Off } else { Action::On };
                     store.switch(&switch(if round % 2 == 0 { first } else { other }, Hosts::Cluster)).await?;
@@ -100,7 +100,7 @@ fn hosts_that_switch_at_the_same_instant_end_in_the_same_state(#[case] kind: Kin
         hosts.into_iter().try_for_each(|host| host.join().unwrap())
     })?;
     runtime().block_on(async {
-        let (mut store, _) = open(&server, "sbc1", Missing::Refuse).await?;
+        let (mut store, _) = open(&server, "sbc1", IfMissing::Fail).await?;
         let events = store.history(100).await?;
         assert_eq!(events.len(), 40);
         let flag = if events[0].action == "on" { "maint=1" } else { "maint=0" };
@@ -137,7 +137,7 @@ async fn exemptions_are_changed_as_in_sqlite(#[case] kind: Kind) -> Result<()> {
 #[tokio::test]
 async fn hosts_tell_each_other_what_they_have_applied(#[case] kind: Kind) -> Result<()> {
     let (server, mut store) = start(kind).await?;
-    let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await?;
+    let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await?;
     let report = |event| NodeReport {
         interfaces: "eth0,eth1".into(),
         maintenance: true,
