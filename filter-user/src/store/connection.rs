@@ -15,8 +15,8 @@ use crate::domain::Why;
 
 /// An open connection.
 ///
-/// Statements have `?` for their values, and expressions of the [`Dialect`] where the databases differ. Columns are cast to
-/// bytes or to a 64-bit integer when they are read, so that only these two types have to be decoded.
+/// Statements have `?` for their values, and expressions of the [`Dialect`] where the databases differ. Columns are
+/// cast to bytes or to a 64-bit integer when they are read, so that only these two types have to be decoded.
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
     MySql(MySqlConnection),

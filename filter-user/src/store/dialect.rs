@@ -14,8 +14,8 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Returns `statement` with the placeholders of the dialect. In our statements `?` stands for a value, and for nothing
-    /// else.
+    /// Returns `statement` with the placeholders of the dialect. In our statements `?` stands for a value, and for
+    /// nothing else.
     pub(super) fn statement(self, statement: &str) -> String {
         if self != Self::Postgres {
             return statement.to_owned();
@@ -43,8 +43,8 @@ impl Dialect {
 
     /// Returns an expression for the bytes of a text in UTF-8, whatever the type of the column.
     ///
-    /// Unlike texts, bytes are equal only if they are identical: in MySQL `key_name = 'maint'` is also true of `Maint` and of
-    /// `maint `, and in SQLite it may be if the column is NOCASE.
+    /// Unlike texts, bytes are equal only if they are identical: in MySQL `key_name = 'maint'` is also true of `Maint`
+    /// and of `maint `, and in SQLite it may be if the column is NOCASE.
     pub(super) fn bytes(self, expression: &str) -> String {
         match self {
             Self::Sqlite => format!("CAST({expression} AS BLOB)"),
@@ -133,13 +133,15 @@ impl Dialect {
         match self {
             Self::Sqlite => {
                 format!(
-                    "DELETE FROM {table} WHERE {condition} AND rowid <> (SELECT MIN(rowid) FROM {table} WHERE {condition})"
+                    "DELETE FROM {table} WHERE {condition}
+                     AND rowid <> (SELECT MIN(rowid) FROM {table} WHERE {condition})"
                 )
             }
             Self::MySql => format!("DELETE FROM {table} WHERE {condition} LIMIT {}", count - 1),
             Self::Postgres => {
                 format!(
-                    "DELETE FROM {table} WHERE {condition} AND ctid <> (SELECT ctid FROM {table} WHERE {condition} LIMIT 1)"
+                    "DELETE FROM {table} WHERE {condition}
+                     AND ctid <> (SELECT ctid FROM {table} WHERE {condition} LIMIT 1)"
                 )
             }
         }
@@ -162,7 +164,8 @@ impl Dialect {
                   FROM {table})"
             ),
             Self::Postgres => format!(
-                "(SELECT convert_to(COALESCE(md5(string_agg({column}, ',' ORDER BY {column})), ''), 'UTF8') FROM {table})"
+                "(SELECT convert_to(COALESCE(md5(string_agg({column}, ',' ORDER BY {column})), ''), 'UTF8')
+                  FROM {table})"
             ),
         }
     }

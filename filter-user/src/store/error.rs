@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::domain::{InvalidEntry, TableName};
+use super::entries;
+use crate::domain::{Exemption, InvalidEntry, TableName};
 
 /// An error of the store.
 ///
-/// No message names the database, since a store does not know how it is called; callers do, without its password.
+/// No message names the database. Callers do, without its password.
 #[derive(Debug, Error)]
 pub enum Error {
     /// A statement failed.
@@ -55,7 +56,7 @@ pub enum Error {
         /// Name of the table.
         table: TableName,
     },
-    /// The database file was replaced, or written to by something other than SQLite.
+    /// The database file was replaced, or modified from outside.
     #[error("{} was replaced or overwritten", path.display())]
     Replaced {
         /// Path of the file.
@@ -92,13 +93,13 @@ pub enum Error {
     #[error(transparent)]
     Entry(#[from] InvalidEntry),
     /// An exemption table has as many entries as can be in force.
-    #[error("{table} is full: at most {most} entries, of each address family, can be in force; nothing was added")]
-    Full {
-        /// Name of the table.
-        table: &'static str,
-        /// Maximum number of entries.
-        most: usize,
-    },
+    #[error(
+        "{} is full: at most {} entries{} can be in force; nothing was added",
+        entries::table(*.0),
+        .0.max_in_force(),
+        if *.0 == Exemption::Bypass { " of each address family" } else { "" }
+    )]
+    Full(Exemption),
     /// The cluster's row is damaged.
     #[error("the row of sip_filter_cluster holds no valid To tag; delete it, and restart the daemons of all hosts")]
     Tag,
@@ -125,7 +126,7 @@ impl Error {
         match self {
             Self::Sql { source: sqlx::Error::Database(_), .. } => Recovery::KeepConnection,
             Self::Stale(_) | Self::NoFile { .. } | Self::Replaced { .. } => Recovery::Retry,
-            Self::Entry(_) | Self::Full { .. } => Recovery::Reject,
+            Self::Entry(_) | Self::Full(_) => Recovery::Reject,
             Self::NewerSchema { .. } | Self::UnknownSchema { .. } => Recovery::GiveUp,
             Self::Sql { .. }
             | Self::Timeout { .. }

@@ -63,24 +63,32 @@ pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> R
 /// Changes the entries and writes the event, unless nothing changes. Called within a transaction that writes.
 pub(super) async fn change(connection: &mut Connection, change: &Change) -> Result<Changed, Error> {
     let exemption = change.exemption;
+    let writing = while_doing(writing(exemption));
     let before = texts(connection, exemption).await?;
     let present = by_canonical(&before, exemption);
     let mut done = Changed::default();
     for wanted in change.entries() {
-        let changed = match (change.edit, present.get(wanted)) {
-            (Edit::Add, None) => insert(connection, change, wanted).await.map(|()| true),
-            (Edit::Remove, Some(texts)) => delete(connection, exemption, texts).await.map(|()| true),
-            (Edit::Add, Some(_)) => Ok(false),
-            // An entry that is not in the table has to be a valid one: otherwise it is a typing mistake.
-            (Edit::Remove, None) => exemption.canonical(wanted).map(|_| Ok(false))?,
+        let list = match (change.edit, present.get(wanted)) {
+            (Edit::Add, None) => {
+                insert(connection, change, wanted).await.map_err(&writing)?;
+                &mut done.changed
+            }
+            (Edit::Remove, Some(texts)) => {
+                delete(connection, exemption, texts).await.map_err(&writing)?;
+                &mut done.changed
+            }
+            (Edit::Add, Some(_)) => &mut done.unchanged,
+            (Edit::Remove, None) => {
+                // An invalid entry that is not in the table is a typing mistake.
+                exemption.canonical(wanted)?;
+                &mut done.unchanged
+            }
         };
-        let list =
-            if changed.map_err(while_doing(writing(exemption)))? { &mut done.changed } else { &mut done.unchanged };
         list.push(wanted.clone());
     }
     let tally = Tally::new(exemption, &texts(connection, exemption).await?);
     if change.edit == Edit::Add && !done.changed.is_empty() && tally.is_over_limit() {
-        return Err(Error::Full { table: entries::table(exemption), most: exemption.max_in_force() });
+        return Err(Error::Full(exemption));
     }
     done.left = tally.valid();
     if !done.changed.is_empty() {
@@ -90,7 +98,7 @@ pub(super) async fn change(connection: &mut Connection, change: &Change) -> Resu
     Ok(done)
 }
 
-/// Returns a digest of each table, which changes with any of its entries: of bypass prefixes and emergency numbers.
+/// Returns a digest of the bypass prefixes and one of the emergency numbers. It changes with any entry.
 pub(super) async fn digests(connection: &mut Connection) -> Result<(String, String), Error> {
     let doing = "watch the exemptions";
     let digest = |exemption| connection.dialect().digest(entries::table(exemption), column(exemption));
@@ -100,7 +108,8 @@ pub(super) async fn digests(connection: &mut Connection) -> Result<(String, Stri
     Ok((text(0).map_err(while_doing(doing))?, text(1).map_err(while_doing(doing))?))
 }
 
-/// Returns the texts of each entry by its canonical spelling. Others may have spelled it differently, and more than once.
+/// Returns the texts of each entry by its canonical spelling. Other programs may have written it several times, in
+/// different spellings.
 fn by_canonical(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&String>> {
     let mut entries: HashMap<String, Vec<&String>> = HashMap::new();
     for text in texts {

@@ -50,8 +50,8 @@ fn replaced_unless(is_same: bool, path: &Path) -> Result<(), Error> {
 
 /// Creates an empty file, and its directory, if it does not exist. Returns whether it did.
 ///
-/// Others may not read it (mode 0640), because it holds the cluster's secret key. SQLite gives its `-wal` and `-shm` files
-/// the same mode.
+/// Others may not read it (mode 0640), because it holds the cluster's secret key. SQLite gives its `-wal` and `-shm`
+/// files the same mode.
 pub(super) fn create(path: &Path) -> Result<bool, Error> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o750).create(parent).map_err(|source| Error::File {

@@ -1,4 +1,4 @@
-//! What happens to a database file or policy table that does not exist.
+//! The choice between creating what is missing in a database, and failing.
 
 /// The behaviour of [`Store::open`](super::Store::open) if the database file or the policy table does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

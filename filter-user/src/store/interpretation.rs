@@ -3,14 +3,14 @@
 use super::rows::{self, Row};
 use crate::domain::{Alarm, NodeName, Policy, Refusal};
 
-/// What the database says to one host.
+/// The meaning of a [`Reading`](super::Reading) for one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interpretation {
     /// Policy to put in force.
     pub policy: Policy,
-    /// Whether the flag is the host's own, of the row `maint@NODE`.
+    /// True if the flag is the host's own, that of the row `maint@NODE`.
     pub own_flag: bool,
-    /// Whether there is a row for the flag, valid or not.
+    /// True if there is a row for the flag, valid or not.
     pub states_flag: bool,
     /// Alarms about rows and entries that cannot be used.
     pub alarms: Vec<Alarm>,
@@ -18,7 +18,7 @@ pub struct Interpretation {
 
 /// Returns what `rows` say to the host `node`. The exemptions of the policy are those of `last`.
 ///
-/// Where the rows of a key cannot be used, the value in `last`, the policy in force, is kept, and an alarm says so.
+/// If the rows of a key cannot be used, the value in `last`, the policy in force, is kept, and an alarm is raised.
 pub(super) fn interpret_rows(rows: &[Row], node: &NodeName, last: &Policy) -> Interpretation {
     let own_key = rows::node_key(node);
     let own_flag = rows.iter().any(|row| row.key == own_key);
@@ -64,7 +64,7 @@ mod tests {
         interpret_rows(rows, &"sbc1".parse().unwrap(), last)
     }
 
-    /// Returns a policy that differs from the default in all that rows can state, but for the planned end.
+    /// Returns a policy that differs from the default in all values that rows can state, except the planned end.
     fn maintenance() -> Policy {
         let refusal = Refusal {
             code: 480.try_into().unwrap(),
@@ -75,7 +75,7 @@ mod tests {
         Policy { maintenance: true, refusal, percent: 30.try_into().unwrap(), methods, ..Policy::default() }
     }
 
-    /// `value_type`, `key_value`, and whether Kamailio 5.6.3 takes the row for on: tried one by one.
+    /// `value_type`, `key_value`, and the flag that Kamailio 5.6.3 reads from the row: tried one by one.
     #[rstest]
     #[case::string_1(0, "1", true)]
     #[case::integer_1(1, "1", true)]

@@ -8,10 +8,11 @@ use super::error::Error;
 use super::if_missing::IfMissing;
 use crate::domain::TableName;
 
-/// Table of the applied migrations. Not sqlx's `_sqlx_migrations`, because another program may use that in this database.
+/// Table of the applied migrations. Not sqlx's `_sqlx_migrations`, because another program may use that in this
+/// database.
 pub(super) const MIGRATIONS_TABLE: &str = "sip_filter_migration";
 
-/// What each migration adds.
+/// Descriptions of the migrations.
 const NAMES: [&str; 3] = ["events and cluster", "exemptions", "nodes"];
 
 macro_rules! files {

@@ -1,12 +1,12 @@
 //! The database: the policy rows that it shares with Kamailio, and our own tables.
 //!
 //! [`Store`] (`facade`) is an open database. Each table has a file (`policy_table`, `exemption_table`, `event_table`,
-//! `node_table`, `cluster_table`) with what is read from it and written to it, the same for SQLite, MySQL and PostgreSQL.
-//! Their meaning for a host is found without a database: `rows` and `entries`, put together by `interpretation` and
-//! `reading`.
+//! `node_table`, `cluster_table`) with what is read from it and written to it, the same for SQLite, MySQL and
+//! PostgreSQL. Their meaning for a host is found without a database: `rows` and `entries`, put together by
+//! `interpretation` and `reading`.
 //!
-//! The databases differ in their SQL (`dialect`), their drivers (`connection`), their schema (`schema`, `migrations`) and
-//! the way in which a change is noticed (`watch`, for files by `sqlite`, for servers by `server`).
+//! The databases differ in their SQL (`dialect`), their drivers (`connection`), their schema (`schema`, `migrations`)
+//! and the way in which a change is noticed (`watch`, for files by `sqlite`, for servers by `server`).
 
 mod cluster_table;
 mod connection;

@@ -23,7 +23,8 @@ pub(super) async fn report(
 ) -> Result<(), Error> {
     let now = connection.dialect().now_ms();
     let assignments = format!(
-        "interfaces = ?, version = ?, maintenance = ?, state = ?, event_id = ?, applied_ms = ?, running = ?, heard_ms = {now}"
+        "interfaces = ?, version = ?, maintenance = ?, state = ?, event_id = ?, applied_ms = ?, running = ?,
+         heard_ms = {now}"
     );
     let values: [SqlValue<'_>; 8] = [
         (&report.interfaces).into(),

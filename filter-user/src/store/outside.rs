@@ -1,4 +1,4 @@
-//! Changes from outside: flags that were changed in the policy table by other means than sip-filter, as SQL or Kamailio.
+//! Changes from outside: flags that something other than sip-filter (SQL, Kamailio) has changed in the policy table.
 
 use super::connection::Connection;
 use super::error::Error;

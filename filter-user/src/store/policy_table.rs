@@ -1,4 +1,4 @@
-//! The policy table, Kamailio's htable: its rows are read, and switches are written.
+//! The policy table, Kamailio's htable: reading its rows, and writing switches.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
@@ -12,15 +12,15 @@ use crate::domain::{Action, Hosts, Origin, Switch, TableName};
 const READING: &str = "read the policy rows";
 const WRITING: &str = "write the policy rows";
 
-/// The columns that an INSERT has to give beside key and value. It depends on the age of the table.
+/// The columns that an INSERT has to name besides key and value. They depend on the origin of the table.
 struct ExtraColumns {
-    /// The table has an id that it does not generate, as the table of the article.
+    /// True if there is an id that is not generated, as in tables that were not created by Kamailio's own script.
     id: bool,
-    /// The table has the column `expires`, maybe without a default.
+    /// True if there is the column `expires`, which may lack a default.
     expires: bool,
 }
 
-/// Returns the rows that may concern us, since a htable may be large. There may be rows of other keys among them: LIKE
+/// Returns the rows that may concern us: a htable may be large. Rows of other keys may be among them, because LIKE
 /// ignores case in SQLite and MySQL.
 pub(super) async fn read(connection: &mut Connection, table: &TableName) -> Result<Vec<Row>, Error> {
     let dialect = connection.dialect();
@@ -64,8 +64,8 @@ pub(super) async fn switch(connection: &mut Connection, table: &TableName, switc
 
 /// Returns whether a switch deletes the planned end in the table.
 ///
-/// The end belongs to the maintenance that it was planned for, and one that has passed would undo a new switch. A switch of
-/// one host does not cancel the end that was planned for all.
+/// The end belongs to the maintenance that it was planned for, and one that has passed would undo a new switch. A
+/// switch of one host does not cancel the end that was planned for all.
 fn cancels_planned_end(switch: &Switch, before: &[Row]) -> bool {
     let is_pending = || matches!(rows::planned_end(before), Stated::Value(Some(end)) if end > Timestamp::now());
     switch.hosts.node().is_none() || !is_pending()

@@ -25,7 +25,7 @@ pub struct Reading {
 impl Reading {
     /// Returns what the database says to the host `node`.
     ///
-    /// Where a row or a table cannot be used, `last`, the policy in force, is kept in this respect, and an alarm says so.
+    /// If a row or a table cannot be used, the values in `last`, the policy in force, are kept, and an alarm is raised.
     pub fn interpret(&self, node: &NodeName, last: &Policy) -> Interpretation {
         let mut interpretation = interpretation::interpret_rows(&self.rows, node, last);
         let Interpretation { policy, alarms, .. } = &mut interpretation;

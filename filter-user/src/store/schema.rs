@@ -1,4 +1,4 @@
-//! The schema: it is compared with our migrations and brought up to date, for each kind of database.
+//! The schema: comparing it with our migrations, and bringing it up to date.
 
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::mysql::MySqlConnection;
@@ -60,8 +60,8 @@ pub(super) async fn migrate_sqlite(
     if steps.is_empty() {
         return Ok(steps);
     }
-    // One transaction for all steps. It also keeps a second process out, since sqlx's own lock does nothing in SQLite. The
-    // transactions of the migrations become savepoints.
+    // One transaction for all steps. It also keeps a second process out, since sqlx's own lock does nothing in SQLite.
+    // The transactions of the migrations become savepoints.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(while_doing(MIGRATING))?;
     if if_missing == IfMissing::Create {
         let htable = migrations::create_htable(Dialect::Sqlite, table);
@@ -105,8 +105,8 @@ pub(super) async fn migrate_mysql(
 
 /// Applies the pending steps.
 ///
-/// MySQL commits each CREATE TABLE at once. All statements of a migration can therefore be repeated, and a migration that
-/// was interrupted, as its row says, is applied again.
+/// MySQL commits each CREATE TABLE at once. All statements of a migration can therefore be repeated, and a migration
+/// that was interrupted, as its row says, is applied again.
 async fn apply_mysql(
     connection: &mut MySqlConnection,
     migrator: &Migrator,
@@ -119,7 +119,7 @@ async fn apply_mysql(
     if locked != Some(1) {
         return Err(Error::BeingMigrated);
     }
-    // Another host may have applied the steps meanwhile. An error leaves the lock to the end of the connection.
+    // Another host may have applied the steps meanwhile. After an error the lock is released with the connection.
     let steps = plan_mysql(connection, migrator, table, if_missing).await?.into_steps();
     if !steps.is_empty() {
         if if_missing == IfMissing::Create {
@@ -158,8 +158,8 @@ async fn plan_mysql(
     Plan::new(migrator, &applied, has_table, table, if_missing)
 }
 
-/// Brings a PostgreSQL database up to date. Returns the steps, a line each, and whether the policy table has our trigger,
-/// so that the server notifies us of changes.
+/// Brings a PostgreSQL database up to date. Returns the steps, a line each, and whether the policy table has our
+/// trigger, so that the server notifies us of changes.
 pub(super) async fn migrate_postgres(
     connection: &mut PgConnection,
     table: &TableName,
@@ -221,7 +221,8 @@ async fn plan_postgres(
     Plan::new(migrator, &applied, has_table, table, if_missing)
 }
 
-/// Creates our trigger on the policy table, if it is missing. Returns whether there is one; otherwise the table is polled.
+/// Creates our trigger on the policy table, if it is missing. Returns whether there is one; otherwise the table is
+/// polled.
 ///
 /// The trigger is not part of a migration, because Kamailio's table may be dropped and created again at any time.
 async fn ensure_trigger(
@@ -242,8 +243,8 @@ async fn ensure_trigger(
     }
     // If somebody else holds a lock on the table, it is polled until the database is opened again.
     let create = format!(
-        "SET LOCAL lock_timeout = '1s'; CREATE TRIGGER sip_filter_notify AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name}
-         FOR EACH STATEMENT EXECUTE FUNCTION sip_filter_notify()"
+        "SET LOCAL lock_timeout = '1s'; CREATE TRIGGER sip_filter_notify
+         AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION sip_filter_notify()"
     );
     match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await {
         Ok(_) => {
@@ -255,8 +256,9 @@ async fn ensure_trigger(
             let exists = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42710");
             if !exists {
                 warn!(
-                    "database: cannot create the trigger on {table}, so the table is polled ten times a second: {error}; \
-                     if the user of the database URL lacks the privilege, type `GRANT TRIGGER ON {table} TO that user`"
+                    "database: cannot create the trigger on {table}, so the table is polled ten times a second: \
+                     {error}; if the user in --database-url lacks the privilege, run `GRANT TRIGGER ON {table} TO` \
+                     that user"
                 );
             }
             Ok(exists)

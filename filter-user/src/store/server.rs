@@ -1,7 +1,7 @@
-//! MySQL, MariaDB and PostgreSQL: servers are opened, and watched for changes.
+//! MySQL, MariaDB and PostgreSQL: opening a database on a server, and watching it for changes.
 //!
-//! The watch has its own connection and task. It is therefore never cancelled while it waits for a reply, and detects an
-//! outage while the other connection is idle.
+//! The watch has its own connection and task. It is therefore never cancelled while it waits for a reply, and detects
+//! an outage while the other connection is idle.
 
 use std::time::Duration;
 
@@ -29,12 +29,12 @@ const SLOW_POLL_INTERVAL: Duration = Duration::from_secs(1);
 const CHANNEL: &str = "sip_filter";
 const WATCHING: &str = "watch it";
 
-/// What the watch reports: a change, or the error that ended it.
+/// A report of the watch: a change, or the error that ended the watch.
 type Report = Result<(), Error>;
 
 /// A watch on a server.
 pub(super) struct ServerWatch {
-    /// One report is enough to wait for, since everything is read after it.
+    /// Holds one report: it covers all changes, because everything is read after it.
     reports: mpsc::Receiver<Report>,
     task: JoinHandle<()>,
 }

@@ -1,8 +1,8 @@
 //! SQLite: the database without a server. Kamailio and the `sqlite3` tool share its file.
 //!
-//! A file that we create is in WAL mode, where readers never block a writer. With a rollback journal our poll would hold a
-//! SHARED lock for some microseconds every 20 ms, and a `sqlite3` that commits just then would fail with "database is
-//! locked", because it has no busy timeout by default. An existing file keeps its mode.
+//! A file that we create is in WAL mode, where readers never block a writer. With a rollback journal our poll would
+//! hold a SHARED lock for some microseconds every 20 ms, and a `sqlite3` that commits just then would fail with
+//! "database is locked", because it has no busy timeout by default. An existing file keeps its mode.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use super::schema;
 use super::timeout::BUSY_TIMEOUT;
 use crate::domain::TableName;
 
-/// Interval between two queries for commits of other connections. A row has to be in force within 50 ms: this is half of
-/// that, less some time to read it.
+/// Interval between two queries for commits of other connections. A row has to be in force within 50 ms: this is half
+/// of that, less some time to read it.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Interval between two checks of the file's metadata.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);

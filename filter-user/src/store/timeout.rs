@@ -10,8 +10,8 @@ use super::error::Error;
 ///
 /// An outage has to be reported within 5 s. Two operations may time out before that, after one poll interval.
 pub(super) const SERVER_TIMEOUT: Duration = Duration::from_millis(1500);
-/// Time limit for one operation on a SQLite file. [`BUSY_TIMEOUT`] limits the wait for locks, so that only a file system
-/// that hangs takes longer.
+/// Time limit for one operation on a SQLite file. [`BUSY_TIMEOUT`] limits the wait for locks, so that only a file
+/// system that hangs takes longer.
 pub(super) const FILE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for a lock that another process holds on a SQLite file.
 ///

@@ -153,27 +153,38 @@ pub struct DisplayUrl(String);
 
 impl DisplayUrl {
     /// Removes the password of the authority (`user:password@host`), and the query parameters that may contain one.
+    ///
+    /// Removes too much rather than too little of a malformed URL.
     pub fn new(url: &str) -> Self {
-        let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
-        let mut display = without_password(base);
+        let (mut display, rest) = split_after_password(url);
+        let (base, parameters) = rest.split_at(rest.find(['?', '&']).unwrap_or(rest.len()));
+        display.push_str(base);
         let is_harmless = |pair: &&str| !pair.to_ascii_lowercase().contains("pass");
-        let query = query.map(|query| query.split('&').filter(is_harmless).collect::<Vec<_>>().join("&"));
-        if let Some(query) = query.filter(|query| !query.is_empty()) {
-            display.push('?');
-            display.push_str(&query);
+        let harmless =
+            parameters.get(1..).unwrap_or_default().split('&').filter(is_harmless).collect::<Vec<_>>().join("&");
+        if !harmless.is_empty() {
+            display.extend(parameters.chars().take(1));
+            display.push_str(&harmless);
         }
         Self(display)
     }
 }
 
-fn without_password(base: &str) -> String {
-    // The last '@' ends the password, even if the password contains an '@' or '/' that should have been escaped.
-    let Some((scheme, rest)) = base.split_once("://") else { return base.into() };
-    let Some((user_info, host)) = rest.rsplit_once('@') else { return base.into() };
-    match user_info.split_once(':') {
-        Some((user, _password)) => format!("{scheme}://{user}:***@{host}"),
-        None => base.into(),
+/// Splits `url` behind its password: returns the part up to there, with the password masked, and the rest.
+fn split_after_password(url: &str) -> (String, &str) {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => url.split_once(':').map_or((String::new(), url), |(scheme, rest)| (format!("{scheme}:"), rest)),
+    };
+    // The last '@' ends the password, even if the password contains an '@', '/' or '?' that should have been escaped.
+    if let Some((user_info, host)) = rest.rsplit_once('@')
+        && let Some((user, _password)) = user_info.split_once(':')
+    {
+        // With a '?' in it this is no user, but may be a query with a password.
+        let user = user.split('?').next().unwrap_or_default();
+        return (format!("{scheme}{user}:***@"), host);
     }
+    (scheme, rest)
 }
 
 impl fmt::Display for DisplayUrl {
@@ -193,6 +204,11 @@ mod tests {
     #[case::user_only("mysql://kam@db/kamailio", "mysql://kam@db/kamailio")]
     #[case::password("mysql://kam:s3cret@db/kamailio", "mysql://kam:***@db/kamailio")]
     #[case::password_with_at("postgres://kam:s3@c/ret@db/kamailio", "postgres://kam:***@db/kamailio")]
+    #[case::password_with_question_mark("mysql://kam:s3?c@ret@db/kamailio", "mysql://kam:***@db/kamailio")]
+    #[case::separators_in_a_query_password("postgres://db/k?password=s3:cret@x", "postgres://db/k:***@x")]
+    #[case::path_with_ampersand("sqlite:///var/a&b.db", "sqlite:///var/a&b.db")]
+    #[case::no_slashes("mysql:kam:s3cret@db/kamailio", "mysql:kam:***@db/kamailio")]
+    #[case::at_sign_in_the_query("postgres://db/k?user=kam@x&password=s3cret", "postgres://db/k?user=kam@x")]
     #[case::in_the_query("postgres://db/k?user=kam&password=s3cret", "postgres://db/k?user=kam")]
     #[case::only_in_the_query("postgres://db/k?sslpassword=s3cret", "postgres://db/k")]
     fn password_of_a_url_is_never_displayed(#[case] url: &str, #[case] display: &str) {
