@@ -10,7 +10,7 @@ use filter_lab::lab::Lab;
 use filter_lab::wire::{Family, PROXY_INTERFACE};
 use filter_user::control::Client;
 use filter_user::domain::{Action, Channel, Hosts, Origin, Switch};
-use filter_user::store::{DatabaseUrl, Missing, Store};
+use filter_user::store::{DatabaseUrl, IfMissing, Store};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -58,7 +58,7 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
 fn toggle_row(url: &DatabaseUrl, caller: &Caller, toggles: u32) -> Result<Rounds> {
     let runtime = Runtime::new().context("build a runtime")?;
     let table = "htable_config".parse()?;
-    let (mut store, _) = runtime.block_on(Store::open(url, &table, &"bench".parse()?, Missing::Refuse))?;
+    let (mut store, _) = runtime.block_on(Store::open(url, &table, &"bench".parse()?, IfMissing::Fail))?;
     let mut rounds = Rounds::default();
     for toggle in 0..toggles {
         let action = if toggle % 2 == 0 { Action::On } else { Action::Off };

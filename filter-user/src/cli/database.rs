@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use filter_user::config::Settings;
 use filter_user::domain::{Channel, Origin, Why};
-use filter_user::store::{Error, Missing, Store};
+use filter_user::store::{Error, IfMissing, Recovery, Store};
 use nix::unistd::{User, getuid};
 use serde_json::Value;
 
@@ -26,14 +26,14 @@ pub(super) fn work<T>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         let (mut store, steps) =
-            Store::open(&settings.database, &settings.table, &settings.node, Missing::Refuse).await?;
+            Store::open(&settings.database, &settings.table, &settings.node, IfMissing::Fail).await?;
         let done = work(&mut store).await;
         store.close().await;
         Ok((done?, steps))
     });
     done.map_err(|error: Error| match error {
         // The database is well: it is the person who has to ask for something else.
-        error if error.is_refusal() => error.into(),
+        error if error.recovery() == Recovery::Reject => error.into(),
         error => anyhow!("database {}: {error}", settings.database.display()),
     })
 }

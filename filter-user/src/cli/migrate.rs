@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use filter_user::config::Settings;
-use filter_user::store::{Missing, Store};
+use filter_user::store::{IfMissing, Store};
 use serde_json::json;
 
 use super::output::{Output, pairs};
@@ -15,7 +15,7 @@ pub(super) fn migrate(settings: &Settings, output: Output) -> anyhow::Result<Exi
     let steps = runtime
         .block_on(async {
             let (store, steps) =
-                Store::open(&settings.database, &settings.table, &settings.node, Missing::Create).await?;
+                Store::open(&settings.database, &settings.table, &settings.node, IfMissing::Create).await?;
             store.close().await;
             Ok::<_, filter_user::store::Error>(steps)
         })

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 use filter_user::config::{self, Common, RunOptions, Settings};
 use filter_user::control::{ClientError, Code};
 use filter_user::domain::InvalidEntry;
-use filter_user::store;
+use filter_user::store::{self, Recovery};
 
 use self::output::Output;
 
@@ -171,7 +171,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<config::Error>()
         || error.is::<run::LogLevelError>()
         || error.is::<InvalidEntry>()
-        || error.downcast_ref().is_some_and(store::Error::is_refusal)
+        || error.downcast_ref().is_some_and(|error: &store::Error| error.recovery() == Recovery::Reject)
         || error.downcast_ref().is_some_and(refused)
 }
 

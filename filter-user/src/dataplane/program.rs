@@ -17,13 +17,18 @@ use filter_common::verdict::Verdict;
 use super::ethtool::Channels;
 use super::interface::{Interface, Link};
 use super::{Error, Mode, kernel};
-use crate::domain::Prefix;
+use crate::domain::{Exemption, Prefix};
 
 /// The program as the build script has compiled it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"));
 
 /// The name of the program in the object and, cut to 15 octets, in the kernel.
 const PROGRAM: &str = "sip_filter";
+
+// A new set of exemptions is inserted before the old one is removed, so that an entry of both is never missing from the map.
+// Each map therefore holds two sets: a full map would end the daemon.
+const _: () = assert!(maps::MAX_BYPASS as usize >= 2 * Exemption::Bypass.max_in_force());
+const _: () = assert!(maps::MAX_EMERGENCY as usize >= 2 * Exemption::Emergency.max_in_force());
 
 /// The program, loaded and not attached, with the maps that belong to it.
 pub struct Program {

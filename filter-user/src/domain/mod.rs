@@ -24,7 +24,6 @@ pub use filter_reply::{ReasonPhrase, Refusal, RetryAfter, StatusCode, TagSecret}
 pub use self::alarm::{Alarm, Alarms, Raised, Subject};
 pub use self::emergency_user::{EmergencyUser, InvalidUser};
 pub use self::event::{Event, NOBODY};
-pub(crate) use self::exemption::interpret_exemptions;
 pub use self::exemption::{Change, Changed, Edit, Entry, Exemption, InvalidEntry};
 pub use self::methods::{InvalidMethods, Methods};
 pub use self::node::{Node, NodeReport};

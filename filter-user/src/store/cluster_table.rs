@@ -1,17 +1,22 @@
-//! `sip_filter_cluster`: the identity in the To tags of our responses, which all hosts share.
+//! The table `sip_filter_cluster`: the secret of our To tags, which all hosts share.
 
 use super::connection::Connection;
-use super::{Error, sql};
-use filter_reply::TagSecret;
+use super::error::{Error, while_doing};
+use crate::domain::TagSecret;
 
-/// The tag that is there, or `proposed`, which is there then.
+const READING: &str = "read the cluster's To tag";
+const WRITING: &str = "write the cluster's To tag";
+
+/// Returns the cluster's secret. Stores `proposed` as such if there is none yet.
 pub(super) async fn tag(connection: &mut Connection, proposed: &TagSecret) -> Result<TagSecret, Error> {
-    if let Some(row) = read(connection).await? {
-        return TagSecret::from_text(&row.0, &row.1).ok_or(Error::Tag);
-    }
-    // Several daemons may start at the same time: the first one's tag is the cluster's.
-    let work = async |connection: &mut Connection| write_if_missing(connection, proposed).await;
-    let (prefix, key) = connection.write("write the cluster's To tag", work).await?;
+    let (prefix, key) = match read(connection).await? {
+        Some(row) => row,
+        None => {
+            // Daemons may start at the same time: the secret of the first one is the cluster's.
+            let work = async |connection: &mut Connection| write_if_missing(connection, proposed).await;
+            connection.write(WRITING, work).await?
+        }
+    };
     TagSecret::from_text(&prefix, &key).ok_or(Error::Tag)
 }
 
@@ -26,15 +31,15 @@ async fn write_if_missing(connection: &mut Connection, proposed: &TagSecret) -> 
             &[(&prefix).into(), (&key).into()],
         )
         .await
-        .map_err(sql("write the cluster's To tag"))?;
+        .map_err(while_doing(WRITING))?;
     Ok((prefix, key))
 }
 
 async fn read(connection: &mut Connection) -> Result<Option<(String, String)>, Error> {
-    let doing = "read the cluster's To tag";
     let dialect = connection.dialect();
-    let (prefix, key) = (dialect.octets("tag_prefix"), dialect.octets("tag_key"));
+    let (prefix, key) = (dialect.bytes("tag_prefix"), dialect.bytes("tag_key"));
     let select = format!("SELECT {prefix}, {key} FROM sip_filter_cluster WHERE id = 1");
-    let Some(record) = connection.row(&select, &[]).await.map_err(sql(doing))? else { return Ok(None) };
-    Ok(Some((record.text_or_empty(0).map_err(sql(doing))?, record.text_or_empty(1).map_err(sql(doing))?)))
+    let Some(record) = connection.row(&select, &[]).await.map_err(while_doing(READING))? else { return Ok(None) };
+    let column = |column| record.text_or_empty(column).map_err(while_doing(READING));
+    Ok(Some((column(0)?, column(1)?)))
 }

@@ -1,31 +1,32 @@
-//! `sip_filter_node`: the hosts that share the database, and what each has applied.
+//! The table `sip_filter_node`: the hosts that share the database, and what each has in force.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::connection::{Connection, Record, Value};
-use super::{Error, sql};
+use super::connection::{Connection, Record, SqlValue};
+use super::error::{Error, while_doing};
 use crate::domain::{Node, NodeName, NodeReport};
 
-/// How long a host is listed after its last heartbeat.
-const LISTED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Age of the last heartbeat after which a host is no longer listed.
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const READING: &str = "read the table sip_filter_node";
 const WRITING: &str = "write the table sip_filter_node";
 
-/// Says what this host has in force; `running` is false at the end of its daemon.
+/// Writes the row of the host `node`. `running` is false when its daemon stops.
 pub(super) async fn report(
     connection: &mut Connection,
     node: &NodeName,
     report: &NodeReport,
     running: bool,
 ) -> Result<(), Error> {
-    let now = connection.dialect().now();
+    let now = connection.dialect().now_ms();
     let assignments = format!(
-        "interfaces = ?, version = ?, maintenance = ?, state = ?, event_id = ?, applied_ms = ?, running = ?, heard_ms = {now}"
+        "interfaces = ?, version = ?, maintenance = ?, state = ?, event_id = ?, applied_ms = ?, running = ?,
+         heard_ms = {now}"
     );
-    let values: [Value<'_>; 8] = [
+    let values: [SqlValue<'_>; 8] = [
         (&report.interfaces).into(),
         env!("CARGO_PKG_VERSION").into(),
         i64::from(report.maintenance).into(),
@@ -36,7 +37,7 @@ pub(super) async fn report(
         node.as_str().into(),
     ];
     let update = format!("UPDATE sip_filter_node SET {assignments} WHERE node = ?");
-    if connection.execute(&update, &values).await.map_err(sql(WRITING))? > 0 {
+    if connection.execute(&update, &values).await.map_err(while_doing(WRITING))? > 0 {
         return Ok(());
     }
     let insert = format!(
@@ -44,22 +45,22 @@ pub(super) async fn report(
          (interfaces, version, maintenance, state, event_id, applied_ms, running, node, heard_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, {now})"
     );
-    connection.execute(&insert, &values).await.map_err(sql(WRITING))?;
-    // A host that was taken out of service is forgotten at the next one's first start.
-    let old = format!("DELETE FROM sip_filter_node WHERE heard_ms < {now} - {}", LISTED.as_millis());
-    connection.execute(&old, &[]).await.map_err(sql(WRITING))?;
+    connection.execute(&insert, &values).await.map_err(while_doing(WRITING))?;
+    // Hosts that were taken out of service are deleted when a new host starts for the first time.
+    let old = format!("DELETE FROM sip_filter_node WHERE heard_ms < {now} - {}", MAX_AGE.as_millis());
+    connection.execute(&old, &[]).await.map_err(while_doing(WRITING))?;
     Ok(())
 }
 
-/// The hosts, by name.
+/// Returns the hosts, ordered by name.
 pub(super) async fn list(connection: &mut Connection) -> Result<Vec<Node>, Error> {
     let dialect = connection.dialect();
-    let octets = ["node", "interfaces", "version", "state"].map(|name| dialect.octets(name)).join(", ");
+    let texts = ["node", "interfaces", "version", "state"].map(|name| dialect.bytes(name)).join(", ");
     let numbers = ["maintenance", "event_id", "applied_ms", "running"].map(|name| dialect.number(name)).join(", ");
-    let age = dialect.number(&format!("{} - heard_ms", dialect.now()));
-    let select = format!("SELECT {octets}, {numbers}, {age} FROM sip_filter_node ORDER BY node");
-    let records = connection.rows(&select, &[]).await.map_err(sql(READING))?;
-    records.iter().map(node).collect::<sqlx::Result<_>>().map_err(sql(READING))
+    let age = dialect.number(&format!("{} - heard_ms", dialect.now_ms()));
+    let select = format!("SELECT {texts}, {numbers}, {age} FROM sip_filter_node ORDER BY node");
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(READING))?;
+    records.iter().map(node).collect::<sqlx::Result<_>>().map_err(while_doing(READING))
 }
 
 fn node(record: &Record) -> sqlx::Result<Node> {

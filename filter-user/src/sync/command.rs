@@ -6,7 +6,7 @@ use super::keeper::Keeper;
 use super::{Command, Enforcer, Error, Reply, Snapshot, report};
 use crate::dataplane;
 use crate::domain::{Change, Changed, Entry, Event, Exemption, Node, Switch};
-use crate::store::{self, Store};
+use crate::store::{self, Recovery, Store};
 
 /// Something that is done with the open database on request.
 trait Work: Sync {
@@ -143,7 +143,11 @@ impl Keeper {
             Err(error) => {
                 // To be up again, or to know why not, before the next command.
                 let _ = self.refresh(enforcer, false).await?;
-                Ok(Err(if error.is_refusal() { Error::Refused(error) } else { Error::NotWritten(error) }))
+                Ok(Err(if error.recovery() == Recovery::Reject {
+                    Error::Refused(error)
+                } else {
+                    Error::NotWritten(error)
+                }))
             }
         }
     }
@@ -152,7 +156,7 @@ impl Keeper {
         if let Some(store) = &mut self.store {
             match write.on(store).await {
                 // Another file has taken its place, or the connection is gone: nothing is written yet.
-                Err(error) if error.is_stale() => {}
+                Err(error) if error.recovery() == Recovery::Retry => {}
                 Err(error) => {
                     // Where the database rolls back by itself (a full disk), sqlx takes the transaction for open still,
                     // and would not begin another one on this connection.
@@ -180,7 +184,7 @@ impl Keeper {
             None => Err(store::Error::Unwatched),
         };
         // It may have been lost while nothing was asked.
-        if answer.as_ref().is_err_and(|error| !error.is_answer()) {
+        if answer.as_ref().is_err_and(|error| error.recovery() != Recovery::KeepConnection) {
             answer = match self.open().await {
                 Ok(store) => question.on(store).await,
                 Err(error) => Err(error),

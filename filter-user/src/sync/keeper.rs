@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::config::Settings;
 use crate::dataplane;
 use crate::domain::{Action, Alarm, Alarms, Event, Policy, Since, Subject};
-use crate::store::{self, Missing, Reading, Store, rows};
+use crate::store::{self, IfMissing, Interpretation, Reading, Store};
 use filter_reply::TagSecret;
 
 /// For how long a flag that has vanished while it was on is not believed to be gone: Kamailio with `dbmode=1` deletes all
@@ -44,7 +44,7 @@ pub struct Keeper {
     /// The open database; `None` while it is down.
     pub(super) store: Option<Store>,
     /// Whether an empty database may be made: only until there has been one.
-    pub(super) missing: Missing,
+    pub(super) missing: IfMissing,
     pub(super) read: Option<Timestamp>,
     /// Whether the flag is of the row `maint@NODE`.
     pub(super) own_flag: bool,
@@ -147,11 +147,12 @@ impl Keeper {
                 return Ok(Err(error));
             }
         };
-        if !always && self.doubts(&reading) {
+        let meaning = reading.interpret(&self.settings.node, &self.state.policy);
+        if !always && self.doubts(meaning.states_flag) {
             return Ok(Ok(()));
         }
         let (before, event) = (self.state.policy.clone(), self.last_event);
-        let untold = self.take_over(reading);
+        let untold = self.take_over(reading, meaning);
         let changed = self.state.policy != before;
         if always || changed {
             enforcer.apply(self.state.policy.clone()).await?;
@@ -173,10 +174,8 @@ impl Keeper {
     }
 
     /// Whether to wait before a flag is believed to be gone that was on.
-    fn doubts(&mut self, reading: &Reading) -> bool {
-        let gone = self.state.policy.maintenance
-            && self.source == Source::Database
-            && !rows::states_the_flag(&reading.rows, &self.settings.node);
+    fn doubts(&mut self, states_flag: bool) -> bool {
+        let gone = self.state.policy.maintenance && self.source == Source::Database && !states_flag;
         match self.doubt {
             _ if !gone => self.doubt = None,
             None => {
@@ -229,7 +228,7 @@ impl Keeper {
         steps.iter().for_each(|step| info!("database: {step}"));
         let same = store.tag(&self.state.tag).await? == self.state.tag;
         self.alarms.set(Subject::Tag, (!same).then_some(Alarm::TagChanged));
-        self.missing = Missing::Refuse;
+        self.missing = IfMissing::Fail;
         Ok(self.store.insert(store))
     }
 
@@ -246,11 +245,10 @@ impl Keeper {
     }
 
     /// Makes a reading the state. What the other hosts have to be told of it, beside that it is in force here.
-    pub(super) fn take_over(&mut self, reading: Reading) -> Option<Untold> {
-        let node = &self.settings.node;
-        let (mut policy, alarms) = reading.policy(node, &self.state.policy);
+    pub(super) fn take_over(&mut self, reading: Reading, meaning: Interpretation) -> Option<Untold> {
+        let Interpretation { mut policy, own_flag, alarms, .. } = meaning;
         let over = policy.end_as_planned(Timestamp::now());
-        self.own_flag = reading.rows.iter().any(|row| row.key == rows::key_of(node));
+        self.own_flag = own_flag;
         self.alarms.set(Subject::Rows, alarms);
         self.alarms.set(Subject::Database, []);
         self.backoff.succeeded();

@@ -10,7 +10,7 @@ use super::state_file::{State, StateFile};
 use crate::backoff::Backoff;
 use crate::config::Settings;
 use crate::domain::{Alarm, Alarms, Policy, Subject, TagSecret};
-use crate::store::{self, Missing, Store};
+use crate::store::{self, IfMissing, Recovery, Store};
 
 impl Keeper {
     /// Finds out what is to be in force at the start: the database's word, else the state file's, else off.
@@ -24,7 +24,7 @@ impl Keeper {
 
         // With maintenance on, a database that is gone is an outage; else it is the first run.
         let on = saved.as_ref().is_some_and(|state| state.policy.maintenance);
-        let missing = if on { Missing::Refuse } else { Missing::Create };
+        let missing = if on { IfMissing::Fail } else { IfMissing::Create };
         let source = if saved.is_some() { Source::StateFile } else { Source::Default };
         let state = match saved.clone() {
             Some(mut state) => {
@@ -61,11 +61,12 @@ impl Keeper {
     async fn first_reading(&mut self) -> Result<(), StartError> {
         match self.open_and_adopt_tag().await {
             Ok(reading) => {
-                self.untold = self.take_over(reading);
+                let meaning = reading.interpret(&self.settings.node, &self.state.policy);
+                self.untold = self.take_over(reading, meaning);
                 self.save().await;
                 self.tell().await;
             }
-            Err(error) if error.is_foreign_schema() => {
+            Err(error) if error.recovery() == Recovery::GiveUp => {
                 return Err(StartError::Schema { database: self.settings.database.display().to_string(), error });
             }
             Err(error) => {
@@ -84,7 +85,7 @@ impl Keeper {
         self.state.tag = store.tag(&self.state.tag).await?;
         let reading = store.read().await?;
         self.store = Some(store);
-        self.missing = Missing::Refuse;
+        self.missing = IfMissing::Fail;
         Ok(reading)
     }
 

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::keeper::{Keeper, PLANNED_END, Untold};
 use crate::domain::{Alarm, Channel, NOBODY, Node, NodeReport, Origin, Subject};
-use crate::store::{self, Store};
+use crate::store::{self, Recovery, Store};
 
 /// How long a SQLite database has to have been quiet before we write into it by ourselves. Somebody else's script that
 /// writes one statement after the other without a busy timeout would fail with "database is locked", should we have it
@@ -77,7 +77,7 @@ impl Keeper {
 
     async fn cannot_tell(&mut self, error: &store::Error) {
         self.alarms.set(Subject::Telling, [Alarm::Unwritable { error: error.to_string() }]);
-        if !error.is_answer() {
+        if error.recovery() != Recovery::KeepConnection {
             // A connection that is broken shows at the next reading, which has it opened anew.
             if let Some(store) = self.store.take() {
                 Store::close(store).await;

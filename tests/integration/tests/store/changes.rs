@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filter_lab::database::{Kind, Server};
 use filter_user::domain::{Action, Hosts};
-use filter_user::store::{Error, Missing, Store};
+use filter_user::store::{Error, IfMissing, Recovery, Store};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::time::timeout;
@@ -53,7 +53,7 @@ async fn every_change_of_the_database_is_noticed_and_nothing_else(#[case] kind: 
         sql(&server, statement);
         expect_change(&mut store, statement).await;
     }
-    let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await.unwrap();
+    let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await.unwrap();
     settle(&mut store).await;
     other.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap();
     expect_change(&mut store, "a switch by another host").await;
@@ -98,6 +98,6 @@ async fn switch_on_a_closed_connection_fails_and_writes_nothing(#[case] kind: Ki
     let (server, mut store) = start(kind).await;
     server.disconnect().unwrap();
     let error = store.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap_err();
-    assert!(matches!(error, Error::Stale(_)) && error.is_stale(), "{error}");
+    assert!(matches!(error, Error::Stale(_)) && error.recovery() == Recovery::Retry, "{error}");
     assert_eq!(sql(&server, "SELECT COUNT(*) FROM htable_config"), "0");
 }

@@ -7,7 +7,7 @@ mod switches;
 
 use filter_lab::database::{Kind, Server};
 use filter_user::domain::{Action, Channel, Hosts, NodeName, Origin, Switch};
-use filter_user::store::{Error, Missing, Store};
+use filter_user::store::{Error, IfMissing, Store};
 
 #[track_caller]
 fn node(name: &str) -> NodeName {
@@ -15,7 +15,7 @@ fn node(name: &str) -> NodeName {
 }
 
 /// Opens the database of `server` as the host `name`. Returns the store, and the steps taken to complete the schema.
-async fn open(server: &Server, name: &str, missing: Missing) -> Result<(Store, Vec<String>), Error> {
+async fn open(server: &Server, name: &str, missing: IfMissing) -> Result<(Store, Vec<String>), Error> {
     let table = "htable_config".parse().expect("the table name is valid");
     let url = server.url().parse().expect("the URL of the server is valid");
     Store::open(&url, &table, &node(name), missing).await
@@ -24,7 +24,7 @@ async fn open(server: &Server, name: &str, missing: Missing) -> Result<(Store, V
 /// Starts a server, creates our schema on it and opens it as the host sbc1.
 async fn start(kind: Kind) -> (Server, Store) {
     let server = start_server(kind);
-    let opened = open(&server, "sbc1", Missing::Create).await;
+    let opened = open(&server, "sbc1", IfMissing::Create).await;
     let (store, _) = opened.unwrap_or_else(|error| panic!("create the schema on {kind:?}: {error}"));
     (server, store)
 }

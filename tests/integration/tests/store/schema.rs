@@ -5,7 +5,7 @@ use std::thread;
 use filter_lab::database::Kind;
 use filter_reply::TagSecret;
 use filter_user::domain::{Action, Hosts};
-use filter_user::store::{Error, Missing};
+use filter_user::store::{Error, IfMissing};
 use rstest::rstest;
 
 use super::{open, rows, runtime, sql, start_server, switch};
@@ -16,11 +16,11 @@ use super::{open, rows, runtime, sql, start_server, switch};
 #[tokio::test]
 async fn first_open_creates_the_schema_and_the_second_changes_nothing(#[case] kind: Kind, #[case] count: usize) {
     let server = start_server(kind);
-    assert!(matches!(open(&server, "sbc1", Missing::Refuse).await, Err(Error::NoTable { .. })));
-    let (store, steps) = open(&server, "sbc1", Missing::Create).await.unwrap();
+    assert!(matches!(open(&server, "sbc1", IfMissing::Fail).await, Err(Error::NoTable { .. })));
+    let (store, steps) = open(&server, "sbc1", IfMissing::Create).await.unwrap();
     assert_eq!(steps.len(), count, "{steps:?}");
     store.close().await;
-    let (mut store, steps) = open(&server, "sbc1", Missing::Create).await.unwrap();
+    let (mut store, steps) = open(&server, "sbc1", IfMissing::Create).await.unwrap();
     assert_eq!(steps, [""; 0]);
     let reading = store.read().await.unwrap();
     assert_eq!(reading.rows, []);
@@ -37,7 +37,7 @@ fn hosts_that_start_at_the_same_time_create_one_schema(#[case] kind: Kind) {
         let server = &server;
         move || {
             runtime().block_on(async {
-                let (mut store, _) = open(server, name, Missing::Create).await.unwrap();
+                let (mut store, _) = open(server, name, IfMissing::Create).await.unwrap();
                 let proposed = TagSecret::from_random(&[name.as_bytes()[3]; 24]);
                 let tag = store.tag(&proposed).await;
                 tag.unwrap_or_else(|error| panic!("read the cluster's tag secret as {name}: {error}")).to_text()
@@ -84,7 +84,7 @@ async fn existing_htable_config_is_used_without_altering_it(#[case] kind: Kind, 
                    WHERE table_name = 'htable_config' ORDER BY ordinal_position";
     let before = sql(&server, columns);
 
-    let (mut store, _) = open(&server, "sbc1", Missing::Refuse).await.unwrap();
+    let (mut store, _) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
     if kind == Kind::Postgres && create.contains("SERIAL") {
         // The sequence is where it would be if Kamailio had inserted the row without an id.
         sql(&server, "SELECT nextval('htable_config_id_seq')");
@@ -107,12 +107,12 @@ async fn existing_htable_config_is_used_without_altering_it(#[case] kind: Kind, 
 #[tokio::test]
 async fn interrupted_migration_is_repeated_at_the_next_start() {
     let server = start_server(Kind::Mariadb);
-    open(&server, "sbc1", Missing::Create).await.unwrap().0.close().await;
+    open(&server, "sbc1", IfMissing::Create).await.unwrap().0.close().await;
     let interrupt =
         "UPDATE sip_filter_migration SET success = FALSE WHERE version = 2; DROP TABLE sip_filter_emergency";
     sql(&server, interrupt);
-    let (mut store, steps) = open(&server, "sbc1", Missing::Refuse).await.unwrap();
-    assert_eq!(steps, ["made migration 2, exemptions"]);
+    let (mut store, steps) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
+    assert_eq!(steps, ["applied migration 2, exemptions"]);
     assert_eq!(store.read().await.unwrap().emergency, ["112", "911", "999"]);
 }
 
@@ -122,15 +122,15 @@ async fn interrupted_migration_is_repeated_at_the_next_start() {
 #[tokio::test]
 async fn schema_of_a_newer_version_is_rejected(#[case] kind: Kind) {
     let server = start_server(kind);
-    open(&server, "sbc1", Missing::Create).await.unwrap().0.close().await;
+    open(&server, "sbc1", IfMissing::Create).await.unwrap().0.close().await;
     let checksum = if kind == Kind::Mariadb { "x'00'" } else { "'\\x00'" };
     let insert = format!(
         "INSERT INTO sip_filter_migration (version, description, success, checksum, execution_time)
          VALUES (9999, 'from the future', TRUE, {checksum}, 0)"
     );
     sql(&server, &insert);
-    let Err(error) = open(&server, "sbc1", Missing::Create).await else {
+    let Err(error) = open(&server, "sbc1", IfMissing::Create).await else {
         panic!("opened a schema of version 9999");
     };
-    assert!(error.is_foreign_schema() && error.to_string().contains("9999"), "{error}");
+    assert!(error.recovery() == Recovery::GiveUp && error.to_string().contains("9999"), "{error}");
 }

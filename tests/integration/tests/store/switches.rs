@@ -4,7 +4,7 @@ use std::thread;
 
 use filter_lab::database::Kind;
 use filter_user::domain::{Action, Change, Channel, Edit, Exemption, Hosts, NodeReport, Switch};
-use filter_user::store::Missing;
+use filter_user::store::IfMissing;
 use jiff::Timestamp;
 use rstest::rstest;
 
@@ -55,7 +55,7 @@ async fn row_of_one_host_is_kept_until_all_hosts_are_switched(#[case] kind: Kind
 #[tokio::test]
 async fn change_from_outside_and_planned_end_are_recorded_once_by_two_hosts(#[case] kind: Kind) {
     let (server, mut store) = start(kind).await;
-    let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await.unwrap();
+    let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await.unwrap();
     sql(&server, "INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')");
     for host in [&mut store, &mut other] {
         host.note_changes_from_outside(&origin("unknown")).await.unwrap();
@@ -83,7 +83,7 @@ fn two_hosts_that_switch_at_the_same_time_leave_the_state_of_the_last_event(#[ca
         let server = &server;
         move || {
             runtime().block_on(async {
-                let (mut store, _) = open(server, name, Missing::Refuse).await.unwrap();
+                let (mut store, _) = open(server, name, IfMissing::Fail).await.unwrap();
                 for round in 0..20 {
                     let other = if first == Action::On { Action::Off } else { Action::On };
                     let action = if round % 2 == 0 { first } else { other };
@@ -98,7 +98,7 @@ fn two_hosts_that_switch_at_the_same_time_leave_the_state_of_the_last_event(#[ca
         scope.spawn(toggle("sbc2", Action::Off));
     });
     runtime().block_on(async {
-        let (mut store, _) = open(&server, "sbc1", Missing::Refuse).await.unwrap();
+        let (mut store, _) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
         let events = store.history(100).await.unwrap();
         assert_eq!(events.len(), 40);
         let flag = if events[0].action == "on" { "maint=1" } else { "maint=0" };
@@ -133,7 +133,7 @@ async fn bypass_prefixes_are_added_and_removed_on_a_server_as_in_sqlite(#[case] 
 #[tokio::test]
 async fn hosts_see_the_event_that_each_has_applied_and_whether_it_is_alive(#[case] kind: Kind) {
     let (server, mut store) = start(kind).await;
-    let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await.unwrap();
+    let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await.unwrap();
     let report = |event| NodeReport {
         interfaces: "eth0,eth1".into(),
         maintenance: true,
