@@ -1,4 +1,6 @@
-//! Tests of the daemon's answers: real keeper, SQLite file and control socket, and no data plane.
+//! Tests of the daemon's replies: real keeper, SQLite file and control socket, and no data plane.
+
+mod manual;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

@@ -22,6 +22,8 @@ mod why;
 
 pub use filter_reply::{ReasonPhrase, Refusal, RetryAfter, StatusCode, TagSecret};
 
+#[cfg(test)]
+pub(crate) use self::alarm::alarm_samples;
 pub use self::alarm::{Alarm, Alarms, Raised, Subject};
 pub use self::emergency_user::{EmergencyUser, InvalidUser};
 pub use self::event::{Event, NOBODY};

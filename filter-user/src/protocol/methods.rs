@@ -40,6 +40,10 @@ macro_rules! methods {
         })+
 
         impl Request {
+            /// Names of all methods.
+            #[cfg(test)]
+            pub(crate) const METHODS: &[&str] = &[$($name),+];
+
             fn new(method: &str, params: Value) -> Result<Self, Error> {
                 match method {
                     $($name => parse(params).map(Self::$variant),)+
