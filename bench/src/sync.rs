@@ -10,8 +10,8 @@ use filter_lab::lab::Lab;
 use filter_lab::wire::{Family, PROXY_INTERFACE};
 use filter_user::control::Client;
 use filter_user::domain::{Action, Channel, Hosts, Origin, Switch};
+use filter_user::protocol::{Off, On, method};
 use filter_user::store::{DatabaseUrl, IfMissing, Store};
-use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::Effort;
@@ -79,7 +79,10 @@ fn toggle_by_command(socket: &Path, caller: &Caller, toggles: u32) -> Result<Rou
     for toggle in 0..toggles {
         let action = if toggle % 2 == 0 { Action::On } else { Action::Off };
         let begin = Instant::now();
-        client.call(action.name(), json!({}))?;
+        match action {
+            Action::On => drop(client.call::<method::On>(&On::default())?),
+            Action::Off => drop(client.call::<method::Off>(&Off::default())?),
+        }
         call_until_decided(action, caller)?;
         rounds.add(milliseconds(begin));
     }

@@ -9,6 +9,8 @@ pub mod doctor;
 pub mod domain;
 pub mod kamailio;
 pub mod metrics;
+pub mod protocol;
 pub mod responder;
 pub mod store;
 pub mod sync;
+pub mod user;

@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::plane::Plane;
 use super::raised;
-use super::service::degraded;
+use super::service::is_degraded;
 use crate::dataplane::{AttachMode, InterfaceStatus, PlaneStatus, QueueStatus};
 use crate::domain::{Alarm, Raised};
 use crate::kamailio::Status;
@@ -44,7 +44,7 @@ impl Source for Metrics {
 
 fn text(snapshot: &Snapshot, raised: &[Raised], PlaneStatus { interfaces, counters }: &PlaneStatus) -> String {
     let mut to = Exposition::default();
-    daemon(&mut to, degraded(raised, snapshot, interfaces));
+    daemon(&mut to, is_degraded(raised, snapshot, interfaces));
     policy(&mut to, snapshot);
     database(&mut to, snapshot);
     alarms(&mut to, raised);

@@ -17,10 +17,13 @@ mod prefix;
 mod since;
 mod switch;
 mod table_name;
+mod time;
 mod why;
 
 pub use filter_reply::{ReasonPhrase, Refusal, RetryAfter, StatusCode, TagSecret};
 
+#[cfg(test)]
+pub(crate) use self::alarm::alarm_samples;
 pub use self::alarm::{Alarm, Alarms, Raised, Subject};
 pub use self::emergency_user::{EmergencyUser, InvalidUser};
 pub use self::event::{Event, NOBODY};
@@ -33,6 +36,7 @@ pub use self::percent::{InvalidPercent, Percent};
 pub use self::policy::{Policy, parse_planned_end};
 pub use self::prefix::{InvalidPrefix, Prefix};
 pub use self::since::Since;
-pub use self::switch::{Action, Hosts, Switch};
+pub use self::switch::{Action, Hosts, InvalidHosts, Switch};
 pub use self::table_name::{TableName, TableNameError};
+pub use self::time::display_utc;
 pub use self::why::{InvalidWhy, Why};

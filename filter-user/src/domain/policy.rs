@@ -7,7 +7,7 @@ use filter_reply::parse_decimal;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{EmergencyUser, Methods, Percent, Prefix, Refusal};
+use super::{EmergencyUser, Methods, Percent, Prefix, Refusal, display_utc};
 
 /// A policy, as the policy table and the tables of exemptions state it.
 ///
@@ -69,7 +69,7 @@ impl Policy {
     pub fn limits(&self) -> Option<String> {
         let percent = (self.percent != Percent::ALL).then(|| format!("{} % of new calls", self.percent));
         let methods = (self.methods != Methods::default()).then(|| format!("methods {}", self.methods));
-        let until = self.until.map(|until| format!("until {}", until.strftime("%Y-%m-%d %H:%M:%S UTC")));
+        let until = self.until.map(|until| format!("until {}", display_utc(until)));
         let parts: Vec<String> = percent.into_iter().chain(methods).chain(until).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }

@@ -56,6 +56,11 @@ impl Hosts {
     }
 }
 
+/// The error of naming one host and all hosts in the same switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("node and all exclude each other: one host, or all")]
+pub struct InvalidHosts;
+
 /// A switch that somebody asks for.
 ///
 /// Only the rows of values that are given are written; the other rows stay as they are.

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::message::Definition;
 use super::{Error, Target};
 use crate::domain::{Alarm, Alarms, Subject};
 
 /// Whether Kamailio does as we do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Not asked yet.
@@ -22,7 +22,7 @@ pub enum State {
 }
 
 /// What is known of Kamailio, as `status` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// Its socket.
     pub socket: PathBuf,

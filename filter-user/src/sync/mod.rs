@@ -10,7 +10,7 @@ mod tell;
 use std::future::Future;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -27,7 +27,7 @@ pub trait Enforcer: Send {
 }
 
 /// Where the policy in force comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The database said so, at this run of the daemon.

@@ -5,7 +5,7 @@ use std::thread;
 use filter_lab::database::Kind;
 use filter_reply::TagSecret;
 use filter_user::domain::{Action, Hosts};
-use filter_user::store::{Error, IfMissing};
+use filter_user::store::{Error, IfMissing, Recovery};
 use rstest::rstest;
 
 use super::{open, rows, runtime, sql, start_server, switch};
