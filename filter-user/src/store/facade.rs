@@ -27,7 +27,7 @@ pub struct Store {
 impl Store {
     /// Opens the database and brings our tables up to date.
     ///
-    /// Also returns the steps that this took, a line each; none if the schema was up to date.
+    /// Also returns the steps that were needed, a line each. None if the schema was up to date.
     pub async fn open(
         url: &DatabaseUrl,
         table: &TableName,

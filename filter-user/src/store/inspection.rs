@@ -56,7 +56,7 @@ async fn open_file(options: &SqliteConnectOptions) -> Result<SqliteConnection, E
     options.disable_statement_logging().connect().await.map_err(while_doing("open it"))
 }
 
-/// Returns whether the header of the file says so: the "file format write version" is 2
+/// Returns whether the file is in WAL mode: the "file format write version" in its header is 2
 /// (<https://www.sqlite.org/fileformat2.html>, section 1.3).
 fn is_in_wal_mode(path: &Path) -> Result<bool, Error> {
     let mut header = [0; 20];

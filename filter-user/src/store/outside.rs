@@ -35,7 +35,7 @@ async fn record_change(
     };
     let target = node.map(NodeName::as_str);
     let last = event_table::last_action(connection, target).await?;
-    // Without any event, the flag of all hosts is off.
+    // Before the first event the flag of all hosts counts as off.
     let is_first_off = last.is_none() && node.is_none() && action == Action::Off;
     if is_first_off || last.as_deref() == Some(action.name()) {
         return Ok(());

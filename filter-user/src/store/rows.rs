@@ -75,7 +75,7 @@ pub(super) enum Stated<T> {
     Missing,
     /// The key has one row, and its value is valid.
     Value(T),
-    /// The key has rows, but its value cannot be told from them.
+    /// The key has rows, but no single valid value.
     Unusable(Alarm),
 }
 

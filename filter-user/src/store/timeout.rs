@@ -1,4 +1,4 @@
-//! Time limits of everything that is done with a database.
+//! The time limits of all operations on a database.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::error::Error;
 
 /// Time limit for one operation on a server.
 ///
-/// An outage has to be reported within 5 s. Two operations may time out before that, after one poll interval.
+/// An outage has to be reported within 5 s. That leaves time for one poll interval and two operations that time out.
 pub(super) const SERVER_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Time limit for one operation on a SQLite file. [`BUSY_TIMEOUT`] limits the wait for locks, so that only a file
 /// system that hangs takes longer.

@@ -1,4 +1,4 @@
-//! Detection of changes in a database, by the means of its kind.
+//! Detection of changes, for both kinds of databases: files and servers.
 
 use super::connection::Connection;
 use super::error::Error;
@@ -12,7 +12,7 @@ pub(super) enum Watch {
     Server(ServerWatch),
 }
 
-/// A state of the database, as the watch identifies it. A server's watch needs none.
+/// A version of the contents, by which a file's watch recognises changes. A server's watch needs none.
 pub(super) struct Version(Option<i64>);
 
 impl Watch {
