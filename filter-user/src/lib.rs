@@ -10,5 +10,6 @@ pub mod domain;
 pub mod kamailio;
 pub mod metrics;
 pub mod responder;
+mod stoppable_thread;
 pub mod store;
 pub mod sync;
