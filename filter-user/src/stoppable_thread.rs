@@ -1,4 +1,4 @@
-//! Threads that run until they are told to stop.
+//! Threads that run until they are asked to stop.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::thread::{self, JoinHandle};
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Returns whether the thread has been told to stop.
+    /// Returns whether the thread has been asked to stop.
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A thread that runs until its work ends or it is told to stop. Dropping it stops it.
+/// A thread that runs until its work ends or it is asked to stop. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct StoppableThread<T> {
     flag: StopFlag,
@@ -39,7 +39,7 @@ impl<T: Send + 'static> StoppableThread<T> {
 }
 
 impl<T> StoppableThread<T> {
-    /// Tells the thread to stop, and wakes it if it is parked. Does not wait for it.
+    /// Asks the thread to stop, and wakes it if it is parked. Does not wait for it.
     pub(crate) fn request_stop(&self) {
         self.flag.0.store(true, Ordering::Relaxed);
         if let Some(handle) = &self.handle {

@@ -89,7 +89,7 @@ impl Queue {
         Some(remaining / 1_000_000)
     }
 
-    /// Returns the error of the thread if it has ended without being told to. Returns it once.
+    /// Returns the error of the thread if it has ended by itself. Returns it once.
     pub(super) fn failure(&mut self) -> Option<Error> {
         if !self.thread.is_finished() {
             return None;
@@ -98,7 +98,7 @@ impl Queue {
         Some(self.stopped(reason))
     }
 
-    /// Tells the thread to stop. Does not wait for it.
+    /// Asks the thread to stop. Does not wait for it.
     pub(super) fn request_stop(&self) {
         self.thread.request_stop();
     }

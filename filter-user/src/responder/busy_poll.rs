@@ -19,11 +19,11 @@ use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 use serde::{Deserialize, Serialize};
 
 sockopt_impl!(
-    /// Time in microseconds for which the kernel polls the driver; for AF_XDP only whether it is zero.
+    /// Time in microseconds for which the kernel polls the driver. For AF_XDP, it only matters if it is zero.
     BusyPollTime, Both, libc::SOL_SOCKET, libc::SO_BUSY_POLL, u32
 );
 sockopt_impl!(
-    /// Whether interrupts stay off between two polls, if napi_defer_hard_irqs and gro_flush_timeout are set.
+    /// Preference to keep interrupts off between two polls, if napi_defer_hard_irqs and gro_flush_timeout are set.
     PreferBusyPoll, SetOnly, libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, u32
 );
 sockopt_impl!(

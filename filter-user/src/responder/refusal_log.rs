@@ -1,7 +1,7 @@
 //! The records of refused calls that responders leave for the log.
 //!
 //! Under load, more calls are refused than a log should hold. The records are in a queue of fixed size, so that
-//! recording neither blocks nor allocates. When the queue is full, because the log has had its share for now, they are
+//! recording neither blocks nor allocates. When the queue is full, because the log has its share for now, they are
 //! only counted.
 
 use std::fmt;

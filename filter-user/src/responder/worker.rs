@@ -65,7 +65,7 @@ impl Batch {
 /// The time of the next publication of the socket's statistics.
 struct StatisticsTimer {
     next: Instant,
-    /// Whether packets have been received since the last publication.
+    /// True if packets have been received since the last publication.
     is_outdated: bool,
 }
 
