@@ -2,6 +2,8 @@
 //!
 //! The test counts the sockets of its own process. So it runs the data plane in this process, and is alone in its file.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails at the line that is wrong")]
+
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
