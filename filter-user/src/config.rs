@@ -465,7 +465,7 @@ mod tests {
     #[case::port_too_high("[run]\nport = [65536]", "line 2: invalid value: integer `65536`")]
     #[case::metrics_without_a_port("[run]\nmetrics = \"127.0.0.1\"", "line 2: invalid socket address")]
     #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
-    #[case::cpus("[run]\ncpus = \"5-2\"", "line 2: 5-2 is no range of CPUs")]
+    #[case::cpus("[run]\ncpus = \"5-2\"", "line 2: 5-2 is not a range of CPUs")]
     #[case::cpus_as_a_number("[run]\ncpus = 2", "expected a string")]
     #[case::busy_poll("[run]\nbusy-poll = -1", "line 2: invalid value: integer `-1`")]
     #[case::kamailio_without_unix("[run]\nkamailio = \"/run/kamailio/rpc.sock\"", "unix:PATH is wanted")]

@@ -11,6 +11,7 @@ pub mod kamailio;
 pub mod metrics;
 pub mod protocol;
 pub mod responder;
+mod stoppable_thread;
 pub mod store;
 pub mod sync;
 pub mod user;

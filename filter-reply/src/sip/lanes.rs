@@ -100,7 +100,7 @@ impl<'m> LineStarts<'m> {
     }
 }
 
-/// Returns the block at the end of the message, without the newlines before `at`, which earlier blocks had.
+/// Returns the block at the end of the message, without the newlines before `at`, which belong to earlier blocks.
 #[cold]
 #[inline(never)]
 fn last_block(message: &[u8], at: usize) -> Option<LineStarts<'_>> {

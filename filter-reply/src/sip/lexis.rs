@@ -158,7 +158,7 @@ impl<'m> Value<'m> {
         self.text.get(at..)?.first_chunk()
     }
 
-    /// Returns the eight bytes at an offset as a [word](word), including those after the end of the value.
+    /// Returns the eight bytes at an offset as a [word], including those after the end of the value.
     #[inline(always)]
     pub(crate) fn word(self, at: usize) -> u64 {
         word(self.message, at)

@@ -6,7 +6,7 @@ use super::lexis::Span;
 /// Maximum number of lines collected at a time. Requests seldom have more.
 const BATCH: usize = 24;
 
-/// What follows the lines that [`Lines::read`] collected.
+/// The line after those that [`Lines::read`] collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// More header lines: the batch is full.

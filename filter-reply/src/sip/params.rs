@@ -16,7 +16,7 @@ pub(crate) struct Param {
 pub(crate) struct Slot {
     /// The value with its quotes; empty, at the place where a value belongs, if there is none.
     pub(crate) value: Span,
-    /// Whether there is an equals sign.
+    /// True if there is an equals sign.
     pub(crate) has_equals: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A list of CPUs, as the kernel writes them (`/sys/devices/system/cpu/online`): `2-5,8`.
+//! Lists of CPUs in the kernel's format (`/sys/devices/system/cpu/online`): `2-5,8`.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,40 +8,38 @@ use nix::sched::CpuSet;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The numbers that a CPU can have: what fits into a `cpu_set_t`.
+/// Valid numbers of a CPU: those that fit into a `cpu_set_t`.
 const RANGE: RangeInclusive<usize> = 0..=CpuSet::count() - 1;
 
-/// CPUs in the order in which they are named, each once; at least one.
+/// A list of at least one CPU, in the order given, without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CpuList(Vec<usize>);
 
-/// Not a list of CPUs.
+/// The error of a text that is not a [`CpuList`].
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum InvalidCpuList {
-    /// Something else than numbers and ranges.
-    #[error("{0:?} is not a list of CPUs: numbers and ranges are wanted, separated by commas; for example 2-5,8")]
+    /// Text that is not numbers and ranges separated by commas.
+    #[error("{0:?} is not a list of CPUs: give numbers and ranges, separated by commas; for example 2-5,8")]
     Syntax(String),
     /// A number that no CPU has.
-    #[error("there is no CPU {0}: they are numbered from {least} to at most {most}", least = RANGE.start(), most = RANGE.end())]
+    #[error("there is no CPU {0}: CPUs have numbers from {least} to {most}", least = RANGE.start(), most = RANGE.end())]
     Number(String),
-    /// A range from above to below.
-    #[error("{0}-{1} is no range of CPUs: the lower number comes first")]
+    /// A range whose end is below its start.
+    #[error("{0}-{1} is not a range of CPUs: give the lower number first")]
     Backwards(usize, usize),
-    /// A CPU twice: two queues on one CPU are had by a list that is shorter.
-    #[error(
-        "CPU {0} is named twice; a list that is shorter than there are queues is gone through again from its beginning"
-    )]
+    /// A CPU that is listed twice.
+    #[error("CPU {0} is listed twice; to share CPUs between queues, give a shorter list: it repeats")]
     Twice(usize),
 }
 
 impl CpuList {
-    /// The CPU for the thread with this number, counted from 0: in turn, if there are more threads than CPUs.
+    /// Returns the CPU of a thread by its number, from 0. If there are more threads than CPUs, the list repeats.
     pub fn for_thread(&self, thread: usize) -> usize {
         self.0[thread % self.0.len()]
     }
 
-    /// The CPUs.
+    /// Returns an iterator over the CPUs.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         self.0.iter().copied()
     }
@@ -69,13 +67,14 @@ impl FromStr for CpuList {
     }
 }
 
+/// Parses a CPU's number in the text `list`.
 fn number(digits: &str, list: &str) -> Result<usize, InvalidCpuList> {
     let digits = digits.trim();
-    // `parse` would take a plus sign.
+    // `parse` would accept a plus sign.
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidCpuList::Syntax(list.to_owned()));
     }
-    // What is too long for a number is out of range too.
+    // A number that overflows is out of range too.
     let number = digits.parse().ok().filter(|number| RANGE.contains(number));
     number.ok_or_else(|| InvalidCpuList::Number(digits.to_owned()))
 }
@@ -88,14 +87,14 @@ impl TryFrom<String> for CpuList {
     }
 }
 
-/// As it could have been typed.
 impl fmt::Display for CpuList {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(&ranges(&self.0))
+    /// Writes the list in the form in which it can be parsed.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&ranges(&self.0))
     }
 }
 
-/// CPUs as a list, with each run of rising numbers as a range.
+/// Returns CPUs as a list, with each run of consecutive numbers as a range.
 pub fn ranges(cpus: &[usize]) -> String {
     let runs = cpus.chunk_by(|cpu, next| cpu + 1 == *next);
     let texts = runs.filter_map(|run| match run {
@@ -122,7 +121,7 @@ mod tests {
     #[case::with_blanks_as_lscpu_has_them(" 0, 2 - 3\n", &[0, 2, 3], "0,2-3")]
     #[case::highest("1023", &[1023], "1023")]
     #[case::leading_zeros("007", &[7], "7")]
-    fn lists(#[case] text: &str, #[case] cpus: &[usize], #[case] shown: &str) {
+    fn cpu_list_is_parsed_and_shown_with_ranges(#[case] text: &str, #[case] cpus: &[usize], #[case] shown: &str) {
         let list: CpuList = text.parse().unwrap();
         assert_eq!(list.iter().collect::<Vec<_>>(), cpus);
         assert_eq!(list.to_string(), shown);
@@ -144,7 +143,7 @@ mod tests {
     #[case::blank_between("1 2")]
     #[case::stride("0-7:2")]
     #[case::other_digits("\u{661}")]
-    fn no_lists(#[case] text: &str) {
+    fn text_that_is_not_a_cpu_list_is_rejected_with_an_example(#[case] text: &str) {
         let expected = InvalidCpuList::Syntax(text.into());
         assert!(expected.to_string().contains("for example 2-5,8"));
         assert_eq!(text.parse::<CpuList>(), Err(expected));
@@ -157,12 +156,12 @@ mod tests {
     #[case::backwards("5-2", InvalidCpuList::Backwards(5, 2))]
     #[case::twice("1,1", InvalidCpuList::Twice(1))]
     #[case::twice_by_a_range("2,0-3", InvalidCpuList::Twice(2))]
-    fn lists_that_name_no_cpus(#[case] text: &str, #[case] expected: InvalidCpuList) {
+    fn cpu_list_with_invalid_numbers_is_rejected_with_the_number(#[case] text: &str, #[case] expected: InvalidCpuList) {
         assert_eq!(text.parse::<CpuList>(), Err(expected));
     }
 
     #[test]
-    fn more_threads_than_cpus_take_turns() {
+    fn cpu_list_repeats_for_more_threads_than_cpus() {
         let list: CpuList = "4-5,9".parse().unwrap();
         assert_eq!((0..7).map(|thread| list.for_thread(thread)).collect::<Vec<_>>(), [4, 5, 9, 4, 5, 9, 4]);
     }

@@ -16,7 +16,7 @@ mod status;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub use status::{AttachMode, Counters, InterfaceStatus, PlaneStatus, QueueStatus
 
 use crate::dataplane::cpus::CpuList;
 use crate::domain::{EmergencyUser, Policy, Prefix};
-use crate::responder::{RefusalLog, Writer, monotonic_ns};
+use crate::responder::{RefusalLog, RefusalLogWriter, monotonic_ns};
 use filter_reply::{ResponseTemplate, TagSecret};
 use interface::{Interface, Link};
 use kernel_log::KernelLog;
@@ -93,8 +93,7 @@ pub struct DataPlane {
     bypass: BTreeSet<Prefix>,
     /// The policy in force, if it has a planned end: what callers are told then grows shorter.
     ending: Option<Policy>,
-    stop: Arc<AtomicBool>,
-    log: Option<Writer>,
+    log: Option<RefusalLogWriter>,
     kernel_log: Option<KernelLog>,
 }
 
@@ -142,7 +141,6 @@ impl DataPlane {
             emergency: BTreeSet::new(),
             bypass: BTreeSet::new(),
             ending: None,
-            stop: Arc::new(AtomicBool::new(false)),
             log: None,
             kernel_log: None,
         };
@@ -152,7 +150,7 @@ impl DataPlane {
                 .ok();
         }
         let log = Arc::new(RefusalLog::new());
-        this.log = Writer::start(Arc::clone(&log))
+        this.log = RefusalLogWriter::start(Arc::clone(&log))
             .inspect_err(|error| tracing::warn!("refused calls will not be logged: cannot start the thread: {error}"))
             .ok();
         this.start_queues(interfaces, options, &log)?;
@@ -175,8 +173,8 @@ impl DataPlane {
             let mut queues = Vec::new();
             for queue in 0..interface.rx_queues {
                 let template = Arc::clone(&self.template);
-                let (log, stop, mtu) = (Arc::clone(log), Arc::clone(&self.stop), Arc::clone(&mtu));
-                let start = queue::Start { interface: &interface, queue, slot, options, template, log, stop, mtu };
+                let (log, mtu) = (Arc::clone(log), Arc::clone(&mtu));
+                let start = queue::Start { interface: &interface, queue, slot, options, template, log, mtu };
                 queues.push(Queue::start(start, &mut self.program)?);
                 slot += 1;
             }
@@ -321,7 +319,7 @@ impl DataPlane {
         for attached in &mut self.interfaces {
             attached.attachment = None;
         }
-        self.stop.store(true, Ordering::Relaxed);
+        self.interfaces.iter().flat_map(|attached| &attached.queues).for_each(Queue::request_stop);
         let queues = self.interfaces.drain(..).flat_map(|attached| attached.queues);
         // All are joined, whatever the first of them says.
         queues.filter_map(Queue::join).reduce(|first, _| first)

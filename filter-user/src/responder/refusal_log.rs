@@ -1,142 +1,121 @@
-//! The log of refused calls: `Call-ID … method … source …`, a few a second, with a count of what was left out.
+//! The records of refused calls that responders leave for the log.
 //!
-//! Under load there are more refusals than any log should hold. The responders leave a record of each in a queue of
-//! fixed size, without allocation; when it is full, because the log has its share for now, they only count.
+//! Under load, more calls are refused than a log should hold. The records are in a queue of fixed size, so that
+//! recording neither blocks nor allocates. When the queue is full, because the log has its share for now, they are
+//! only counted.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
-
 use filter_common::sip::Method;
 use filter_reply::Summary;
 
-/// How many refusals are logged in a second, at most.
-const PER_SECOND: usize = 10;
-/// How often the records are looked at: how late a line may be.
-const INTERVAL: Duration = Duration::from_millis(200);
-/// Longer Call-IDs are cut in the log. RFC 3261 sets no limit; usual ones have 20 to 70 octets.
-const CALL_ID: usize = 128;
+/// Maximum number of refused calls that are logged per second, and the capacity of the queue.
+pub(super) const PER_SECOND: usize = 10;
+/// Maximum length of a Call-ID in the log, in bytes. RFC 3261 sets no limit; usual ones have 20 to 70 bytes.
+const MAX_CALL_ID: usize = 128;
 
-/// Where the responders leave their records.
-pub struct RefusalLog {
+/// A queue of records of refused calls.
+#[derive(Debug)]
+pub(crate) struct RefusalLog {
     records: ArrayQueue<Record>,
-    left_out: AtomicU64,
+    omitted: AtomicU64,
 }
 
-struct Record {
-    call_id: Text<CALL_ID>,
-    method: Method,
-    source: SocketAddr,
-}
-
-/// The beginning of a text, without allocation.
-struct Text<const N: usize> {
-    octets: [u8; N],
-    length: usize,
-}
-
-impl<const N: usize> Text<N> {
-    fn new(text: &[u8]) -> Self {
-        let mut octets = [0; N];
-        let length = text.len().min(N);
-        octets[..length].copy_from_slice(&text[..length]);
-        Self { octets, length }
-    }
-}
-
-impl<const N: usize> std::fmt::Display for Text<N> {
-    /// What is not printable is escaped: it comes from the network and goes to a terminal.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.octets[..self.length].escape_ascii().fmt(formatter)
-    }
+/// A refused call.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) call_id: Prefix<MAX_CALL_ID>,
+    pub(super) method: Method,
+    pub(super) source: SocketAddr,
 }
 
 impl RefusalLog {
-    /// A log without records.
-    pub fn new() -> Self {
-        Self { records: ArrayQueue::new(PER_SECOND), left_out: AtomicU64::new(0) }
+    /// Creates an empty queue.
+    pub(crate) fn new() -> Self {
+        Self { records: ArrayQueue::new(PER_SECOND), omitted: AtomicU64::new(0) }
     }
 
-    /// Leaves a record of a refused call, or counts it.
-    pub fn record(&self, refused: &Summary<'_>) {
+    /// Records a refused call, or counts it if the queue is full.
+    pub(super) fn record(&self, refused: &Summary<'_>) {
+        // Checked first, because under load most records would be built in vain.
         if self.records.is_full() {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.omitted.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let record = Record { call_id: Text::new(refused.call_id), method: refused.method, source: refused.source };
+        let record = Record { call_id: Prefix::new(refused.call_id), method: refused.method, source: refused.source };
         if self.records.push(record).is_err() {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.omitted.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Writes out what has been recorded, at most `limit` lines. Returns how many.
-    fn write(&self, limit: usize) -> usize {
-        let mut written = 0;
-        while written < limit
-            && let Some(Record { call_id, method, source }) = self.records.pop()
-        {
-            tracing::info!("refused Call-ID {call_id} method {} source {source}", method.as_str());
-            written += 1;
+    /// Takes the oldest record.
+    pub(super) fn pop(&self) -> Option<Record> {
+        self.records.pop()
+    }
+
+    /// Returns the number of calls that were only counted, and resets it.
+    pub(super) fn take_omitted(&self) -> u64 {
+        self.omitted.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// The first `N` bytes of a text.
+#[derive(Debug)]
+pub(super) struct Prefix<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Prefix<N> {
+    fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; N];
+        let len = text.len().min(N);
+        bytes[..len].copy_from_slice(&text[..len]);
+        Self { bytes, len }
+    }
+}
+
+impl<const N: usize> fmt::Display for Prefix<N> {
+    /// Writes the text, escaped: it comes from the network and goes to a terminal.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.bytes[..self.len].escape_ascii().fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_common::sip::Method;
+    use filter_reply::Summary;
+
+    use super::{MAX_CALL_ID, PER_SECOND, RefusalLog};
+
+    fn summary(call_id: &[u8]) -> Summary<'_> {
+        let source = ([198, 18, 0, 1], 5060).into();
+        Summary { source, method: Method::Invite, request_uri: b"sip:b@b", call_id }
+    }
+
+    #[test]
+    fn calls_beyond_the_capacity_of_the_log_are_only_counted() {
+        let log = RefusalLog::new();
+        for call in 0..PER_SECOND + 2 {
+            log.record(&summary(call.to_string().as_bytes()));
         }
-        written
-    }
-
-    fn write_left_out(&self) {
-        let left_out = self.left_out.swap(0, Ordering::Relaxed);
-        if left_out > 0 {
-            tracing::info!("refused {left_out} more, not logged one by one (at most {PER_SECOND} a second)");
+        for call in 0..PER_SECOND {
+            assert_eq!(log.pop().unwrap().call_id.to_string(), call.to_string());
         }
+        assert!(log.pop().is_none());
+        assert_eq!((log.take_omitted(), log.take_omitted()), (2, 0));
     }
-}
 
-impl Default for RefusalLog {
-    fn default() -> Self {
-        Self::new()
+    #[test]
+    fn call_id_in_the_log_is_escaped_and_truncated() {
+        let log = RefusalLog::new();
+        log.record(&summary(b"a\x1b[2J\n\xff"));
+        log.record(&summary(&[b'x'; MAX_CALL_ID + 1]));
+        assert_eq!(log.pop().unwrap().call_id.to_string(), r"a\x1b[2J\n\xff");
+        assert_eq!(log.pop().unwrap().call_id.to_string(), "x".repeat(MAX_CALL_ID));
     }
-}
-
-/// The thread that writes the log. Dropping it writes what is left, and ends it.
-pub struct Writer {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Writer {
-    /// Starts writing out `log`.
-    pub fn start(log: Arc<RefusalLog>) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("refusal-log".to_owned()).spawn(move || write(&log, &told))?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Looks at the records every [`INTERVAL`]; after [`PER_SECOND`] lines it lets them lie, and full, for the rest of the
-/// second.
-fn write(log: &RefusalLog, stop: &AtomicBool) {
-    let mut second = Instant::now();
-    let mut written = 0;
-    while !stop.load(Ordering::Relaxed) {
-        if second.elapsed() >= Duration::from_secs(1) {
-            log.write_left_out();
-            (second, written) = (Instant::now(), 0);
-        }
-        written += log.write(PER_SECOND - written);
-        std::thread::park_timeout(INTERVAL);
-    }
-    log.write(PER_SECOND);
-    log.write_left_out();
 }
