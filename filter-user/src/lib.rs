@@ -9,6 +9,8 @@ pub mod doctor;
 pub mod domain;
 pub mod kamailio;
 pub mod metrics;
+mod panic;
 pub mod responder;
+mod stoppable_thread;
 pub mod store;
 pub mod sync;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use filter_user::config::{RunSettings, Settings};
 use filter_user::daemon;
@@ -26,6 +27,10 @@ pub(super) struct LogLevelError {
 /// Keeping the database's word and serving the socket is little work; packets have threads of their own.
 const WORKERS: usize = 2;
 
+/// Longest time that the process outlives the daemon, for blocking work that hangs: a name service, a disk, a thread of
+/// the data plane that did not stop.
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
+
 pub(super) fn run(settings: Settings, options: RunSettings) -> anyhow::Result<ExitCode> {
     start_log(&options.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -33,7 +38,9 @@ pub(super) fn run(settings: Settings, options: RunSettings) -> anyhow::Result<Ex
         .thread_name("sip-filter")
         .enable_all()
         .build()?;
-    runtime.block_on(daemon::run(settings, options))?;
+    let outcome = runtime.block_on(daemon::run(settings, options));
+    runtime.shutdown_timeout(BLOCKING_TIMEOUT);
+    outcome?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,8 +11,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
 
 use super::rpc::{self, Code, RpcError};
 use super::{MAX_LINE, Method};
@@ -32,11 +34,22 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, caller: &str, method: Method) -> impl Future<Output = Result<Value, RpcError>> + Send;
 }
 
-/// Serves clients, until the future is dropped; those that are connected then go on to their next line's end.
-pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>) {
+/// Serves clients until `stop` is cancelled, and then until each connected client has the reply to its request.
+///
+/// If the future is dropped, all connections are closed.
+pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let mut clients = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = clients.join_next() => {
+                report_panic(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 warn!("control socket: {error}");
@@ -44,16 +57,27 @@ pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>) {
                 continue;
             }
         };
-        let (service, place) = (service.clone(), places.clone().try_acquire_owned());
-        tokio::spawn(async move {
+        let (service, place, stop) = (service.clone(), places.clone().try_acquire_owned(), stop.clone());
+        clients.spawn(async move {
             let done = match place {
-                Ok(_place) => converse(stream, &*service).await,
+                Ok(_place) => converse(stream, &*service, &stop).await,
                 Err(_) => turn_away(stream).await,
             };
             if let Err(error) = done {
                 debug!("control client: {error}");
             }
         });
+    }
+    drop(listener);
+    while let Some(ended) = clients.join_next().await {
+        report_panic(ended);
+    }
+}
+
+/// Logs the panic of a client's task. The client loses its connection, and no other client does.
+fn report_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!("control client: {error}");
     }
 }
 
@@ -62,12 +86,14 @@ async fn turn_away(mut stream: UnixStream) -> io::Result<()> {
     timeout(WRITE, stream.write_all(&rpc::answer(&Value::Null, Err(error)))).await?
 }
 
-async fn converse(stream: UnixStream, service: &impl Service) -> io::Result<()> {
+async fn converse(stream: UnixStream, service: &impl Service, stop: &CancellationToken) -> io::Result<()> {
     let caller = user(&stream)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    while timeout(IDLE, read_line(&mut reader, &mut line)).await?? {
+    while let Some(read) = stop.run_until_cancelled(timeout(IDLE, read_line(&mut reader, &mut line))).await
+        && read??
+    {
         if line.len() > MAX_LINE {
             // Where the next request begins cannot be known any more.
             let error = RpcError::new(Code::InvalidRequest, format!("a line is at most {MAX_LINE} bytes"));

@@ -123,7 +123,7 @@ impl Control {
     /// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.
     fn in_force(&self, snapshot: &Snapshot) -> Value {
         let alarms = raised(snapshot, self.kamailio.as_ref());
-        json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": alarms})
+        json!({"policy": *snapshot.policy, "since": snapshot.since, "alarms": alarms})
     }
 
     async fn plane(&self) -> Result<PlaneStatus, RpcError> {
@@ -164,7 +164,7 @@ pub(super) fn degraded(alarms: &[Raised], snapshot: &Snapshot, interfaces: &[Int
 
 fn sync_error(error: sync::Error) -> RpcError {
     let code = match error {
-        sync::Error::Refused(_) => Code::InvalidParams,
+        sync::Error::Rejected(_) => Code::InvalidParams,
         sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::Database,
         sync::Error::NotInForce(_) => Code::DataPlane,
     };

@@ -13,6 +13,7 @@ use xdp::socket::XdpSocket;
 use super::interface::Interface;
 use super::status::{QueueStatus, SocketMode};
 use super::{Error, Options, Program, affinity};
+use crate::panic;
 use crate::responder::{BusyPoll, Counters, Lease, OpenError, Polled, QueueSocket, RefusalLog, Worker, monotonic_ns};
 use filter_reply::ReplyTemplate;
 
@@ -30,6 +31,8 @@ pub(super) struct Queue {
     leases: aya::maps::HashMap<aya::maps::MapData, QueueKey, QueueState>,
     /// `None` once its end has been seen.
     thread: Option<JoinHandle<io::Result<()>>>,
+    /// Why the thread has ended by itself.
+    end: Option<String>,
 }
 
 /// What a queue is started with.
@@ -64,6 +67,7 @@ impl Queue {
             counters: Arc::default(),
             leases: program.queues()?,
             thread: None,
+            end: None,
         };
         let lease = Lease::new(program.queues()?, key, slot, options.lease);
         let busy_poll = BusyPoll::new(options.busy_poll);
@@ -111,13 +115,12 @@ impl Queue {
         self.socket.statistics().map_or(0, |statistics| statistics.rx_dropped + statistics.rx_ring_full)
     }
 
-    /// Why the thread has ended by itself, if it has. Says so once.
+    /// Returns why the thread has ended by itself, if it has. Each call reports it again.
     pub(super) fn failure(&mut self) -> Option<Error> {
-        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
-            let reason = end_of(self.thread.take()?).unwrap_or_else(|| "it returned".to_owned());
-            return Some(self.stopped(reason));
+        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
+            self.end = Some(end_of(thread).unwrap_or_else(|| "it returned".to_owned()));
         }
-        None
+        self.end.clone().map(|reason| self.stopped(reason))
     }
 
     /// Waits for the thread, which has been told to stop. What it failed with, if it did.
@@ -139,7 +142,7 @@ fn open(interface: &Interface, queue: u32, cpu: Option<usize>, options: &Options
         Some(cpu) => affinity::on(cpu, open).map_err(pin_error)?,
         None => open(),
     };
-    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, &error))
+    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, error))
 }
 
 /// Waits for a thread and says what it failed with.
@@ -147,14 +150,11 @@ fn end_of(thread: JoinHandle<io::Result<()>>) -> Option<String> {
     match thread.join() {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-            Some(format!("it panicked: {}", text.unwrap_or("without a message")))
-        }
+        Err(panic) => Some(format!("it panicked: {}", panic::message(&*panic))),
     }
 }
 
-fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError) -> Error {
+fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: OpenError) -> Error {
     let hint = match error.os_error() {
         Some(libc::EPERM | libc::EACCES) => "; it takes root, or CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
         Some(libc::ENOPROTOOPT) => "; this kernel has no busy polling (CONFIG_NET_RX_BUSY_POLL), leave out --busy-poll",
@@ -166,7 +166,7 @@ fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError)
         Some(libc::EOPNOTSUPP | libc::EINVAL) if zero_copy => "; the driver cannot do zero-copy, leave out --zero-copy",
         _ => "",
     };
-    Error::Socket { interface: interface.to_owned(), queue, reason: error.to_string(), hint }
+    Error::Socket { interface: interface.to_owned(), queue, source: error.into(), hint }
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     #[case::not_allowed(libc::EPERM, "CAP_NET_ADMIN")]
     fn an_option_that_is_refused_is_told_with_its_queue(#[case] errno: i32, #[case] hint: &str) {
         let (step, source) = ("setsockopt(SO_PREFER_BUSY_POLL)", io::Error::from_raw_os_error(errno));
-        let error = socket_error("eth0", 3, false, &OpenError::Kernel { step, source }).to_string();
+        let error = socket_error("eth0", 3, false, OpenError::Kernel { step, source }).to_string();
         for word in ["interface eth0, queue 3", "SO_PREFER_BUSY_POLL", hint] {
             assert!(error.contains(word), "{error}");
         }

@@ -111,6 +111,11 @@ impl Writer {
         let thread = std::thread::Builder::new().name("refusal-log".to_owned()).spawn(move || write(&log, &told))?;
         Ok(Self { stop, thread: Some(thread) })
     }
+
+    /// Returns how the thread has ended, if it has without being stopped. Returns it once.
+    pub fn take_end(&mut self) -> Option<std::thread::Result<()>> {
+        Some(self.thread.take_if(|thread| thread.is_finished())?.join())
+    }
 }
 
 impl Drop for Writer {

@@ -138,7 +138,7 @@ impl Rig {
     }
 
     pub fn verdicts(&self) -> Vec<(Verdict, u64)> {
-        self.program.verdicts().expect("the counters")
+        self.program.verdicts().read().expect("the counters")
     }
 }
 
