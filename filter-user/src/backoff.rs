@@ -1,9 +1,9 @@
-//! When to try again to reach what is down: the database, Kamailio.
+//! Delays between attempts to reach or to start something that has failed: the database, Kamailio, a part of the daemon.
 
 use std::time::Duration;
 
-/// The pauses between attempts: doubling up to a limit, each a quarter longer or shorter by chance, so that the
-/// daemons of a cluster do not all come back to their database at the same moment.
+/// Delays that double up to a limit. Each is varied by up to a quarter at random, so that the daemons of a cluster do
+/// not all come back to their database at the same moment.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -13,18 +13,18 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(1);
 
-    /// The pause after one more failure.
-    pub(crate) fn failed(&mut self) -> Duration {
-        let pause = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::LONGEST);
+    /// Counts a failure, and returns the delay before the next attempt.
+    pub(crate) fn next_delay(&mut self) -> Duration {
+        let delay = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::LONGEST);
         self.failures = self.failures.saturating_add(1);
-        let mut chance = [0_u8];
-        // Without random numbers the middle will do.
-        let chance = getrandom::fill(&mut chance).map_or(128, |()| chance[0]);
-        pause.mul_f32(0.75 + 0.5 * f32::from(chance) / 255.0)
+        let mut random = [0_u8];
+        // Without random numbers the delay is not varied.
+        let random = getrandom::fill(&mut random).map_or(128, |()| random[0]);
+        delay.mul_f32(0.75 + 0.5 * f32::from(random) / 255.0)
     }
 
-    /// It works again.
-    pub(crate) fn succeeded(&mut self) {
+    /// Starts again with the first delay, after a success.
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }
@@ -36,15 +36,15 @@ mod tests {
     use super::Backoff;
 
     #[test]
-    fn pauses_grow_to_a_limit_and_start_anew() {
+    fn delays_grow_to_a_limit_and_start_again_after_a_success() {
         let mut backoff = Backoff::default();
         for centre in [100, 200, 400, 800, 1000, 1000] {
-            let pause = backoff.failed();
+            let delay = backoff.next_delay();
             let (least, most) = (Duration::from_millis(centre * 3 / 4), Duration::from_millis(centre * 5 / 4));
-            assert!((least..=most).contains(&pause), "{pause:?} around {centre} ms");
+            assert!((least..=most).contains(&delay), "{delay:?} around {centre} ms");
         }
-        (0..100).for_each(|_| assert!(backoff.failed() <= Duration::from_millis(1250)));
-        backoff.succeeded();
-        assert!(backoff.failed() <= Duration::from_millis(125));
+        (0..100).for_each(|_| assert!(backoff.next_delay() <= Duration::from_millis(1250)));
+        backoff.reset();
+        assert!(backoff.next_delay() <= Duration::from_millis(125));
     }
 }

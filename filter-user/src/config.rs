@@ -10,8 +10,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValue};
+use clap::{Args, ValueEnum};
 use filter_common::maps::DEFAULT_TRANSACTIONS;
 use serde::Deserialize;
 use thiserror::Error;
@@ -268,6 +268,22 @@ pub enum Error {
     /// The database URL.
     #[error(transparent)]
     Database(#[from] DatabaseUrlError),
+}
+
+/// The values of `--mode`. Not derived, since the data plane knows nothing of the command line.
+impl ValueEnum for Mode {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Native, Self::Generic]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::Auto => ("auto", "In the driver if it can, otherwise in the network stack"),
+            Self::Native => ("native", "In the driver, or not at all"),
+            Self::Generic => ("generic", "In the network stack: works with any driver, and is slower"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
 }
 
 impl Common {

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod domain;
 pub mod kamailio;
 pub mod metrics;
+mod panic;
 pub mod protocol;
 pub mod responder;
 mod stoppable_thread;

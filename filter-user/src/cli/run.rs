@@ -1,6 +1,7 @@
 //! `sip-filter run`: the log, the runtime, and the daemon in it.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use filter_user::config::{RunSettings, Settings};
 use filter_user::daemon;
@@ -27,6 +28,10 @@ struct LogLevelError {
 /// Number of worker threads. The control plane has little to do, and packets have threads of their own.
 const WORKERS: usize = 2;
 
+/// Maximum time that the process outlives the daemon, for blocking work that hangs: a name service, a disk, a thread of
+/// the data plane that did not stop.
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
+
 pub(super) fn run(settings: Settings, options: RunSettings) -> Result<Outcome, Error> {
     start_log(&options.log_level).map_err(Error::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,7 +40,9 @@ pub(super) fn run(settings: Settings, options: RunSettings) -> Result<Outcome, E
         .enable_all()
         .build()
         .map_err(Error::failed)?;
-    runtime.block_on(daemon::run(settings, options))?;
+    let outcome = runtime.block_on(daemon::run(settings, options));
+    runtime.shutdown_timeout(BLOCKING_TIMEOUT);
+    outcome?;
     Ok(Outcome::Done)
 }
 

@@ -11,9 +11,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
 
 use crate::protocol::jsonrpc::{Call, Id, Response};
 use crate::protocol::{Code, Error, MAX_REQUEST_LEN, Reply, Request};
@@ -34,11 +35,22 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, caller: &str, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send;
 }
 
-/// Serves clients until the future is dropped. Clients that are connected are then served on, each in a task of its own.
-pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>) {
+/// Serves clients until `stop` is cancelled, and then until each connected client has the reply to its request.
+///
+/// If the future is dropped, all connections are closed.
+pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let mut clients = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = clients.join_next() => {
+                report_panic(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 warn!("control socket: {error}");
@@ -46,16 +58,27 @@ pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>) {
                 continue;
             }
         };
-        let (service, place) = (service.clone(), places.clone().try_acquire_owned());
-        tokio::spawn(async move {
+        let (service, place, stop) = (service.clone(), places.clone().try_acquire_owned(), stop.clone());
+        clients.spawn(async move {
             let served = match place {
-                Ok(_place) => converse(stream, &*service).await,
+                Ok(_place) => converse(stream, &*service, &stop).await,
                 Err(_) => reject(stream).await,
             };
             if let Err(error) = served {
                 debug!("control client: {error}");
             }
         });
+    }
+    drop(listener);
+    while let Some(ended) = clients.join_next().await {
+        report_panic(ended);
+    }
+}
+
+/// Logs the panic of a client's task. The client loses its connection, and no other client does.
+fn report_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!("control client: {error}");
     }
 }
 
@@ -65,12 +88,14 @@ async fn reject(stream: UnixStream) -> io::Result<()> {
     send(&mut writer, &Response::new(Id::Null, Err(error))).await
 }
 
-async fn converse(stream: UnixStream, service: &impl Service) -> io::Result<()> {
+async fn converse(stream: UnixStream, service: &impl Service, stop: &CancellationToken) -> io::Result<()> {
     let caller = caller(&stream).await?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    while timeout(IDLE_TIMEOUT, read_line(&mut reader, &mut line)).await?? {
+    while let Some(read) = stop.run_until_cancelled(timeout(IDLE_TIMEOUT, read_line(&mut reader, &mut line))).await
+        && read??
+    {
         if line.len() > MAX_REQUEST_LEN {
             // The beginning of the next request is unknown, so the connection ends.
             let error = Error::new(Code::InvalidRequest, format!("a line is at most {MAX_REQUEST_LEN} bytes"));

@@ -50,7 +50,7 @@ fn start() -> Served {
     let socket = ControlSocket::claim(&path).unwrap();
     let listener = tokio::net::UnixListener::from_std(socket.listen().unwrap()).unwrap();
     let service = Arc::new(Recorder::default());
-    tokio::spawn(serve(listener, service.clone()));
+    tokio::spawn(serve(listener, service.clone(), tokio_util::sync::CancellationToken::new()));
     Served { _directory: directory, _socket: socket, path, service }
 }
 

@@ -18,7 +18,7 @@ use crate::sync::Snapshot;
 pub(super) struct Metrics {
     snapshot: watch::Receiver<Snapshot>,
     kamailio: Option<watch::Receiver<Status>>,
-    /// One scrape at a time: a flood of them waits here, and not before the data plane, where a switch would wait behind it.
+    /// One scrape at a time, so that a flood of them does not take up the threads for blocking work.
     plane: Mutex<Plane>,
 }
 
@@ -169,6 +169,8 @@ fn unix(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::Timestamp;
 
     use super::text;
@@ -178,7 +180,7 @@ mod tests {
     use crate::sync::{Snapshot, Source};
 
     fn snapshot() -> Snapshot {
-        let policy = Policy { maintenance: true, percent: 30.try_into().unwrap(), ..Policy::default() };
+        let policy = Policy { maintenance: true, percent: 30.try_into().unwrap(), ..Policy::default() }.into();
         let (source, alarms) = (Source::Default, Alarms::default());
         Snapshot { policy, since: None, source, reachable: true, read: None, own_flag: false, alarms }
     }
@@ -232,7 +234,7 @@ mod tests {
             assert!(!shown.lines().any(|line| line.starts_with(absent)), "{shown}");
         }
 
-        snapshot.policy.until = Some(Timestamp::from_second(1_800_000_000).unwrap());
+        Arc::make_mut(&mut snapshot.policy).until = Some(Timestamp::from_second(1_800_000_000).unwrap());
         snapshot.read = Some(Timestamp::from_millisecond(1_700_000_000_250).unwrap());
         let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[], &[]));
         has(&shown, "sip_filter_policy_until_timestamp_seconds 1800000000");

@@ -122,7 +122,7 @@ impl Control {
     }
 
     fn in_force(&self, snapshot: &Snapshot) -> InForce {
-        InForce { policy: snapshot.policy.clone(), since: snapshot.since.clone(), alarms: self.alarms(snapshot) }
+        InForce { policy: (*snapshot.policy).clone(), since: snapshot.since.clone(), alarms: self.alarms(snapshot) }
     }
 
     fn alarms(&self, snapshot: &Snapshot) -> Vec<Alarm> {
@@ -182,7 +182,7 @@ fn invalid_params(error: impl ToString) -> Error {
 
 fn sync_error(error: sync::Error) -> Error {
     let code = match error {
-        sync::Error::Refused(_) => Code::InvalidParams,
+        sync::Error::Rejected(_) => Code::InvalidParams,
         sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::Database,
         sync::Error::NotInForce(_) => Code::DataPlane,
     };

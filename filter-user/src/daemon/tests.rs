@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 use super::plane::Plane;
 use super::service::Control;
@@ -60,10 +61,10 @@ impl Daemon {
         let (publish, snapshot) = watch::channel(keeper.snapshot());
         let plane = Plane::none();
         let control = Control::new(settings, options, commands, snapshot, plane.clone(), None);
-        tokio::spawn(keeper.run(plane, receiver, publish));
+        tokio::spawn(keeper.run(plane, receiver, publish, CancellationToken::new()));
         let socket = ControlSocket::claim(&path).unwrap();
         let listener = UnixListener::from_std(socket.listen().unwrap()).unwrap();
-        tokio::spawn(serve(listener, Arc::new(control)));
+        tokio::spawn(serve(listener, Arc::new(control), CancellationToken::new()));
         Self { _directory: directory, _socket: socket, path, database }
     }
 

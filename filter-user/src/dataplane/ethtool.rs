@@ -22,7 +22,7 @@ pub(crate) struct Channels {
 
 impl Channels {
     /// As `ethtool -l` reads them. An interface whose driver does not tell has one of each.
-    pub(crate) fn of(interface: &str) -> io::Result<Self> {
+    pub(crate) fn read(interface: &str) -> io::Result<Self> {
         let channels = match channels(interface) {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 return Ok(Self { rx: 1, tx: 1, combined: 0, max_combined: 0 });
@@ -189,13 +189,13 @@ mod tests {
         assert!(offloads["loopback"].on && offloads["loopback"].fixed, "{offloads:?}");
         assert!(!offloads["rx-lro"].on, "{offloads:?}");
         assert!(offloads.contains_key("rx-vlan-hw-parse"), "{offloads:?}");
-        assert_eq!(Channels::of("lo").unwrap(), Channels { rx: 1, tx: 1, combined: 0, max_combined: 0 });
+        assert_eq!(Channels::read("lo").unwrap(), Channels { rx: 1, tx: 1, combined: 0, max_combined: 0 });
         assert_eq!(driver("lo"), None);
     }
 
     #[test]
     fn a_name_that_is_none_is_an_error() {
         assert!(offloads("no-such-interface-and-too-long").is_err());
-        assert!(Channels::of("nope0").is_err());
+        assert!(Channels::read("nope0").is_err());
     }
 }

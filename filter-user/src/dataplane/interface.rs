@@ -34,7 +34,7 @@ impl Interface {
     /// The same, whatever its queues are like.
     pub(crate) fn look_up(name: &str) -> Result<(Self, Channels), Error> {
         let ifindex = if_nametoindex(name).map_err(|_| Error::NoInterface { interface: name.to_owned() })?;
-        let channels = channels(name)?;
+        let channels = read_channels(name)?;
         Ok((Self { name: name.to_owned(), ifindex, rx_queues: channels.rx }, channels))
     }
 
@@ -46,8 +46,8 @@ impl Interface {
     }
 
     /// Its channels by now: some drivers change that when an XDP program comes.
-    pub(crate) fn channels_now(&self) -> Result<Channels, Error> {
-        channels(&self.name)
+    pub(crate) fn channels(&self) -> Result<Channels, Error> {
+        read_channels(&self.name)
     }
 
     /// The error that `program` is in our way.
@@ -61,8 +61,8 @@ impl Interface {
     }
 }
 
-fn channels(interface: &str) -> Result<Channels, Error> {
-    Channels::of(interface).map_err(|source| Error::Channels { interface: interface.to_owned(), source })
+fn read_channels(interface: &str) -> Result<Channels, Error> {
+    Channels::read(interface).map_err(|source| Error::Channels { interface: interface.to_owned(), source })
 }
 
 /// What may change of an interface while it is there.

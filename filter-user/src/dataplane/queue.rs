@@ -14,6 +14,7 @@ use filter_reply::ResponseTemplate;
 use super::interface::Interface;
 use super::status::{QueueStatus, SocketMode};
 use super::{Error, Options, Program, affinity};
+use crate::panic;
 use crate::responder::{Counters, Lease, OpenError, QueueSocket, RefusalLog, Shared, Worker, monotonic_ns};
 use crate::stoppable_thread::StoppableThread;
 
@@ -27,6 +28,8 @@ pub(super) struct Queue {
     counters: Arc<Counters>,
     leases: HashMap<MapData, QueueKey, QueueState>,
     thread: StoppableThread<io::Result<()>>,
+    /// Reason for which the thread has ended by itself.
+    end: Option<String>,
 }
 
 /// The parameters of [`Queue::start`].
@@ -60,7 +63,16 @@ impl Queue {
             worker.run(stop)
         })
         .map_err(|source| Error::Thread { interface: interface.name.clone(), queue, source })?;
-        Ok(Self { interface: interface.name.clone(), key, zero_copy: options.zero_copy, cpu, counters, leases, thread })
+        Ok(Self {
+            interface: interface.name.clone(),
+            key,
+            zero_copy: options.zero_copy,
+            cpu,
+            counters,
+            leases,
+            thread,
+            end: None,
+        })
     }
 
     pub(super) fn status(&self) -> QueueStatus {
@@ -89,13 +101,14 @@ impl Queue {
         Some(remaining / 1_000_000)
     }
 
-    /// Returns the error of the thread if it has ended by itself. Returns it once.
+    /// Returns the error of the thread if it has ended by itself. Each call reports it again.
     pub(super) fn failure(&mut self) -> Option<Error> {
-        if !self.thread.is_finished() {
-            return None;
+        if self.thread.is_finished()
+            && let Some(result) = self.thread.join()
+        {
+            self.end = Some(failure_reason(result).unwrap_or_else(|| "it returned".to_owned()));
         }
-        let reason = failure_reason(self.thread.join()?).unwrap_or_else(|| "it returned".to_owned());
-        Some(self.stopped(reason))
+        self.end.clone().map(|reason| self.stopped(reason))
     }
 
     /// Asks the thread to stop. Does not wait for it.
@@ -123,7 +136,7 @@ fn open(interface: &Interface, queue: u32, cpu: Option<usize>, options: &Options
         Some(cpu) => affinity::run_pinned(cpu, open).map_err(pin_error)?,
         None => open(),
     };
-    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, &error))
+    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, error))
 }
 
 /// Returns the reason for which a thread failed, if it did.
@@ -131,14 +144,11 @@ fn failure_reason(result: thread::Result<io::Result<()>>) -> Option<String> {
     match result {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-            Some(format!("it panicked: {}", text.unwrap_or("without a message")))
-        }
+        Err(panic) => Some(format!("it panicked: {}", panic::message(&*panic))),
     }
 }
 
-fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError) -> Error {
+fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: OpenError) -> Error {
     let hint = match error.os_error() {
         Some(libc::EPERM | libc::EACCES) => "; run as root, or with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
         Some(libc::ENOPROTOOPT) => "; this kernel has no busy polling (CONFIG_NET_RX_BUSY_POLL): leave out --busy-poll",
@@ -152,7 +162,7 @@ fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError)
         }
         _ => "",
     };
-    Error::Socket { interface: interface.to_owned(), queue, reason: error.to_string(), hint }
+    Error::Socket { interface: interface.to_owned(), queue, source: error.into(), hint }
 }
 
 #[cfg(test)]
@@ -168,7 +178,7 @@ mod tests {
     #[case::not_allowed(libc::EPERM, "CAP_NET_ADMIN")]
     fn error_of_a_rejected_socket_option_names_queue_option_and_remedy(#[case] errno: i32, #[case] hint: &str) {
         let (step, source) = ("setsockopt(SO_PREFER_BUSY_POLL)", io::Error::from_raw_os_error(errno));
-        let error = socket_error("eth0", 3, false, &OpenError::Kernel { step, source }).to_string();
+        let error = socket_error("eth0", 3, false, OpenError::Kernel { step, source }).to_string();
         for word in ["interface eth0, queue 3", "SO_PREFER_BUSY_POLL", hint] {
             assert!(error.contains(word), "{error}");
         }

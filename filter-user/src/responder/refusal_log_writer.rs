@@ -14,7 +14,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// The thread that logs refused calls. Dropping it logs what is left in the queue, and ends the thread.
 #[derive(Debug)]
 pub(crate) struct RefusalLogWriter {
-    _thread: StoppableThread<()>,
+    thread: StoppableThread<()>,
 }
 
 impl RefusalLogWriter {
@@ -25,7 +25,12 @@ impl RefusalLogWriter {
     /// If the operating system creates no thread.
     pub(crate) fn start(log: Arc<RefusalLog>) -> io::Result<Self> {
         let thread = StoppableThread::spawn("refusal-log".to_owned(), move |stop| write(&log, stop))?;
-        Ok(Self { _thread: thread })
+        Ok(Self { thread })
+    }
+
+    /// Returns how the thread has ended, if it has without being stopped. Returns it once.
+    pub(crate) fn take_end(&mut self) -> Option<thread::Result<()>> {
+        if self.thread.is_finished() { self.thread.join() } else { None }
     }
 }
 

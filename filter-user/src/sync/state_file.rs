@@ -1,122 +1,125 @@
-//! The state file: the last applied policy, for a start during a database outage.
+//! The state file: the last policy that was put in force, for a start while the database is down.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use filter_reply::TagSecret;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::{Policy, Since};
-use filter_reply::TagSecret;
 
-/// The version of the file that we write, and the only one that we read.
+/// Version of the file that is written, and the only one that is read.
 const VERSION: u32 = 1;
 
-/// What a daemon knows of the state that it went down in.
+/// The state that a daemon has to know to continue after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    /// The policy that was in force.
-    pub policy: Policy,
-    /// Since when, by whom and why maintenance was on or off; `None` if it never changed.
-    pub since: Option<Since>,
-    /// The last event that was seen in the database.
-    pub last_event: Option<i64>,
-    /// The cluster's To tag: the answers after a restart have to be the same as before it.
-    pub tag: TagSecret,
+pub(super) struct State {
+    /// Policy in force.
+    pub(super) policy: Arc<Policy>,
+    /// Last switch of maintenance; `None` if there has been none.
+    pub(super) since: Option<Since>,
+    /// Number of the last switch that was seen in the database; `None` without any.
+    pub(super) last_event: Option<i64>,
+    /// The cluster's To tag: the responses after a restart have to be the same as before it.
+    pub(super) tag: TagSecret,
 }
 
-/// Why the state file is of no use.
+/// The reason why a state file cannot be read or written.
 #[derive(Debug, Error)]
-pub enum Error {
-    /// Read or written.
+pub(super) enum Error {
+    /// A system call failed.
     #[error("cannot {doing} it: {source}")]
     Io {
-        /// What was tried.
+        /// The step that failed.
         doing: &'static str,
-        /// What the system says.
+        /// Error of the system call.
         source: io::Error,
     },
-    /// Not JSON, or not ours.
+    /// The file is not JSON, or not of this program.
     #[error("it is damaged: {0}")]
-    Damaged(String),
-    /// Of a later version.
+    Damaged(#[from] serde_json::Error),
+    /// The To tag in the file is not valid.
+    #[error("it is damaged: its To tag is not valid")]
+    InvalidTag,
+    /// The file was written by a later version.
     #[error("it is of version {0}, which this version of sip-filter does not know")]
-    Version(u32),
+    UnknownVersion(u32),
 }
 
-/// The form on disk.
+/// Contents of the file. `P` is [`Policy`], or a reference to one.
 #[derive(Serialize, Deserialize)]
-struct OnDisk {
+struct Contents<P> {
     version: u32,
     written: Timestamp,
-    policy: Policy,
+    policy: P,
     since: Option<Since>,
     last_event: Option<i64>,
     tag_prefix: String,
     tag_key: String,
 }
 
-/// Only the version, which has to be known before the rest can be understood.
+/// The version alone, which has to be known before the rest is parsed.
 #[derive(Deserialize)]
 struct Version {
     version: u32,
 }
 
-/// A state file, by its path.
+/// A state file, which may not exist.
 #[derive(Clone, Debug)]
-pub struct StateFile {
+pub(super) struct StateFile {
     path: PathBuf,
 }
 
 impl StateFile {
-    /// The state file at `path`.
-    pub fn new(path: PathBuf) -> Self {
+    /// Creates a handle to the state file at `path`.
+    pub(super) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Its path.
-    pub fn path(&self) -> &Path {
+    /// Returns the path.
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads it; `None` if there is none.
-    pub fn load(&self) -> Result<Option<State>, Error> {
+    /// Reads the file; `None` if there is none.
+    pub(super) fn load(&self) -> Result<Option<State>, Error> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Error::Io { doing: "read", source }),
         };
-        let damaged = |error: serde_json::Error| Error::Damaged(error.to_string());
-        let Version { version } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let Version { version } = serde_json::from_slice(&bytes)?;
         if version != VERSION {
-            return Err(Error::Version(version));
+            return Err(Error::UnknownVersion(version));
         }
-        let file: OnDisk = serde_json::from_slice(&bytes).map_err(damaged)?;
-        let tag = TagSecret::from_text(&file.tag_prefix, &file.tag_key);
+        let contents: Contents<Policy> = serde_json::from_slice(&bytes)?;
+        let tag = TagSecret::from_text(&contents.tag_prefix, &contents.tag_key);
         Ok(Some(State {
-            policy: file.policy,
-            since: file.since,
-            last_event: file.last_event,
-            tag: tag.ok_or_else(|| Error::Damaged("its To tag is none".into()))?,
+            policy: Arc::new(contents.policy),
+            since: contents.since,
+            last_event: contents.last_event,
+            tag: tag.ok_or(Error::InvalidTag)?,
         }))
     }
 
-    /// Writes it so that at any moment, also after a power cut, either the old or the new one is there whole.
-    pub fn save(&self, state: &State) -> Result<(), Error> {
+    /// Writes the file so that at any moment, also after a power cut, either the old or the new one is there as a whole.
+    pub(super) fn save(&self, state: &State) -> Result<(), Error> {
         let (tag_prefix, tag_key) = state.tag.to_text();
-        let file = OnDisk {
+        let contents = Contents {
             version: VERSION,
             written: Timestamp::now(),
-            policy: state.policy.clone(),
+            policy: &*state.policy,
             since: state.since.clone(),
             last_event: state.last_event,
             tag_prefix,
             tag_key,
         };
-        let mut text = serde_json::to_vec_pretty(&file).map_err(|error| Error::Damaged(error.to_string()))?;
+        let mut text = serde_json::to_vec_pretty(&contents)?;
         text.push(b'\n');
         self.replace(&text).map_err(|source| Error::Io { doing: "write", source })
     }
@@ -129,7 +132,7 @@ impl StateFile {
         fs::DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
         let mut temporary = self.path.clone().into_os_string();
         temporary.push(".new");
-        // Others may not read it: the tag's key is a secret.
+        // Not readable for others, since the tag's key is a secret.
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&temporary)?;
         file.write_all(text)?;
         file.sync_all()?;
@@ -146,12 +149,14 @@ mod tests {
     use rstest::rstest;
     use tempfile::TempDir;
 
+    use std::sync::Arc;
+
     use super::{Error, State, StateFile, TagSecret};
     use crate::domain::{Policy, Refusal, Since};
 
     fn state() -> State {
         State {
-            policy: Policy {
+            policy: Arc::new(Policy {
                 maintenance: true,
                 refusal: Refusal {
                     code: 480.try_into().unwrap(),
@@ -163,7 +168,7 @@ mod tests {
                 until: Some(Timestamp::from_second(4_000_000_000).unwrap()),
                 bypass: ["198.18.0.0/15".parse().unwrap()].into(),
                 emergency: ["110".parse().unwrap()].into(),
-            },
+            }),
             since: Some(Since { at: Timestamp::now(), who: Some("alice".into()), why: None }),
             last_event: Some(17),
             tag: TagSecret::from_random(&[7; 24]),
@@ -171,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_loaded_and_is_no_others_business() {
+    fn saved_state_is_loaded_and_others_cannot_read_the_file() {
         let directory = TempDir::new().unwrap();
         let file = StateFile::new(directory.path().join("not/there/yet/state.json"));
         assert!(file.load().unwrap().is_none());
-        let (first, second) = (state(), State { policy: Policy::default(), since: None, ..state() });
+        let (first, second) = (state(), State { policy: Arc::default(), since: None, ..state() });
         file.save(&first).unwrap();
         assert_eq!(file.load().unwrap(), Some(first));
         file.save(&second).unwrap();
@@ -196,7 +201,7 @@ mod tests {
     #[case::no_prefix(|text: String| text.replace("198.18.0.0/15", "198.18.1.7/15"))]
     #[case::no_user_part(|text: String| text.replace("\"110\"", "\"a@b\""))]
     #[case::no_tag(|text: String| text.replace("tag_key\": \"", "tag_key\": \"x"))]
-    fn a_damaged_file_is_an_error_and_no_state(#[case] damage: fn(String) -> String) {
+    fn damaged_state_file_is_an_error(#[case] damage: fn(String) -> String) {
         let directory = TempDir::new().unwrap();
         let file = StateFile::new(directory.path().join("state.json"));
         file.save(&state()).unwrap();
@@ -204,13 +209,12 @@ mod tests {
         let damaged = damage(text.clone());
         assert_ne!(damaged, text);
         std::fs::write(file.path(), damaged).unwrap();
-        assert!(matches!(file.load(), Err(Error::Damaged(_))));
+        assert!(matches!(file.load(), Err(Error::Damaged(_) | Error::InvalidTag)));
     }
 
-    /// As version 0.1 wrote it before there were shares, methods and exemptions: nothing of it is lost, and what it
-    /// does not say is the default.
+    /// Version 0.1 wrote such files before there were shares, methods and exemptions.
     #[test]
-    fn an_older_file_is_loaded_with_the_defaults_for_what_it_lacks() {
+    fn state_file_of_version_0_1_is_loaded_with_defaults_for_the_missing_members() {
         let directory = TempDir::new().unwrap();
         let file = StateFile::new(directory.path().join("state.json"));
         let older = r#"{"version": 1, "written": "2026-11-24T14:56:09.847Z",
@@ -224,16 +228,16 @@ mod tests {
             reason: "Moving".parse().unwrap(),
             retry_after: 7.try_into().unwrap(),
         };
-        assert_eq!(state.policy, Policy { maintenance: true, refusal, ..Policy::default() });
+        assert_eq!(*state.policy, Policy { maintenance: true, refusal, ..Policy::default() });
         assert_eq!((state.policy.percent.get(), state.policy.emergency.len()), (100, 3));
         assert_eq!(state.last_event, Some(17));
     }
 
     #[test]
-    fn a_file_of_a_later_version_is_no_state() {
+    fn state_file_of_a_later_version_is_an_error() {
         let directory = TempDir::new().unwrap();
         let file = StateFile::new(directory.path().join("state.json"));
         std::fs::write(file.path(), r#"{"version": 2, "policy": "something else"}"#).unwrap();
-        assert!(matches!(file.load(), Err(Error::Version(2))));
+        assert!(matches!(file.load(), Err(Error::UnknownVersion(2))));
     }
 }

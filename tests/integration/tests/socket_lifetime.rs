@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aya::maps::{HashMap, Map, MapData};
@@ -74,7 +75,7 @@ fn socket_is_closed_when_its_responder_thread_ends() {
         tag: TagSecret::from_random(&[7; 24]),
         debug: false,
     };
-    let plane = inside.run(|| DataPlane::start(&options, &Policy::default())).unwrap().unwrap();
+    let plane = inside.run(|| DataPlane::start(&options, &Arc::new(Policy::default()))).unwrap().unwrap();
     assert_eq!(open_xdp_sockets(), 2);
 
     // A thread that cannot renew its lease ends. The data plane is still there.

@@ -187,7 +187,7 @@ impl Rig {
     /// Returns the number of packets counted under each verdict.
     #[track_caller]
     pub fn verdicts(&self) -> Vec<(Verdict, u64)> {
-        self.program.verdicts().expect("read the map of verdicts")
+        self.program.verdicts().read().expect("read the map of verdicts")
     }
 }
 
