@@ -61,7 +61,7 @@ impl Packet {
 
     /// Skips the line ends before the start line (RFC 3261 section 7.5), 16 at most.
     ///
-    /// After more, the message begins with a line end, with which no method begins.
+    /// If there are more, the message still begins with a line end, and no method does.
     #[inline(always)]
     pub fn skip_leading_line_ends(&mut self, ctx: &XdpContext) {
         let count = self.leading_line_ends(ctx);
@@ -73,7 +73,7 @@ impl Packet {
     fn leading_line_ends(&self, ctx: &XdpContext) -> u32 {
         for count in 0..MAX_LEADING_CRLF {
             match PacketData(ctx).read::<[u8; 2]>((self.offset + count) as usize) {
-                // Little else than keep-alives, so it is compiled out of the way of other packets.
+                // Hardly anything but keep-alives, so keep this out of the path of other packets.
                 Some([b'\r' | b'\n', _]) if count < self.length => cold_path(),
                 _ => return count,
             }

@@ -31,7 +31,7 @@ pub fn decide(scratch: &mut Scratch, request_uri: u32) -> Decision {
     Decision::from_u32(unsafe { (*scratch).decision })
 }
 
-/// Runs one step of the scan. The callback of `bpf_loop`, which goes on at 0 and ends at 1.
+/// Runs one step of the scan. The callback of `bpf_loop`, which continues on 0 and stops on 1.
 unsafe extern "C" fn step(_index: u64, argument: *mut Argument) -> i64 {
     // SAFETY: `bpf_loop` passes on the pointer to the `Argument` of `decide`, whose `scratch` is this CPU's element.
     let scratch = unsafe { &mut *(*argument).scratch };

@@ -1,9 +1,9 @@
 //! The state of the current packet, in this CPU's element of a map rather than on the stack.
 //!
-//! The stack has only 512 bytes. And the verifier tracks the values of registers and stack: it would follow each path
-//! by which a packet may come to a place (VLAN tags, extension headers, method) through all the code after that place.
-//! It knows nothing of a value that is read back from a map, so the paths join there. That saves three quarters of the
-//! instructions that it verifies.
+//! The stack has only 512 bytes. Moreover, the verifier tracks the values in registers and on the stack: it would follow
+//! each path by which a packet can reach a point (VLAN tags, extension headers, method) through all the code after that
+//! point. It knows nothing about a value that is read back from a map, so the paths join there. That saves three
+//! quarters of the instructions that it verifies.
 
 use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::macros::map;
@@ -134,7 +134,7 @@ impl Scratch {
             buffer.add(length).cast::<u64>().write_unaligned(0);
             let aligned = buffer.add((length + 7) & (2 * BUFFER - 8)).cast::<u64>();
             for word in 0..ZEROS / 8 {
-                // Volatile, or LLVM would replace the loop by a call to a function that writes byte by byte.
+                // Volatile, or LLVM would replace the loop with a call to a function that writes byte by byte.
                 aligned.add(word).write_volatile(0);
             }
         }
