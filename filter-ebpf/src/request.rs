@@ -16,7 +16,7 @@ use crate::{exemptions, maps, scan};
 
 /// Returns the verdict on a packet to the proxy's port. Redirects the packet if that is the verdict.
 #[inline(always)]
-pub fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
+pub(crate) fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
     packet.skip_leading_line_ends(ctx);
     if packet.length() < SHORTEST_REQUEST {
         return Verdict::NotInvite;

@@ -1,4 +1,5 @@
 //! Runs the scan of `filter-common` over the current message.
+#![expect(unsafe_code, reason = "`bpf_loop` takes a callback and its argument as raw pointers")]
 
 use core::ops::ControlFlow;
 
@@ -19,7 +20,7 @@ struct Argument {
 
 /// Scans the current message from its Request-URI on, at `request_uri`, and returns the decision.
 #[inline(always)]
-pub fn decide(scratch: &mut Scratch, request_uri: u32) -> Decision {
+pub(crate) fn decide(scratch: &mut Scratch, request_uri: u32) -> Decision {
     scratch.scan.restart(request_uri, scratch.packet().length());
     scratch.decision = Decision::Undecided as u32;
     let scratch: *mut Scratch = scratch;
