@@ -64,7 +64,7 @@ impl Rig {
         let policy = Policy {
             maintenance: 0,
             methods: Method::Invite.bit(),
-            percent: 100.try_into().unwrap(),
+            percent: 100,
             bypass: 0,
             tag_prefix: u64::from_le_bytes(TAG_PREFIX),
             emergency: [u64::MAX; 2],
