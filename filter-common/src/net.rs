@@ -562,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_fragments_and_other_protocols_are_no_datagrams() {
+    fn ipv4_fragments_and_other_protocols_are_not_datagrams() {
         for fragment in [0x2000, 1, 0x1fff] {
             let header = Ipv4Header { fragment: fragment.into(), ..ipv4() };
             assert_not_found(&ipv4_frame(&[], header), NoDatagram::Fragment);
@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_packets_on_their_way_elsewhere_are_no_datagrams() {
+    fn ipv6_packets_to_an_intermediate_destination_and_ipv6_fragments_are_not_datagrams() {
         assert_found(&ipv6_frame(&[IPPROTO_HOPOPTS], 0, 1));
         assert_not_found(&ipv6_frame(&[IPPROTO_ROUTING], 0, 1), NoDatagram::NotUdp);
         assert_not_found(&ipv6_frame(&[IPPROTO_FRAGMENT], 0, 0), NoDatagram::Fragment);
@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn udp_lengths_that_contradict_the_packet_have_no_payload() {
+    fn a_udp_length_that_contradicts_the_packet_yields_no_payload() {
         for (udp_len, payload_len) in [(7, None), (8, Some(0)), (11, Some(3)), (12, None), (u16::MAX, None)] {
             let mut frame = ipv4_frame(&[], ipv4());
             let at = EthernetHeader::LEN + Ipv4Header::LEN + 4;

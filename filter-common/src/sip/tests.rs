@@ -76,7 +76,7 @@ fn a_to_tag_is_found_in_any_spelling() {
 }
 
 #[test]
-fn a_tag_elsewhere_than_in_the_to_parameters_is_no_to_tag() {
+fn a_tag_outside_the_to_parameters_is_not_a_to_tag() {
     assert_all(
         New,
         &[

@@ -1,4 +1,4 @@
-//! Properties of the grammar on any message: it does not panic, and its decision depends only on what it should depend on.
+//! Properties of the grammar on any message: it does not panic, and its decision depends only on the relevant headers.
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a panic is a finding, and libFuzzer keeps its input")]
 #![no_main]
 
