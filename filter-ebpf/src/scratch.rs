@@ -1,9 +1,9 @@
 //! The state of the current packet, in this CPU's element of a map rather than on the stack.
 //!
-//! The stack has only 512 bytes. Moreover, the verifier tracks the values in registers and on the stack: it would follow
-//! each path by which a packet can reach a point (VLAN tags, extension headers, method) through all the code after that
-//! point. It knows nothing about a value that is read back from a map, so the paths join there. That saves three
-//! quarters of the instructions that it verifies.
+//! The stack has only 512 bytes. Moreover, the verifier tracks values in registers and on the stack. It would follow
+//! each path by which a packet can reach a point (VLAN tags, extension headers, method) through all the code after it.
+//! It knows nothing about a value that is read back from a map, so the paths join there. This saves three quarters of
+//! the instructions that it verifies.
 #![expect(unsafe_code, reason = "a map element is lent as a reference, and filled by a helper and by volatile writes")]
 
 use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;

@@ -22,8 +22,8 @@ static PACE: Array<Pace> = Array::with_max_entries(1, 0);
 
 /// Maximum number of times that the clock is read while waiting for one frame: some 20 ms, at 20 ns each.
 const MAX_CLOCK_READS: u32 = 1 << 20;
-/// Maximum delay in nanoseconds that the generator catches up with. After a longer one, catching up would be a burst, and
-/// not the requested load.
+/// Maximum delay in nanoseconds that the generator makes up for. After a longer one, it would send a burst instead of
+/// the requested load.
 const MAX_BEHIND_NS: u64 = 1_000_000;
 
 /// Waits until the next frame is due, and sends it.
