@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_packets_to_an_intermediate_destination_and_ipv6_fragments_are_not_datagrams() {
+    fn ipv6_packets_with_segments_left_and_ipv6_fragments_are_not_datagrams() {
         assert_found(&ipv6_frame(&[IPPROTO_HOPOPTS], 0, 1));
         assert_not_found(&ipv6_frame(&[IPPROTO_ROUTING], 0, 1), NoDatagram::NotUdp);
         assert_not_found(&ipv6_frame(&[IPPROTO_FRAGMENT], 0, 0), NoDatagram::Fragment);
