@@ -492,7 +492,7 @@ const fn plain_in_brackets(word: u64) -> u8 {
 /// Returns `position + bytes`.
 ///
 /// The mask changes no position within a datagram. But the verifier treats all masked sums as one unknown number, and
-/// would follow every other sum separately.
+/// would follow unmasked sums separately.
 #[inline(always)]
 const fn advanced(position: u32, bytes: u8) -> u32 {
     (position + bytes as u32) & POSITION_MASK
