@@ -1,4 +1,5 @@
 //! A counting allocator, to check that a path that must not allocate does not.
+#![expect(unsafe_code, reason = "`GlobalAlloc` is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

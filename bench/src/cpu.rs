@@ -1,5 +1,6 @@
 //! The two CPUs of the benchmarks: the load is generated and received on the first, and answered on the second.
 //! Pinning, real-time priorities, and CPU time used.
+#![expect(unsafe_code, reason = "nix has no `sched_setscheduler`")]
 
 use std::fs;
 use std::io;
@@ -35,8 +36,8 @@ fn unpin() -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set).context("let a thread run on two CPUs")
 }
 
-/// Gives the calling thread its CPU for as long as it works: a generator that is held up generates another load than
-/// the one asked for. Threads that it starts do not inherit this.
+/// Gives the calling thread its CPU for as long as it works: a generator that is held up does not generate the
+/// requested load. Threads that it starts do not inherit this.
 pub(crate) fn take_cpu() -> Result<()> {
     schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, PRIORITY)
 }

@@ -163,7 +163,7 @@ impl Rig {
         self.filter.set_policy(Policy {
             maintenance: on.into(),
             methods: Method::Invite.bit(),
-            percent: 100.try_into().unwrap(),
+            percent: 100,
             bypass: 0,
             tag_prefix: u64::from_le_bytes(tag_prefix),
             emergency: self.emergency,

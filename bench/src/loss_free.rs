@@ -25,7 +25,7 @@ const HALVINGS: u32 = 5;
 /// Share of the frames sent that has to be answered for a rate to count as loss-free.
 const LOSS_FREE: f64 = 0.999;
 /// Share of the rate that has to be sent for the rate to count as generated. With less, the CPU that the generator
-/// shares with the receive work is full, or another guest of the machine had it.
+/// shares with the receive work is full, or another guest of the machine took it.
 const GENERATED: f64 = 0.95;
 /// Factor by which the rate sent has to grow when the requested rate is doubled. With less, the generator has reached
 /// its own limit.

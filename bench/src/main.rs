@@ -1,5 +1,7 @@
 //! The program that `cargo xtask bench` runs. Measures each subject in several rounds, prints the figures as a table
 //! and writes them as JSON.
+#![expect(clippy::indexing_slicing, reason = "a benchmark that panics has failed, and nothing else")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "progress and figures go to the terminal")]
 
 mod allocations;
 mod answers;

@@ -1,4 +1,5 @@
-//! Loading of the XDP programs: those of the benchmarks (`bench/ebpf`), and the product's.
+//! Loads the XDP programs: those of the benchmarks (`bench/ebpf`), and the product's.
+#![expect(unsafe_code, reason = "`Pod` is an unsafe trait")]
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, MapError};
@@ -72,7 +73,7 @@ pub(crate) fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf,
     M::try_from(map).with_context(|| format!("open the map {name}"))
 }
 
-/// Makes `frame` the template. The numbers of the frames that are made from it follow `first`.
+/// Sets `frame` as the template. The numbers of the frames that are created from it follow `first`.
 ///
 /// The message has the number [`PLACEHOLDER`] in [`PLACES`] places, or nowhere. As the numbers change, the frame must
 /// not have a UDP checksum ([`without_checksum`]).

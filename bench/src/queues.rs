@@ -128,7 +128,7 @@ fn separate_cpus_cases() -> [SeparateCpus; 4] {
 
 impl SharedCpu {
     fn round(&mut self, effort: Effort) -> Result<()> {
-        let mut stage = self.queues.create_stage()?;
+        let stage = self.queues.create_stage()?;
         let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::HIGHER_PRIORITY)?;
         let before = cpu::process_seconds(daemon.pid())?;
         let probe = stage.fill(self.cpus, FILL / effort.divisor.min(5), RESPONSES)?;

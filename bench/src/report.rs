@@ -146,12 +146,10 @@ impl fmt::Display for Bound {
 
 /// Formats a value with three or four significant digits.
 fn rounded(value: f64) -> String {
-    let digits = if value.abs() < 10.0 {
-        2
-    } else if value.abs() < 100.0 {
-        1
-    } else {
-        0
+    let digits = match value.abs() {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
     };
     format!("{value:.digits$}")
 }

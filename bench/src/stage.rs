@@ -105,7 +105,7 @@ impl Stage {
 
     /// Sends as many frames from each of `cpus` as the answerers there leave time for, and counts the responses at
     /// index `counter`.
-    pub(crate) fn fill(&mut self, cpus: &[usize], duration: Duration, counter: u32) -> Result<Probe> {
+    pub(crate) fn fill(&self, cpus: &[usize], duration: Duration, counter: u32) -> Result<Probe> {
         // Ranges of numbers that do not overlap with one another, nor with that of `self.generator`.
         let generators = cpus.iter().map(|cpu| Generator::new(&self.outside, self.nics, (*cpu as u32 + 1) << 28));
         let mut generators = generators.collect::<Result<Vec<_>>>()?;
@@ -116,7 +116,8 @@ impl Stage {
                 scope.spawn(move || generator.fill(cpu, duration))
             };
             let running = generators.iter_mut().zip(cpus).map(fill).collect::<Vec<_>>();
-            let ended = running.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a generator panicked"))?);
+            let ended =
+                running.into_iter().map(|thread| thread.join().map_err(|_panic| anyhow!("a generator panicked"))?);
             ended.collect::<Result<Vec<_>>>()
         })?;
         let sent = sent.into_iter().reduce(Sent::merge).context("no CPU to generate on")?;

@@ -34,12 +34,11 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
         let server = kind.map(Server::start).transpose()?;
         let mut lab = Lab::new()?;
         lab.shows_log = false;
-        let (lab, url) = match &server {
-            Some(server) => (lab.on_database(server.url())?, server.url()),
-            None => {
-                let url = format!("sqlite://{}", lab.filter.database().display());
-                (lab, url)
-            }
+        let (lab, url) = if let Some(server) = &server {
+            (lab.on_database(server.url())?, server.url())
+        } else {
+            let url = format!("sqlite://{}", lab.filter.database().display());
+            (lab, url)
         };
         let _daemon = lab.filter.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
         let caller = lab.caller(Family::V4)?;

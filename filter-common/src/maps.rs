@@ -17,7 +17,7 @@ pub const VERDICTS: &str = "VERDICTS";
 pub const PASSED: &str = "PASSED";
 /// Array of [`Bucket`](crate::transaction_cache::Bucket)s: the transactions of INVITEs that were refused.
 ///
-/// It is a map apart from [`PASSED`], so that a flood of refused calls does not push out calls that are being set up.
+/// Separate from [`PASSED`], so that a flood of refused calls does not evict calls that are being set up.
 pub const REFUSED: &str = "REFUSED";
 /// Hash with a [`UserPart`](crate::sip::UserPart) as the key of each emergency number. Values have no meaning.
 pub const EMERGENCY: &str = "EMERGENCY";
@@ -107,7 +107,7 @@ pub struct QueueState {
     pub redirect_until_ns: u64,
     /// Index of the queue's AF_XDP socket in [`SOCKETS`].
     pub socket: u32,
-    /// Always zero. It takes the place of padding, which the verifier would consider uninitialised.
+    /// Always zero. Replaces padding, which the verifier would consider uninitialised.
     pub reserved: u32,
 }
 
@@ -118,6 +118,7 @@ pub struct PortSet {
     words: [u64; 1024],
 }
 
+#[expect(clippy::indexing_slicing, reason = "a port has 16 bits, so `port >> 6` is below 1024")]
 impl PortSet {
     /// The empty set.
     pub const EMPTY: Self = Self { words: [0; 1024] };
@@ -130,7 +131,7 @@ impl PortSet {
     /// Returns whether `port` (host byte order) is in the set.
     #[inline(always)]
     pub fn contains(&self, port: u16) -> bool {
-        self.words[usize::from(port >> 6)] >> (port & 63) & 1 == 1
+        (self.words[usize::from(port >> 6)] >> (port & 63)) & 1 == 1
     }
 }
 

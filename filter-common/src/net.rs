@@ -115,7 +115,7 @@ pub struct ExtensionHeader {
     pub units: u8,
     /// Type of the routing header; options in the others.
     pub routing_type: u8,
-    /// Number of addresses that the packet has still to visit, in a routing header; options in the others.
+    /// Number of addresses that the packet still has to visit, in a routing header; options in the others.
     pub segments_left: u8,
 }
 
@@ -139,7 +139,7 @@ impl EthernetHeader {
 
     /// Returns whether the frame goes from one station to one station.
     ///
-    /// The lowest bit of an address's first byte is set if it is a group's (IEEE 802 section 8.2).
+    /// The lowest bit of the first byte is set in group addresses (IEEE 802 section 8.2).
     #[inline(always)]
     pub const fn is_unicast(&self) -> bool {
         (self.destination[0] | self.source[0]) & 1 == 0
@@ -155,7 +155,7 @@ impl Ipv4Header {
     /// Header length in bytes, without options.
     pub const LEN: usize = size_of::<Self>();
 
-    /// Returns the IP version, which is 4.
+    /// Returns the IP version: 4 in a valid header.
     #[inline(always)]
     pub const fn version(&self) -> u8 {
         self.version_and_len >> 4
@@ -173,7 +173,7 @@ impl Ipv4Header {
         self.fragment.get() & FRAGMENT_MASK != 0
     }
 
-    /// Returns whether source and destination both are hosts.
+    /// Returns whether source and destination are both unicast addresses.
     #[inline(always)]
     pub const fn is_unicast(&self) -> bool {
         is_unicast_ipv4(self.source) && is_unicast_ipv4(self.destination)
@@ -184,7 +184,7 @@ impl Ipv6Header {
     /// Header length in bytes, without extension headers.
     pub const LEN: usize = size_of::<Self>();
 
-    /// Returns the IP version, which is 6.
+    /// Returns the IP version: 6 in a valid header.
     #[inline(always)]
     pub const fn version(&self) -> u8 {
         (self.version_class_flow.get() >> 28) as u8
@@ -196,7 +196,7 @@ impl Ipv6Header {
         (self.version_class_flow.get() >> 20) as u8
     }
 
-    /// Returns whether source and destination both are hosts.
+    /// Returns whether source and destination are both unicast addresses.
     #[inline(always)]
     pub const fn is_unicast(&self) -> bool {
         is_unicast_ipv6(self.source) && is_unicast_ipv6(self.destination)
@@ -226,7 +226,7 @@ pub const fn is_unicast_ipv4(address: [u8; 4]) -> bool {
 
 /// Returns whether an IPv6 address can be a host's, so that a response can go to it or come from it.
 ///
-/// ff00::/8 is multicast, and :: is the unspecified address (RFC 4291 section 2.4).
+/// `ff00::/8` is multicast, and `::` is the unspecified address (RFC 4291 section 2.4).
 #[inline(always)]
 pub const fn is_unicast_ipv6(address: [u8; 16]) -> bool {
     // Compared as a number: if single bytes were, LLVM would copy the address to the BPF stack piece by piece,
@@ -249,7 +249,7 @@ impl Frame for [u8] {
     }
 }
 
-/// The reason for which a frame has no UDP datagram to read.
+/// The reason why no UDP datagram can be read from a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoDatagram {
     /// The frame is neither IPv4 nor IPv6, or has more than [`MAX_VLAN_TAGS`].
@@ -281,12 +281,12 @@ struct IpPayload {
 impl UdpDatagram {
     /// Finds the UDP datagram in a frame.
     ///
-    /// All headers up to UDP are in the frame then. The UDP length is not checked yet, see
+    /// On success, all headers up to UDP are in the frame. The UDP length is not checked yet, see
     /// [`payload_len`](Self::payload_len). Checksums are ignored: on a veth they are not computed yet.
     ///
     /// # Errors
     ///
-    /// The reason, if there is no datagram or it cannot be read.
+    /// Returns the reason if there is no datagram, or if its headers cannot be read.
     #[inline(always)]
     pub fn find<F: Frame + ?Sized>(frame: &F) -> Result<Self, NoDatagram> {
         let (ethertype, network) = skip_link(frame)?;
@@ -299,7 +299,7 @@ impl UdpDatagram {
         Ok(Self { ethertype, network, transport: payload.start, end: payload.end, udp })
     }
 
-    /// Returns whether the datagram is in an IPv4 packet, and not in an IPv6 packet.
+    /// Returns whether the datagram is in an IPv4 packet rather than an IPv6 packet.
     #[inline(always)]
     pub const fn is_ipv4(&self) -> bool {
         self.ethertype == ETH_P_IP
@@ -342,7 +342,7 @@ impl UdpDatagram {
         packet.get(self.payload_offset()..)?.get(..self.payload_len()?)
     }
 
-    /// Returns the offset of the end of the IP packet by its header. A malformed frame ends before.
+    /// Returns the offset of the end of the IP packet by its header. A malformed frame may end earlier.
     #[inline(always)]
     pub const fn packet_end(&self) -> usize {
         self.end
@@ -432,7 +432,7 @@ mod tests {
 
     use std::vec::Vec;
 
-    use zerocopy::IntoBytes;
+    use zerocopy::IntoBytes as _;
 
     use super::{
         ETH_P_8021AD, ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6, EthernetHeader, ExtensionHeader, IPPROTO_DSTOPTS,
@@ -562,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_fragments_and_other_protocols_are_no_datagrams() {
+    fn ipv4_fragments_and_other_protocols_are_not_datagrams() {
         for fragment in [0x2000, 1, 0x1fff] {
             let header = Ipv4Header { fragment: fragment.into(), ..ipv4() };
             assert_not_found(&ipv4_frame(&[], header), NoDatagram::Fragment);
@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_packets_on_their_way_elsewhere_are_no_datagrams() {
+    fn ipv6_packets_with_segments_left_and_ipv6_fragments_are_not_datagrams() {
         assert_found(&ipv6_frame(&[IPPROTO_HOPOPTS], 0, 1));
         assert_not_found(&ipv6_frame(&[IPPROTO_ROUTING], 0, 1), NoDatagram::NotUdp);
         assert_not_found(&ipv6_frame(&[IPPROTO_FRAGMENT], 0, 0), NoDatagram::Fragment);
@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn udp_lengths_that_contradict_the_packet_have_no_payload() {
+    fn a_udp_length_that_contradicts_the_packet_yields_no_payload() {
         for (udp_len, payload_len) in [(7, None), (8, Some(0)), (11, Some(3)), (12, None), (u16::MAX, None)] {
             let mut frame = ipv4_frame(&[], ipv4());
             let at = EthernetHeader::LEN + Ipv4Header::LEN + 4;
@@ -645,9 +645,9 @@ mod tests {
         for (address, expected) in [
             (0, false),
             (1, true),
-            (0xfe80 << 112 | 1, true),
-            (0x2001_0db8 << 96 | 1, true),
-            (0xff02 << 112 | 1, false),
+            ((0xfe80 << 112) | 1, true),
+            ((0x2001_0db8 << 96) | 1, true),
+            ((0xff02 << 112) | 1, false),
             (u128::MAX, false),
         ] {
             let address = u128::to_be_bytes(address);

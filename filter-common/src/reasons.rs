@@ -14,7 +14,7 @@
 ///
 /// ```
 /// filter_common::reasons! {
-///     /// Why a packet was passed.
+///     /// The reason why a packet was passed.
 ///     #[derive(Clone, Copy, Debug, PartialEq)]
 ///     pub enum Passed {
 ///         /// Not UDP.

@@ -8,7 +8,7 @@ use crate::sip::Message;
 /// which is within these bytes in all but odd messages.
 pub const HASHED_BYTES: u32 = 512;
 
-/// Number of bytes that the hash takes in at a time.
+/// Number of bytes that the hash consumes at a time.
 pub const HASHED_BLOCK: u32 = 32;
 
 /// Returns the hash of a message of `length` bytes, over its first [`HASHED_BYTES`].
@@ -46,11 +46,11 @@ pub const fn identity(hash: u64, source: [u64; 2], port: u16) -> u64 {
     fold(fold(fold(hash ^ source[0]) ^ source[1]) ^ port as u64)
 }
 
-/// Runs one round of the hash (the finalizer of MurmurHash3, shortened).
+/// Runs one round of the hash (the finalizer of `MurmurHash3`, shortened).
 #[inline(always)]
 const fn fold(word: u64) -> u64 {
     let word = word.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    word ^ word >> 32
+    word ^ (word >> 32)
 }
 
 /// Returns whether the transaction with this hash is in the share, in percent, that is refused.
@@ -93,7 +93,7 @@ mod tests {
         let mut identities = HashSet::new();
         for address in 0..100 {
             for port in 5000..5100 {
-                assert!(identities.insert(identity(1, [0, address << 32 | 0xffff_0000], port)), "{address} {port}");
+                assert!(identities.insert(identity(1, [0, (address << 32) | 0xffff_0000], port)), "{address} {port}");
                 assert!(identities.insert(identity(1, [address + 1, 0], port)), "{address} {port}");
             }
         }

@@ -8,7 +8,7 @@ use crate::maps::TRANSACTION_NS;
 /// Number of transactions in a bucket: as many slots as a cache line of 64 bytes holds.
 pub const SLOTS: usize = 8;
 
-/// Number of bits of a slot that hold the time of insertion, the lowest ones. The others distinguish transactions.
+/// Number of low bits of a slot that hold the time of insertion. The others distinguish transactions.
 const TIME_BITS: u32 = 24;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 /// A tick, the unit of that time, is 2^26 ns, or 67 ms.
@@ -22,8 +22,8 @@ const LIFETIME_TICKS: u64 = TRANSACTION_NS.div_ceil(1 << TICK_BITS);
 /// The transactions whose [`identity`](crate::transaction::identity) ends in the same bits. All zeros is an empty
 /// bucket.
 ///
-/// Several CPUs may read and write a bucket at the same time, each one slot at a time. A transaction may be lost then,
-/// or be in two slots. It takes two new calls for one bucket within nanoseconds.
+/// Several CPUs may read and write a bucket at the same time, each one slot at a time. Then a transaction may be lost
+/// or be in two slots, but only if two new calls reach one bucket within nanoseconds.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Bucket {
@@ -42,15 +42,15 @@ impl Bucket {
 
     /// Inserts the transaction, unless the bucket contains it: a retransmission does not prolong its lifetime.
     ///
-    /// Slots are in order of insertion, and an insertion moves them all. To find the oldest and to write there alone
-    /// would take branches that no CPU can predict.
+    /// Slots are in order of insertion, and an insertion moves them all. Finding the oldest and writing only there
+    /// would take branches that a CPU cannot predict.
     #[inline(always)]
     pub fn insert(&self, identity: u64, now: u64) {
         if self.contains(identity, now) {
             return;
         }
-        for index in (1..SLOTS).rev() {
-            self.slots[index].store(self.slots[index - 1].load());
+        for [newer, older] in self.slots.array_windows().rev() {
+            older.store(newer.load());
         }
         self.slots[0].store(new_slot(identity, now));
     }
@@ -58,7 +58,7 @@ impl Bucket {
 
 /// Returns the slot of a transaction that is inserted at `now`.
 const fn new_slot(identity: u64, now: u64) -> u64 {
-    identity & !TIME_MASK | now >> TICK_BITS & TIME_MASK
+    (identity & !TIME_MASK) | ((now >> TICK_BITS) & TIME_MASK)
 }
 
 /// Returns whether a slot belongs to the transaction. One in 2^40 of all others is mistaken for it.

@@ -14,13 +14,12 @@ pub(crate) const LOWER_CASE: u64 = repeat(0x20);
 ///
 /// If there are more than eight bytes. For constants, the compiler reports this.
 #[inline(always)]
-pub const fn pack(bytes: &[u8]) -> u64 {
+pub const fn pack(mut bytes: &[u8]) -> u64 {
     assert!(bytes.len() <= 8);
     let mut word = 0;
-    let mut index = 0;
-    while index < bytes.len() {
-        word |= (bytes[index] as u64) << (8 * index);
-        index += 1;
+    while let [rest @ .., last] = bytes {
+        word = (word << 8) | *last as u64;
+        bytes = rest;
     }
     word
 }
@@ -50,7 +49,7 @@ pub fn word(bytes: &[u8], offset: usize) -> u64 {
 #[inline(never)]
 fn last_word(bytes: &[u8], offset: usize) -> u64 {
     let rest = bytes.get(offset..).unwrap_or_default();
-    rest.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    rest.iter().take(8).rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
 /// A name of up to eight bytes, compared with a word without regard to case.
@@ -73,20 +72,19 @@ impl Spelling {
     /// If `name` has more than eight bytes. For constants, the compiler reports this.
     pub const fn new(name: &[u8]) -> Self {
         let mut case = 0;
-        let mut index = 0;
-        while index < name.len() {
-            if name[index].is_ascii_lowercase() {
-                case |= 0x20 << (8 * index);
-            }
-            index += 1;
+        let mut bytes = name;
+        while let [rest @ .., last] = bytes {
+            case = (case << 8) | if last.is_ascii_lowercase() { 0x20 } else { 0 };
+            bytes = rest;
         }
         Self { word: pack(name), mask: mask(name.len()), case, len: name.len() }
     }
 
     /// Returns the spelling of this name, of at most seven bytes, followed by a colon.
+    #[must_use]
     #[inline(always)]
     pub const fn with_colon(self) -> Self {
-        let word = self.word | (b':' as u64) << (8 * self.len);
+        let word = self.word | ((b':' as u64) << (8 * self.len));
         Self { word, mask: mask(self.len + 1), len: self.len + 1, ..self }
     }
 
@@ -105,8 +103,7 @@ impl Spelling {
 }
 
 // The functions below find bytes in a word. Each returns marks: the highest bit of each byte found ("Bit Twiddling
-// Hacks",
-// *Determine if a word has a zero byte*).
+// Hacks", *Determine if a word has a zero byte*).
 
 /// Returns a word of eight times `byte`.
 pub(crate) const fn repeat(byte: u8) -> u64 {
@@ -138,7 +135,7 @@ pub(crate) const fn marks_above_tilde(word: u64) -> u64 {
 /// Returns whether `marks`, which is not zero, has a single mark.
 #[inline(always)]
 pub(crate) const fn is_single(marks: u64) -> bool {
-    marks & (marks - 1) == 0
+    marks.is_power_of_two()
 }
 
 /// Returns the index, 0 to 7, of the first byte marked in `marks`, which is not zero.

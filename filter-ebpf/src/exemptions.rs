@@ -1,4 +1,5 @@
 //! Exemptions of new calls by tables that the operator maintains: bypass prefixes and emergency numbers.
+#![expect(unsafe_code, reason = "a key is built in a map element, and lookups in aya's maps are unsafe")]
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
@@ -26,7 +27,7 @@ static KEY: PerCpuArray<Key<[u64; 2]>> = PerCpuArray::with_max_entries(1, 0);
 
 /// Returns whether the source is in a bypass prefix.
 #[inline(always)]
-pub fn is_bypassed(source: &Source, policy: &Policy) -> bool {
+pub(crate) fn is_bypassed(source: &Source, policy: &Policy) -> bool {
     let ipv4 = source.ipv4();
     let family = if ipv4.is_some() { Policy::BYPASS_IPV4 } else { Policy::BYPASS_IPV6 };
     if policy.bypass & family == 0 {
@@ -51,7 +52,7 @@ pub fn is_bypassed(source: &Source, policy: &Policy) -> bool {
 
 /// Returns whether a call to `user` is an emergency call.
 #[inline(always)]
-pub fn is_emergency(user: &UserPart, policy: &Policy) -> bool {
+pub(crate) fn is_emergency(user: &UserPart, policy: &Policy) -> bool {
     if !user.has_only_bits(policy.emergency) {
         return false;
     }

@@ -6,7 +6,7 @@
 //! call ([`exemptions`]). [`scratch`] holds the results on the way.
 //!
 //! When in doubt, the program passes a packet. The only packet that it drops is the ACK to one of our responses.
-#![allow(missing_docs, reason = "the `xdp` macro generates a function without documentation")]
+#![expect(non_ascii_idents, reason = "zerocopy's derive macros generate them")]
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -32,7 +32,7 @@ use crate::packet::Packet;
 /// `frags` declares that the program accepts frames in several buffers, which it passes. So it can be attached to an
 /// interface with a jumbo MTU.
 #[xdp(frags)]
-pub fn sip_filter(ctx: XdpContext) -> u32 {
+fn sip_filter(ctx: XdpContext) -> u32 {
     let verdict = match Packet::from_frame(&ctx) {
         Ok(packet) => request::judge(&ctx, packet),
         Err(passed) => passed,
@@ -61,7 +61,8 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
 
-/// The licence. The kernel offers some helpers only to GPL-compatible programs; the daemon itself is MIT OR Apache-2.0.
+/// The license. The kernel offers some helpers only to GPL-compatible programs; the daemon itself is MIT OR Apache-2.0.
+#[expect(unsafe_code, reason = "the kernel finds the license by its section")]
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

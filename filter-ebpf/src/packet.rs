@@ -1,4 +1,5 @@
 //! From the Ethernet header to the SIP message: the headers of a frame.
+#![expect(unsafe_code, reason = "reads of packet memory after a check of its bounds, and a helper")]
 
 use core::hint::cold_path;
 
@@ -15,7 +16,7 @@ use crate::maps;
 /// A UDP datagram to the proxy, by offsets in its frame.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes)]
-pub struct Packet {
+pub(crate) struct Packet {
     offset: u32,
     length: u32,
     network: u32,
@@ -31,7 +32,7 @@ impl Packet {
     ///
     /// The verdict on the frame if there is none.
     #[inline(always)]
-    pub fn from_frame(ctx: &XdpContext) -> Result<Self, Verdict> {
+    pub(crate) fn from_frame(ctx: &XdpContext) -> Result<Self, Verdict> {
         let datagram = UdpDatagram::find(&PacketData(ctx)).map_err(verdict_on)?;
         if !maps::is_sip_port(datagram.udp().destination_port.get()) {
             return Err(Verdict::OtherPort);
@@ -49,21 +50,21 @@ impl Packet {
 
     /// Returns the offset of the message in the frame.
     #[inline(always)]
-    pub fn offset(&self) -> u32 {
+    pub(crate) fn offset(&self) -> u32 {
         self.offset
     }
 
     /// Returns the length of the message in bytes.
     #[inline(always)]
-    pub fn length(&self) -> u32 {
+    pub(crate) fn length(&self) -> u32 {
         self.length
     }
 
     /// Skips the line ends before the start line (RFC 3261 section 7.5), 16 at most.
     ///
-    /// After more, the message begins with a line end, with which no method begins.
+    /// If there are more, the message still begins with a line end, and no method does.
     #[inline(always)]
-    pub fn skip_leading_line_ends(&mut self, ctx: &XdpContext) {
+    pub(crate) fn skip_leading_line_ends(&mut self, ctx: &XdpContext) {
         let count = self.leading_line_ends(ctx);
         self.offset += count;
         self.length -= count;
@@ -73,7 +74,7 @@ impl Packet {
     fn leading_line_ends(&self, ctx: &XdpContext) -> u32 {
         for count in 0..MAX_LEADING_CRLF {
             match PacketData(ctx).read::<[u8; 2]>((self.offset + count) as usize) {
-                // Little else than keep-alives, so it is compiled out of the way of other packets.
+                // Hardly anything but keep-alives, so keep this out of the path of other packets.
                 Some([b'\r' | b'\n', _]) if count < self.length => cold_path(),
                 _ => return count,
             }
@@ -83,7 +84,7 @@ impl Packet {
 
     /// Returns the first 16 bytes of the message as [words](filter_common::words), or `None` if the frame ends before.
     #[inline(always)]
-    pub fn first_words(&self, ctx: &XdpContext) -> Option<[u64; 2]> {
+    pub(crate) fn first_words(&self, ctx: &XdpContext) -> Option<[u64; 2]> {
         let words: [u64; 2] = PacketData(ctx).read(self.offset as usize)?;
         Some(words.map(u64::from_le))
     }
@@ -107,7 +108,7 @@ impl Packet {
 /// The source of a datagram.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes)]
-pub struct Source {
+pub(crate) struct Source {
     address: [u64; 2],
     port: u32,
     is_ipv4: u32,
@@ -122,7 +123,7 @@ impl Source {
     ///
     /// The verdict on the packet if a response to it is impossible.
     #[inline(always)]
-    pub fn from_packet(ctx: &XdpContext, packet: &Packet) -> Result<Self, Verdict> {
+    pub(crate) fn from_packet(ctx: &XdpContext, packet: &Packet) -> Result<Self, Verdict> {
         let frame = PacketData(ctx);
         let ethernet: EthernetHeader = frame.read(0).ok_or(Verdict::Malformed)?;
         let (address, is_unicast) = if packet.is_ipv4 != 0 {
@@ -142,19 +143,19 @@ impl Source {
 
     /// Returns the address in network byte order: IPv6, or IPv4-mapped.
     #[inline(always)]
-    pub fn address(&self) -> [u64; 2] {
+    pub(crate) fn address(&self) -> [u64; 2] {
         self.address
     }
 
     /// Returns the address in network byte order if it is IPv4.
     #[inline(always)]
-    pub fn ipv4(&self) -> Option<u32> {
+    pub(crate) fn ipv4(&self) -> Option<u32> {
         (self.is_ipv4 != 0).then_some((self.address[1] >> 32) as u32)
     }
 
     /// Returns the UDP port in host byte order.
     #[inline(always)]
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port as u16
     }
 }
@@ -162,7 +163,7 @@ impl Source {
 /// Returns `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2).
 #[inline(always)]
 const fn mapped(address: [u8; 4]) -> [u64; 2] {
-    [0, (u32::from_ne_bytes(address) as u64) << 32 | 0xffff_0000]
+    [0, ((u32::from_ne_bytes(address) as u64) << 32) | 0xffff_0000]
 }
 
 #[inline(always)]

@@ -14,9 +14,9 @@ use crate::scratch::Scratch;
 use crate::transactions::{PASSED, REFUSED, Transaction};
 use crate::{exemptions, maps, scan};
 
-/// Returns the verdict on a packet to the proxy's port, which it redirects if that is the verdict.
+/// Returns the verdict on a packet to the proxy's port. Redirects the packet if that is the verdict.
 #[inline(always)]
-pub fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
+pub(crate) fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
     packet.skip_leading_line_ends(ctx);
     if packet.length() < SHORTEST_REQUEST {
         return Verdict::NotInvite;
@@ -146,8 +146,7 @@ fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Ve
     }
 }
 
-/// Redirects the frame to the responder of its queue. Returns `verdict`, or the reason for which the frame passes
-/// instead.
+/// Redirects the frame to the responder of its queue. Returns `verdict`, or the reason why the frame passes instead.
 ///
 /// The frame passes if the slot is empty because the responder has just closed its socket.
 #[inline(always)]

@@ -1,4 +1,5 @@
 //! Runs the scan of `filter-common` over the current message.
+#![expect(unsafe_code, reason = "`bpf_loop` takes a callback and its argument as raw pointers")]
 
 use core::ops::ControlFlow;
 
@@ -19,7 +20,7 @@ struct Argument {
 
 /// Scans the current message from its Request-URI on, at `request_uri`, and returns the decision.
 #[inline(always)]
-pub fn decide(scratch: &mut Scratch, request_uri: u32) -> Decision {
+pub(crate) fn decide(scratch: &mut Scratch, request_uri: u32) -> Decision {
     scratch.scan.restart(request_uri, scratch.packet().length());
     scratch.decision = Decision::Undecided as u32;
     let scratch: *mut Scratch = scratch;
@@ -31,7 +32,7 @@ pub fn decide(scratch: &mut Scratch, request_uri: u32) -> Decision {
     Decision::from_u32(unsafe { (*scratch).decision })
 }
 
-/// Runs one step of the scan. The callback of `bpf_loop`, which goes on at 0 and ends at 1.
+/// Runs one step of the scan. The callback of `bpf_loop`, which continues on 0 and stops on 1.
 unsafe extern "C" fn step(_index: u64, argument: *mut Argument) -> i64 {
     // SAFETY: `bpf_loop` passes on the pointer to the `Argument` of `decide`, whose `scratch` is this CPU's element.
     let scratch = unsafe { &mut *(*argument).scratch };

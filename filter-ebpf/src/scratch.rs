@@ -1,9 +1,10 @@
 //! The state of the current packet, in this CPU's element of a map rather than on the stack.
 //!
-//! The stack has only 512 bytes. And the verifier tracks the values of registers and stack: it would follow each path
-//! by which a packet may come to a place (VLAN tags, extension headers, method) through all the code after that place.
-//! It knows nothing of a value that is read back from a map, so the paths join there. That saves three quarters of the
-//! instructions that it verifies.
+//! The stack has only 512 bytes. Moreover, the verifier tracks values in registers and on the stack. It would follow
+//! each path by which a packet can reach a point (VLAN tags, extension headers, method) through all the code after it.
+//! It knows nothing about a value that is read back from a map, so the paths join there. This saves three quarters of
+//! the instructions that it verifies.
+#![expect(unsafe_code, reason = "a map element is lent as a reference, and filled by a helper and by volatile writes")]
 
 use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::macros::map;
@@ -16,7 +17,7 @@ use zerocopy::FromBytes;
 use crate::packet::{Packet, Source};
 
 /// Maximum length of a message in bytes, a power of two above [`MAX_FRAME`](filter_common::maps::MAX_FRAME).
-pub const BUFFER: usize = 4096;
+pub(crate) const BUFFER: usize = 4096;
 
 /// Number of zero bytes after a message: a word may extend beyond its end, and so may a block of the scan or the hash.
 const ZEROS: usize = HASHED_BLOCK as usize;
@@ -27,7 +28,7 @@ const BEYOND: usize = 256 + 8;
 /// The message and the [`ZEROS`] after it.
 #[repr(C, align(8))]
 #[derive(FromBytes)]
-pub struct Buffer([u8; BUFFER + BEYOND]);
+pub(crate) struct Buffer([u8; BUFFER + BEYOND]);
 
 // The scan reads blocks of four words.
 const _: () = assert!(ZEROS >= size_of::<[u64; 4]>() && ZEROS + 8 <= BEYOND);
@@ -56,17 +57,17 @@ impl Message for Buffer {
 /// The state of the current packet.
 #[repr(C)]
 #[derive(FromBytes)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     packet: Packet,
     source: Source,
     /// The [`Method`] as a number.
     method: u32,
     /// The [`Decision`](filter_common::sip::Decision) as a number.
-    pub decision: u32,
+    pub(crate) decision: u32,
     /// The scan of the message.
-    pub scan: Scan,
+    pub(crate) scan: Scan,
     /// The message, once it is loaded.
-    pub message: Buffer,
+    pub(crate) message: Buffer,
 }
 
 #[map]
@@ -75,7 +76,7 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 impl Scratch {
     /// Stores the current packet in this CPU's element and returns the element.
     #[inline(always)]
-    pub fn new(packet: Packet) -> Option<&'static mut Self> {
+    pub(crate) fn new(packet: Packet) -> Option<&'static mut Self> {
         let scratch = SCRATCH.get_ptr_mut(0)?;
         // SAFETY: the pointer is to this CPU's element. Nothing else uses it while the program runs, and the program
         // calls this function once. Any content is valid (`FromBytes`). Volatile, so that LLVM reads the packet back
@@ -88,53 +89,53 @@ impl Scratch {
 
     /// Returns the current packet.
     #[inline(always)]
-    pub fn packet(&self) -> &Packet {
+    pub(crate) fn packet(&self) -> &Packet {
         &self.packet
     }
 
     /// Returns the source of the packet, which has to be set before.
     #[inline(always)]
-    pub fn source(&self) -> &Source {
+    pub(crate) fn source(&self) -> &Source {
         &self.source
     }
 
     /// Stores the source of the packet.
     #[inline(always)]
-    pub fn set_source(&mut self, source: Source) {
+    pub(crate) fn set_source(&mut self, source: Source) {
         // SAFETY: a reference is valid for writes. Volatile, as in `new`.
         unsafe { (&raw mut self.source).write_volatile(source) };
     }
 
     /// Stores the method of the request.
     #[inline(always)]
-    pub fn set_method(&mut self, method: Method) {
+    pub(crate) fn set_method(&mut self, method: Method) {
         // SAFETY: a reference is valid for writes. Volatile, as in `new`.
         unsafe { (&raw mut self.method).write_volatile(method as u32) }
     }
 
     /// Returns whether the request has this method.
     #[inline(always)]
-    pub fn is_method(&self, method: Method) -> bool {
+    pub(crate) fn is_method(&self, method: Method) -> bool {
         self.method == method as u32
     }
 
     /// Copies the message of the packet into the buffer. Returns `None` if it is empty or not all in the frame.
     #[inline(always)]
-    pub fn load(&mut self, ctx: &XdpContext) -> Option<()> {
+    pub(crate) fn load(&mut self, ctx: &XdpContext) -> Option<()> {
         // The helper requires a length of at least one. Up to about Linux 6.7 the verifier does not learn that from a
         // comparison with zero (6.1: "R3 min value is outside of the allowed range"), but it does from this sum.
         let length = bounded(self.packet.length().checked_sub(1)?) + 1;
-        let buffer = (&raw mut self.message).cast::<u8>();
+        let buffer = (&raw mut self.message).cast::<u64>();
         // SAFETY: `length` is at most BUFFER, so the copy and the zeros after it are within the buffer. The buffer is
         // aligned for `u64`, and so are all zeros but the first ones, whose offsets are multiples of eight.
         unsafe {
             if bpf_xdp_load_bytes(ctx.ctx, self.packet.offset(), buffer.cast(), length as u32) != 0 {
                 return None;
             }
-            buffer.add(length).cast::<u64>().write_unaligned(0);
-            let aligned = buffer.add((length + 7) & (2 * BUFFER - 8)).cast::<u64>();
+            buffer.byte_add(length).write_unaligned(0);
+            let aligned = buffer.byte_add((length + 7) & (2 * BUFFER - 8));
             for word in 0..ZEROS / 8 {
-                // Volatile, or LLVM would replace the loop by a call to a function that writes byte by byte.
+                // Volatile, or LLVM would replace the loop with a call to a function that writes byte by byte.
                 aligned.add(word).write_volatile(0);
             }
         }
@@ -143,7 +144,7 @@ impl Scratch {
 
     /// Returns the first eight bytes of the To tag as a word, after the scan has found a tag.
     #[inline(always)]
-    pub fn tag(&self) -> u64 {
+    pub(crate) fn tag(&self) -> u64 {
         self.message.word(self.scan.tag())
     }
 }

@@ -1,5 +1,6 @@
 //! The transactions of INVITEs seen before, so that a retransmission is treated as the first INVITE was (RFC 3261
 //! sections 8.2.7 and 16.11).
+#![expect(unsafe_code, reason = "the daemon finds the globals by their symbols")]
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
@@ -28,12 +29,12 @@ static HASH_SEED: Global<u64> = Global::new(0);
 static BUCKET_MASK: Global<u32> = Global::new(DEFAULT_BUCKETS - 1);
 
 /// The transactions of INVITEs that passed.
-pub const PASSED: TransactionCache = TransactionCache(&PASSED_MAP);
+pub(crate) const PASSED: TransactionCache = TransactionCache(&PASSED_MAP);
 /// The transactions of INVITEs that were refused.
-pub const REFUSED: TransactionCache = TransactionCache(&REFUSED_MAP);
+pub(crate) const REFUSED: TransactionCache = TransactionCache(&REFUSED_MAP);
 
 /// An INVITE and its retransmissions: the same bytes from the same source.
-pub struct Transaction {
+pub(crate) struct Transaction {
     hash: u64,
     identity: u64,
 }
@@ -41,7 +42,7 @@ pub struct Transaction {
 impl Transaction {
     /// Computes the transaction of the current message.
     #[inline(always)]
-    pub fn new(scratch: &Scratch) -> Self {
+    pub(crate) fn new(scratch: &Scratch) -> Self {
         let hash = transaction_hash(&scratch.message, scratch.packet().length(), HASH_SEED.load());
         let source = scratch.source();
         Self { hash, identity: identity(hash, source.address(), source.port()) }
@@ -50,24 +51,24 @@ impl Transaction {
     /// Returns the hash of the message, which decides whether it is in the refused share: the same on all hosts of a
     /// cluster.
     #[inline(always)]
-    pub fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
 }
 
 /// A cache of transactions, each of which it remembers for 32 s.
-pub struct TransactionCache(&'static Array<Bucket>);
+pub(crate) struct TransactionCache(&'static Array<Bucket>);
 
 impl TransactionCache {
     /// Returns whether the transaction was inserted in the 32 s before `now`.
     #[inline(always)]
-    pub fn contains(&self, transaction: &Transaction, now: u64) -> bool {
+    pub(crate) fn contains(&self, transaction: &Transaction, now: u64) -> bool {
         self.bucket(transaction).is_some_and(|bucket| bucket.contains(transaction.identity, now))
     }
 
     /// Inserts the transaction, unless the cache contains it: a retransmission does not prolong its lifetime.
     #[inline(always)]
-    pub fn insert(&self, transaction: &Transaction, now: u64) {
+    pub(crate) fn insert(&self, transaction: &Transaction, now: u64) {
         if let Some(bucket) = self.bucket(transaction) {
             bucket.insert(transaction.identity, now);
         }

@@ -1,4 +1,5 @@
 //! The counter at the generator's end of the wire.
+#![expect(unsafe_code, reason = "reads of packet memory, and a write to a map element")]
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::{map, xdp};
@@ -18,7 +19,7 @@ const REFUSAL_OFFSET: usize = 3;
 
 /// Counts and drops the packets from the proxy's port to the generator's, which has the same number.
 #[xdp]
-pub fn count(ctx: XdpContext) -> u32 {
+fn count(ctx: XdpContext) -> u32 {
     let Some(headers) = Headers::parse(&ctx) else { return XDP_PASS };
     // SAFETY: the pointer is valid (`Headers::parse`).
     let ports = unsafe { [(*headers).source_port, (*headers).destination_port] };

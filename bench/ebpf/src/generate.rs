@@ -1,5 +1,7 @@
 //! The load generator: sends distinct INVITEs into the wire at a given rate. `BPF_PROG_TEST_RUN` runs it with live
 //! frames.
+#![expect(clippy::indexing_slicing, reason = "a mask bounds the index")]
+#![expect(unsafe_code, reason = "helpers, and map elements lent as references")]
 
 use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP};
 use aya_ebpf::cty::c_void;
@@ -9,26 +11,26 @@ use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 
-use crate::layout::{MAX_FRAME, NICS, PLACES, Pace, Template};
+use crate::layout::{MAX_FRAME, NICS, Pace, Template};
 use crate::number::digits;
 
 #[map]
-pub static TEMPLATE: Array<Template> = Array::with_max_entries(1, 0);
+pub(crate) static TEMPLATE: Array<Template> = Array::with_max_entries(1, 0);
 
 #[map]
 static PACE: Array<Pace> = Array::with_max_entries(1, 0);
 
 /// Maximum number of times that the clock is read while waiting for one frame: some 20 ms, at 20 ns each.
 const MAX_CLOCK_READS: u32 = 1 << 20;
-/// Maximum delay in nanoseconds that the generator catches up. After a longer one, catching up would be a burst, and
-/// another load than the one asked for.
+/// Maximum delay in nanoseconds that the generator makes up for. After a longer one, it would send a burst instead of
+/// the requested load.
 const MAX_BEHIND_NS: u64 = 1_000_000;
 
 /// Waits until the next frame is due, and sends it.
 ///
 /// On a veth the frame arrives at the queue with the number of this CPU, if there are that many (`veth_select_rxq()`).
 #[xdp]
-pub fn generate(ctx: XdpContext) -> u32 {
+fn generate(ctx: XdpContext) -> u32 {
     let (Some(pace), Some(template)) = (PACE.get_ptr_mut(0), TEMPLATE.get_ptr_mut(0)) else { return XDP_ABORTED };
     // SAFETY: the generator runs in one thread, and nothing else accesses these maps meanwhile.
     let (pace, template) = unsafe { (&mut *pace, &mut *template) };
@@ -75,8 +77,8 @@ unsafe extern "C" fn is_due(_index: u64, due: *mut u64) -> i64 {
 fn write(ctx: &XdpContext, template: &mut Template) -> bool {
     template.number = template.number.wrapping_add(1);
     let digits = digits(template.number);
-    for place in 0..PLACES {
-        let place = template.places[place] as usize & (MAX_FRAME - 1);
+    for place in &template.places {
+        let place = *place as usize & (MAX_FRAME - 1);
         // SAFETY: `place` is less than MAX_FRAME, and the buffer has MAX_FRAME + 8 bytes.
         unsafe { template.frame.as_mut_ptr().add(place).cast::<u64>().write_unaligned(digits) };
     }

@@ -1,51 +1,51 @@
 //! Layouts of the maps between the benchmarks and their XDP programs. Both sides include this file.
 
 /// Index at which `count` counts responses that begin with `SIP/2.0 503`.
-pub const RESPONSES: u32 = 0;
+pub(crate) const RESPONSES: u32 = 0;
 /// Index at which `count` counts all other packets from the proxy's port.
-pub const REFLECTED: u32 = 1;
+pub(crate) const REFLECTED: u32 = 1;
 
 /// Port of the proxy, and of the generator.
-pub const PORT: u16 = 5060;
+pub(crate) const PORT: u16 = 5060;
 
 /// Maximum length of a frame in bytes: a power of two, and more than an MTU of 1500 allows.
-pub const MAX_FRAME: usize = 2048;
+pub(crate) const MAX_FRAME: usize = 2048;
 /// Number of places in a frame that have the call's number: branch, From tag and Call-ID.
-pub const PLACES: usize = 3;
+pub(crate) const PLACES: usize = 3;
 
 /// A frame that is sent again and again, each time with another number in it.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Template {
+pub(crate) struct Template {
     /// Length of the frame in bytes.
-    pub length: u32,
+    pub(crate) length: u32,
     /// Number of the last frame. The next one has this number plus one.
-    pub number: u32,
+    pub(crate) number: u32,
     /// Offsets of the eight hexadecimal digits of the number, in bytes from the beginning of the frame.
-    pub places: [u32; PLACES],
+    pub(crate) places: [u32; PLACES],
     /// The frame, with room for digits at its very end.
-    pub frame: [u8; MAX_FRAME + 8],
+    pub(crate) frame: [u8; MAX_FRAME + 8],
 }
 
 /// Number of NICs that frames are sent into in rotation: a power of two.
-pub const NICS: usize = 2;
+pub(crate) const NICS: usize = 2;
 
 /// The times and targets of a load. Times are in nanoseconds of `CLOCK_MONOTONIC`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Time between two frames.
-    pub interval_ns: u64,
+    pub(crate) interval_ns: u64,
     /// Duration of the load.
-    pub duration_ns: u64,
+    pub(crate) duration_ns: u64,
     /// Time at which the next frame is due. 0, before the first frame, means at once.
-    pub next_ns: u64,
+    pub(crate) next_ns: u64,
     /// Number of frames sent.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Time of the first frame.
-    pub first_ns: u64,
+    pub(crate) first_ns: u64,
     /// Time of the last frame, or the end of the duration.
-    pub last_ns: u64,
+    pub(crate) last_ns: u64,
     /// Interface indices of the NICs. With one NIC, all are the same.
-    pub nics: [u32; NICS],
+    pub(crate) nics: [u32; NICS],
 }

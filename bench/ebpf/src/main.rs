@@ -1,6 +1,5 @@
 //! XDP programs of the benchmarks: floors and limits to compare the product's program with, a load generator, and a
 //! counter of what comes back.
-#![allow(missing_docs, reason = "the `xdp` macro writes a function without")]
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 
@@ -23,7 +22,8 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
 
-/// License of the object. The kernel offers some helpers to GPL-compatible programs only.
+/// The license. The kernel offers some helpers to GPL-compatible programs only.
+#[expect(unsafe_code, reason = "the kernel finds the license by its section")]
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,4 +1,5 @@
 //! The two floors: a program that does nothing, and one that reads each word of the message once.
+#![expect(unsafe_code, reason = "reads of packet memory after a check of its bounds")]
 
 use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_PASS};
 use aya_ebpf::macros::xdp;
@@ -13,7 +14,7 @@ const NO_SUM: u64 = 0x5eed_5eed_5eed_5eed;
 
 /// Passes the frame. Has `frags` like the product's program, because a program array holds programs of one kind only.
 #[xdp(frags)]
-pub fn bare_pass(_ctx: XdpContext) -> u32 {
+fn bare_pass(_ctx: XdpContext) -> u32 {
     XDP_PASS
 }
 
@@ -22,7 +23,7 @@ pub fn bare_pass(_ctx: XdpContext) -> u32 {
 /// Each read has its own check against the end of the frame, as the verifier requires. One check for eight words would
 /// halve the time, but the target is defined by this program.
 #[xdp]
-pub fn read_once(ctx: XdpContext) -> u32 {
+fn read_once(ctx: XdpContext) -> u32 {
     let (mut at, end) = (ctx.data() + PAYLOAD, ctx.data_end());
     let mut sum: u64 = 0;
     for _ in 0..MAX_WORDS {

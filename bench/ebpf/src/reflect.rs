@@ -1,4 +1,5 @@
 //! The limits of any answerer: the frame goes back as it came, from within the kernel or through an AF_XDP socket.
+#![expect(unsafe_code, reason = "reads and writes of packet memory")]
 
 use aya_ebpf::bindings::xdp_action::{XDP_PASS, XDP_TX};
 use aya_ebpf::macros::{map, xdp};
@@ -14,7 +15,7 @@ static REFLECTORS: XskMap = XskMap::with_max_entries(4, 0);
 
 /// Sends packets to the proxy's port back, with addresses and ports swapped.
 #[xdp]
-pub fn reflect(ctx: XdpContext) -> u32 {
+fn reflect(ctx: XdpContext) -> u32 {
     let Some(headers) = to_the_proxy(&ctx) else { return XDP_PASS };
     // SAFETY: the pointer is valid (`Headers::parse`). Each pair is read before one of the two is written.
     unsafe {
@@ -28,7 +29,7 @@ pub fn reflect(ctx: XdpContext) -> u32 {
 
 /// Redirects packets to the proxy's port to the AF_XDP socket of their queue.
 #[xdp]
-pub fn redirect(ctx: XdpContext) -> u32 {
+fn redirect(ctx: XdpContext) -> u32 {
     if to_the_proxy(&ctx).is_none() {
         return XDP_PASS;
     }

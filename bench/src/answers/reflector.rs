@@ -1,6 +1,7 @@
 //! The limit of a responder on AF_XDP: each frame goes back with its addresses swapped, and is not parsed.
 //!
 //! The socket has the settings of sip-filter's: copy mode, 2048 entries in each ring, frames of 4 KiB.
+#![expect(unsafe_code, reason = "the rings of the crate `xdp` require that the UMEM outlives their packets")]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -78,18 +79,18 @@ impl Drop for Reflector {
 /// Reflects frames until `stop` is set. Sends the thread's id when it is ready, or the reason why it cannot be.
 fn work(stop: &AtomicBool, ready: &Sender<Result<Pid>>) {
     let attached = programs::load().and_then(|mut bench| {
-        let socket = Socket::open()?;
+        let queue = Queue::open()?;
         let mut sockets: XskMap<_> = programs::map(&mut bench, "REFLECTORS")?;
-        sockets.set(0, socket.socket.as_raw_fd(), 0).context("put the socket into the XSKMAP")?;
+        sockets.set(0, queue.socket.as_raw_fd(), 0).context("put the socket into the XSKMAP")?;
         let redirect = programs::program(&mut bench, "redirect")?;
         redirect.attach(PROXY_INTERFACE, XdpMode::Driver).context("attach the redirector")?;
-        Ok((bench, socket))
+        Ok((bench, queue))
     });
     // Sending fails only if `start` has given up waiting. It sets `stop` then.
     match attached {
-        Ok((_bench, mut socket)) => {
+        Ok((_bench, mut queue)) => {
             let _ = ready.send(Ok(nix::unistd::gettid()));
-            if let Err(error) = socket.reflect(stop) {
+            if let Err(error) = queue.reflect(stop) {
                 eprintln!("the AF_XDP reflector: {error}");
             }
         }
@@ -99,9 +100,9 @@ fn work(stop: &AtomicBool, ready: &Sender<Result<Pid>>) {
     }
 }
 
-/// The socket with its rings and its UMEM. Fields are dropped in order, so the rings and the socket go before the
-/// memory.
-struct Socket {
+/// The proxy's only RX and TX queue: the socket with its rings and its UMEM. Fields are dropped in order, so the rings
+/// and the socket go before the memory.
+struct Queue {
     fill: WakableFillRing,
     rx: RxRing,
     tx: WakableTxRing,
@@ -114,7 +115,7 @@ struct Socket {
     sending: usize,
 }
 
-impl Socket {
+impl Queue {
     fn open() -> Result<Self> {
         let ifindex = nix::net::if_::if_nametoindex(PROXY_INTERFACE).context("find the proxy's end of the wire")?;
         let config =

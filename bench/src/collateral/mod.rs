@@ -164,7 +164,7 @@ fn under_load(
             thread::sleep(LEAD);
             let latencies = dialogs.send(requests);
             ensure!(!load.is_finished(), "the load ended before the last request was sent");
-            let probe = load.join().map_err(|_| anyhow!("the generator panicked"))??;
+            let probe = load.join().map_err(|_panic| anyhow!("the generator panicked"))??;
             Ok((probe.sent_rate, latencies?))
         })
     })

@@ -1,7 +1,7 @@
 //! Exemptions of new requests: emergencies, and requests that replace or join an established call.
 //!
-//! Odd spellings tend to exempt: only the beginning of a value is compared, and all bytes without the bit of lower
-//! case.
+//! Odd spellings tend to exempt: only the beginning of a value is compared, and the lower-case bit of every byte is
+//! ignored.
 
 use crate::words::{LOWER_CASE, mask, pack};
 
@@ -69,8 +69,8 @@ pub(super) const fn scheme_len(word: u64) -> u32 {
     }
 }
 
-/// Returns whether `word` begins with `text`, which has at most eight bytes. The bit of lower case is ignored in all
-/// bytes.
+/// Returns whether `word` begins with `text`, which has at most eight bytes. The lower-case bit of every byte is
+/// ignored.
 #[inline(always)]
 const fn begins_with(word: u64, text: &[u8]) -> bool {
     (word | LOWER_CASE) & mask(text.len()) == (pack(text) | LOWER_CASE) & mask(text.len())

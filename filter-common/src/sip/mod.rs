@@ -10,6 +10,8 @@ use core::ops::ControlFlow;
 
 use zerocopy::TryFromBytes;
 
+use crate::words::word;
+
 mod exempt;
 mod method;
 mod scan;
@@ -73,10 +75,11 @@ pub fn classify(message: &[u8]) -> Option<Request> {
     if blank > MAX_LEADING_CRLF as usize || message.len() > u16::MAX as usize {
         return None;
     }
-    let message = &message[blank..];
-    let first: &[u8; SHORTEST_REQUEST as usize] = message.first_chunk()?;
-    let (words, _) = first.as_chunks();
-    let (method, length) = Method::from_first_words([words[0], words[1]].map(u64::from_le_bytes))?;
+    let message = message.get(blank..)?;
+    if message.len() < SHORTEST_REQUEST as usize {
+        return None;
+    }
+    let (method, length) = Method::from_first_words([word(message, 0), word(message, 8)])?;
     let mut scan = Scan::new(length, message.len() as u32);
     loop {
         if let ControlFlow::Break(decision) = scan.step(message) {

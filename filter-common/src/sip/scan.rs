@@ -73,7 +73,7 @@ enum Phase {
     Skip,
 }
 
-/// The outcome of a step or phase: the scan goes on, or it ends with a decision.
+/// The outcome of a step or phase: the scan continues, or it ends with a decision.
 type Progress = ControlFlow<Decision>;
 
 const CONTINUE: Progress = Progress::Continue(());
@@ -116,7 +116,7 @@ impl Scan {
         scan
     }
 
-    /// Begins again, with another message. What is not set here is written before it is read.
+    /// Starts over with another message. All fields that are not set here are written before they are read.
     #[inline(always)]
     pub const fn restart(&mut self, position: u32, end: u32) {
         self.position = position;
@@ -138,9 +138,9 @@ impl Scan {
         self.tag
     }
 
-    /// Reads on. Returns the decision, or `Continue` if the scan needs another step.
+    /// Runs one step. Returns the decision, or `Continue` if the scan needs another step.
     ///
-    /// A step goes through the phases in the order in which they mostly follow each other. Each step decides, or reads
+    /// A step goes through the phases in the order in which they usually follow each other. Each step decides, or reads
     /// at least one byte, or enters another phase at the same byte, which happens at most twice in a row. So a message
     /// of n bytes takes less than 3 n steps.
     #[inline(always)]
@@ -442,6 +442,7 @@ impl Scan {
 /// [`Scan::line`].
 ///
 /// The continuation of an irrelevant line is irrelevant as well.
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for every byte")]
 #[inline(always)]
 fn is_relevant<M: Message + ?Sized>(message: &M, offset: u32, further: u8) -> bool {
     match RELEVANT[usize::from(message.byte_near(offset, further))] {
@@ -456,6 +457,7 @@ const ALWAYS: u8 = 1;
 
 /// By the first byte of a line: 0 if the line is irrelevant, [`ALWAYS`], or the second byte of relevant lines in lower
 /// case.
+#[expect(clippy::indexing_slicing, reason = "built at compile time")]
 static RELEVANT: [u8; 256] = {
     let mut table = [0; 256];
     // The end of the headers, and `To`, whose compact form is `t`.
@@ -489,8 +491,8 @@ const fn plain_in_brackets(word: u64) -> u8 {
 
 /// Returns `position + bytes`.
 ///
-/// No position of a datagram is changed by the mask, but the verifier takes all masked sums for the same unknown
-/// number, where it would follow each sum by itself.
+/// The mask changes no position within a datagram. But the verifier treats all masked sums as one unknown number, and
+/// would follow unmasked sums separately.
 #[inline(always)]
 const fn advanced(position: u32, bytes: u8) -> u32 {
     (position + bytes as u32) & POSITION_MASK

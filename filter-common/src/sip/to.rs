@@ -108,7 +108,11 @@ const fn class(byte: u8) -> Class {
 
 /// Returns the state after a byte of class `class` in state `state`.
 ///
-/// The byte is never a newline: the caller takes folds for white space, and checks [`ToState::is_complete`] at the end.
+/// The byte is never a newline: the caller treats folds as white space, and checks [`ToState::is_complete`] at the end.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one match over all states, so that the compiler checks that none is missing"
+)]
 const fn next(state: State, class: Class) -> State {
     if matches!(class, Class::Control) {
         return S::Undecided;
@@ -208,6 +212,7 @@ const fn next_in_name(state: State, class: Class) -> State {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "built at compile time")]
 static CLASS_OF: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -218,6 +223,7 @@ static CLASS_OF: [u8; 256] = {
     table
 };
 
+#[expect(clippy::indexing_slicing, reason = "built at compile time")]
 static NEXT: [u8; STATES * CLASSES] = {
     let mut table = [S::Undecided as u8; STATES * CLASSES];
     let mut state = 0;
@@ -275,6 +281,7 @@ const ALL_CLASSES: [Class; Class::Control as usize + 1] = [
 ];
 
 // The numbers of the variants index the tables.
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
 const _: () = {
     let mut number = 0;
     while number < ALL_STATES.len() {
@@ -309,6 +316,7 @@ impl ToState {
     }
 
     /// Returns the state after `byte`, which is not a newline.
+    #[expect(clippy::indexing_slicing, reason = "the masks bound the indices")]
     #[inline(always)]
     pub(super) fn after(self, byte: u8) -> Self {
         let class = CLASS_OF[usize::from(byte)] as usize & (CLASSES - 1);

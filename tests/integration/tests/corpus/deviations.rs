@@ -1,10 +1,10 @@
-//! The messages of the corpus that sip-filter treats differently than Kamailio, and why.
+//! The messages of the corpus that sip-filter treats differently from Kamailio, and why.
 
 use Deviation::{Dropped, Passed, Refused, Unanswered, Via};
 
 /// A way in which sip-filter differs from Kamailio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deviation {
+pub(crate) enum Deviation {
     /// Kamailio refuses the message; sip-filter passes it.
     Passed,
     /// Kamailio refuses the message; sip-filter takes it and does not respond.
@@ -26,7 +26,7 @@ pub enum Deviation {
 }
 
 /// The deviations: file, deviation and reason.
-pub const DEVIATIONS: &[(&str, Deviation, &str)] = &[
+pub(crate) const DEVIATIONS: &[(&str, Deviation, &str)] = &[
     ("a09-urn-sos.sip", Passed, "an emergency call"),
     ("a11-replaces.sip", Passed, "replaces an established call"),
     ("a14-to-after-8k.sip", Passed, FRAGMENTS),
@@ -85,4 +85,4 @@ const VERSION: &str = "not the SIP/2.0 of RFC 3261 section 7.1";
 const UNNEEDED_LINE: &str = "a line that no response needs";
 /// The XDP program finds no To tag and redirects the message. The responder finds that no response is possible, and
 /// counts the reason.
-const TAKEN: &str = "a header that a response needs is missing, malformed or doubled";
+const TAKEN: &str = "a header that a response needs is missing, malformed or duplicated";

@@ -3,6 +3,7 @@
 //!
 //! The differences are listed in `deviations`, with their reasons. A difference that is not listed fails the test, and
 //! so does a listed one that no longer occurs.
+#![cfg(test)]
 
 mod deviations;
 
@@ -29,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Time without a packet after which a message counts as lost, if it may be.
 const SILENCE: Duration = Duration::from_millis(250);
 
-/// Pause of the wire between two reads of the server's socket.
+/// Time for which the wire is read between two reads of the server's socket.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Kamailio's treatment of a message: a line of `expected.jsonl`.

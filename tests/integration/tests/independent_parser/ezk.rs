@@ -2,7 +2,7 @@
 //!
 //! Of the parsers written in Rust, ezk-sip-types 0.6 agrees with the host grammar and with Kamailio on most of the
 //! corpus, reads `wsinv` of RFC 4475 correctly and compiles in seconds. `rvoip-sip-core` 0.4 finds no To in `wsinv` and
-//! no tag in `;tag="x"`, and rejects messages with bare LF. The dependencies of `rsip` 0.4 are of 2021.
+//! no tag in `;tag="x"`, and rejects messages with bare LF. The dependencies of `rsip` 0.4 are from 2021.
 
 use bytes::Bytes;
 use ezk_sip_types::header::HeaderParse as _;

@@ -1,5 +1,6 @@
-//! The features of a message that the classes of differences are defined by, found by string search and without either
+//! The features of a message by which the classes of differences are defined, found by string search and without either
 //! parser.
+#![expect(clippy::string_slice, reason = "each offset comes from a search in the same string")]
 
 /// The parts of a message, with their line ends and folds.
 pub(crate) struct Features {

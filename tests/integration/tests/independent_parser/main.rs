@@ -2,6 +2,7 @@
 //!
 //! The messages on which the two differ fall into the classes of `classes`. Each class says which of the two is wrong,
 //! and why. A difference without a class fails the test, and so does a class without a difference.
+#![cfg(test)]
 
 mod classes;
 mod ezk;

@@ -32,7 +32,7 @@ struct Expected {
 
 /// Returns the messages with their file names.
 #[track_caller]
-pub fn messages() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn messages() -> Vec<(String, Vec<u8>)> {
     expected()
         .into_iter()
         .map(|Expected { file, .. }| {

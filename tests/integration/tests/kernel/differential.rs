@@ -74,7 +74,7 @@ const PIECES: &[&[u8]] = &[
 /// Changes `message` in one to four places.
 fn mutate(message: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
-        // Two of three mutations are near the To header, the only one that the grammar parses in depth.
+        // Two of three mutations are near the To header, the only header that the grammar parses in depth.
         let to = message.windows(4).position(|four| four.eq_ignore_ascii_case(b"\nto:")).unwrap_or(0);
         let at = if random.below(3) > 0 { to + random.below(80) } else { random.below(message.len() + 1) };
         let at = at.min(message.len());

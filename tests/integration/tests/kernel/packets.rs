@@ -20,7 +20,7 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
 
-/// Returns the body of an extension header of 8 bytes: its length field, and a PadN option that fills it.
+/// Returns the body of an extension header of 8 bytes: its length field, and an option `PadN` that fills it.
 fn padding() -> Vec<u8> {
     vec![0, 1, 4, 0, 0, 0, 0]
 }
@@ -154,7 +154,7 @@ fn new_call_that_an_af_xdp_socket_cannot_hold_passes(#[case] packet: Vec<u8>) {
 #[case::method_alone(ipv4(b"INVITE "), Verdict::NotInvite)]
 #[case::invite_whose_empty_line_is_padding(
     { let m = new_invite(); let mut p = ipv4(&m[..m.len() - 2]); p.extend(b"\r\n"); p }, Verdict::Undecided)]
-fn message_that_is_no_new_invite_passes(#[case] packet: Vec<u8>, #[case] verdict: Verdict) {
+fn message_that_is_not_a_new_invite_passes(#[case] packet: Vec<u8>, #[case] verdict: Verdict) {
     assert_eq!(Rig::in_maintenance().verdict(&packet), verdict);
 }
 

@@ -14,12 +14,12 @@ use filter_lab::frame::Frame;
 use filter_user::dataplane::{Program, ProgramSettings};
 use nix::time::{ClockId, clock_gettime};
 
-pub const XDP_DROP: u32 = 1;
-pub const XDP_PASS: u32 = 2;
-pub const XDP_REDIRECT: u32 = 4;
+pub(crate) const XDP_DROP: u32 = 1;
+pub(crate) const XDP_PASS: u32 = 2;
+pub(crate) const XDP_REDIRECT: u32 = 4;
 
 /// Prefix of our To tags.
-pub const TAG_PREFIX: [u8; 8] = *b"ourtag01";
+pub(crate) const TAG_PREFIX: [u8; 8] = *b"ourtag01";
 
 /// RX queue that `BPF_PROG_TEST_RUN` reports for a packet: queue 0 of the loopback interface, whose index is 1 in every
 /// network namespace.
@@ -31,20 +31,20 @@ const SOCKET_SLOT: u32 = 0;
 const EMPTY_SLOT: u32 = 1;
 
 /// Length of the leases that the tests grant.
-const LEASE: Duration = Duration::from_secs(3600);
+const LEASE: Duration = Duration::from_hours(1);
 
 /// AF_XDP socket in the XSKMAPs of all rigs.
 static SOCKET: LazyLock<OwnedFd> = LazyLock::new(|| af_xdp::bound_socket().expect("bind an AF_XDP socket"));
 
 /// The XDP program, loaded for port 5060, with the policy of the test.
-pub struct Rig {
+pub(crate) struct Rig {
     program: Program,
     policy: Policy,
 }
 
 /// Loads the program for port 5060, with room for `transactions` transactions in each cache.
 #[track_caller]
-pub fn load(transactions: u32) -> Program {
+pub(crate) fn load(transactions: u32) -> Program {
     let settings = ProgramSettings { ports: &[5060], transactions, hash_seed: 0x0123_4567_89ab_cdef, debug: false };
     Program::load(&settings).unwrap_or_else(|error| panic!("load the XDP program, which requires root: {error}"))
 }
@@ -52,19 +52,19 @@ pub fn load(transactions: u32) -> Program {
 impl Rig {
     /// Creates a rig without maintenance and without a lease.
     #[track_caller]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_transactions(1024)
     }
 
     /// Creates a rig without maintenance and without a lease, with room for `transactions` transactions in each cache.
     #[track_caller]
-    pub fn with_transactions(transactions: u32) -> Self {
+    pub(crate) fn with_transactions(transactions: u32) -> Self {
         let mut program = load(transactions);
         program.set_socket(SOCKET_SLOT, &*SOCKET).expect("put the socket into the XSKMAP");
         let policy = Policy {
             maintenance: 0,
             methods: Method::Invite.bit(),
-            percent: 100.try_into().unwrap(),
+            percent: 100,
             bypass: 0,
             tag_prefix: u64::from_le_bytes(TAG_PREFIX),
             emergency: [u64::MAX; 2],
@@ -77,7 +77,7 @@ impl Rig {
 
     /// Creates a rig that refuses new calls: maintenance is on, and the lease is valid.
     #[track_caller]
-    pub fn in_maintenance() -> Self {
+    pub(crate) fn in_maintenance() -> Self {
         let mut rig = Self::new();
         rig.set_maintenance(true);
         rig.grant_lease();
@@ -86,7 +86,7 @@ impl Rig {
 
     /// Changes the policy and puts it in force.
     #[track_caller]
-    pub fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+    pub(crate) fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
         change(&mut self.policy);
         let policy = self.policy;
         self.program.set_policy(policy).unwrap_or_else(|error| panic!("put {policy:?} in force: {error}"));
@@ -94,13 +94,13 @@ impl Rig {
 
     /// Switches maintenance on or off. Switching off leaves no tail; [`end_maintenance`](Self::end_maintenance) does.
     #[track_caller]
-    pub fn set_maintenance(&mut self, on: bool) {
+    pub(crate) fn set_maintenance(&mut self, on: bool) {
         self.set_policy(|policy| policy.maintenance = on.into());
     }
 
     /// Ends maintenance now, so that the 32 s tail begins.
     #[track_caller]
-    pub fn end_maintenance(&mut self) {
+    pub(crate) fn end_maintenance(&mut self) {
         let until = now_ns() + TRANSACTION_NS;
         self.set_policy(|policy| {
             policy.maintenance = 0;
@@ -110,35 +110,35 @@ impl Rig {
 
     /// Moves the end of the 32 s tail to now.
     #[track_caller]
-    pub fn end_tail(&mut self) {
+    pub(crate) fn end_tail(&mut self) {
         self.set_policy(|policy| policy.tail_until_ns = now_ns());
     }
 
     /// Returns the loaded program, to fill its other maps.
-    pub fn program(&mut self) -> &mut Program {
+    pub(crate) fn program(&mut self) -> &mut Program {
         &mut self.program
     }
 
     /// Grants the responder of the queue a lease that outlasts the test.
     #[track_caller]
-    pub fn grant_lease(&mut self) {
+    pub(crate) fn grant_lease(&self) {
         self.set_queue(SOCKET_SLOT, now_ns() + LEASE.as_nanos() as u64);
     }
 
     /// Moves the end of the lease to now.
     #[track_caller]
-    pub fn expire_lease(&mut self) {
+    pub(crate) fn expire_lease(&self) {
         self.set_queue(SOCKET_SLOT, now_ns());
     }
 
     /// Grants a lease on a slot of the XSKMAP that has no socket.
     #[track_caller]
-    pub fn lease_empty_slot(&mut self) {
+    pub(crate) fn lease_empty_slot(&self) {
         self.set_queue(EMPTY_SLOT, u64::MAX);
     }
 
     #[track_caller]
-    fn set_queue(&mut self, socket: u32, redirect_until_ns: u64) {
+    fn set_queue(&self, socket: u32, redirect_until_ns: u64) {
         let state = QueueState { redirect_until_ns, socket, reserved: 0 };
         let mut queues = self.program.queues().expect("open the map of queues");
         queues.insert(TEST_QUEUE, state, 0).unwrap_or_else(|error| panic!("set {TEST_QUEUE:?} to {state:?}: {error}"));
@@ -146,7 +146,7 @@ impl Rig {
 
     /// Runs the program once on `packet` and returns its XDP action. Does not check the counters.
     #[track_caller]
-    pub fn action(&mut self, packet: &[u8]) -> u32 {
+    pub(crate) fn action(&mut self, packet: &[u8]) -> u32 {
         let program = self.program.ebpf().program("sip_filter").expect("find the program sip_filter in the object");
         let program: &Xdp = program.try_into().expect("sip_filter is an XDP program");
         let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
@@ -162,7 +162,7 @@ impl Rig {
     ///
     /// If the program does not count exactly one verdict, or returns an action that does not belong to it.
     #[track_caller]
-    pub fn verdict(&mut self, packet: &[u8]) -> Verdict {
+    pub(crate) fn verdict(&mut self, packet: &[u8]) -> Verdict {
         let before = self.verdicts();
         let action = self.action(packet);
         let counted: Vec<Verdict> = before
@@ -186,7 +186,7 @@ impl Rig {
 
     /// Returns the number of packets counted under each verdict.
     #[track_caller]
-    pub fn verdicts(&self) -> Vec<(Verdict, u64)> {
+    pub(crate) fn verdicts(&self) -> Vec<(Verdict, u64)> {
         self.program.verdicts().read().expect("read the map of verdicts")
     }
 }
@@ -201,7 +201,7 @@ fn now_ns() -> u64 {
 
 /// Returns the verdict on a message that the host grammar reads as `request`, if only INVITE is refused and no source
 /// or user part is exempt.
-pub fn expected_verdict(request: Option<Request>) -> Verdict {
+pub(crate) fn expected_verdict(request: Option<Request>) -> Verdict {
     match request {
         Some(Request { method: Method::Invite, decision, .. }) => match decision {
             Decision::New => Verdict::Redirected,
@@ -216,31 +216,31 @@ pub fn expected_verdict(request: Option<Request>) -> Verdict {
 
 /// Returns an IPv4 packet from the caller to the proxy.
 #[track_caller]
-pub fn ipv4(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(payload: &[u8]) -> Vec<u8> {
     bytes(&ipv4_frame(payload))
 }
 
 /// Returns an IPv6 packet from the caller to the proxy.
 #[track_caller]
-pub fn ipv6(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv6(payload: &[u8]) -> Vec<u8> {
     bytes(&ipv6_frame(payload))
 }
 
 /// Returns a packet from `source` to `destination`, each an address with a port.
 #[track_caller]
-pub fn packet(source: &str, destination: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(source: &str, destination: &str, payload: &[u8]) -> Vec<u8> {
     bytes(&frame(source, destination, payload))
 }
 
 /// Returns an IPv4 frame from the caller to the proxy, for a test to change.
 #[track_caller]
-pub fn ipv4_frame(payload: &[u8]) -> Frame {
+pub(crate) fn ipv4_frame(payload: &[u8]) -> Frame {
     frame("198.18.0.1:5062", "198.18.0.2:5060", payload)
 }
 
 /// Returns an IPv6 frame from the caller to the proxy, for a test to change.
 #[track_caller]
-pub fn ipv6_frame(payload: &[u8]) -> Frame {
+pub(crate) fn ipv6_frame(payload: &[u8]) -> Frame {
     frame("[2001:db8::1]:5062", "[2001:db8::2]:5060", payload)
 }
 
@@ -266,17 +266,17 @@ fn socket_address(text: &str) -> SocketAddr {
 
 /// Returns the bytes of `frame`.
 #[track_caller]
-pub fn bytes(frame: &Frame) -> Vec<u8> {
+pub(crate) fn bytes(frame: &Frame) -> Vec<u8> {
     frame.to_bytes().unwrap_or_else(|error| panic!("build {frame:?}: {error}"))
 }
 
 /// Returns an INVITE without a To tag.
-pub fn new_invite() -> Vec<u8> {
+pub(crate) fn new_invite() -> Vec<u8> {
     invite("To: <sip:bob@198.18.0.2>")
 }
 
 /// Returns an INVITE with `to` as its To header.
-pub fn invite(to: &str) -> Vec<u8> {
+pub(crate) fn invite(to: &str) -> Vec<u8> {
     format!(
         "INVITE sip:bob@198.18.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bKrig;rport\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@198.18.0.1>;tag=from\r\n{to}\r\nCall-ID: rig@198.18.0.1\r\n\
@@ -287,7 +287,7 @@ pub fn invite(to: &str) -> Vec<u8> {
 
 /// Returns the packet with the INVITE of call number `number`. Different numbers are different transactions.
 #[track_caller]
-pub fn call(number: u32) -> Vec<u8> {
+pub(crate) fn call(number: u32) -> Vec<u8> {
     let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("the INVITE is UTF-8");
     ipv4(message.replace("rig", &format!("rig{number}")).as_bytes())
 }

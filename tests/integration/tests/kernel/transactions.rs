@@ -80,7 +80,7 @@ fn transaction_is_identified_by_the_bytes_of_the_message_and_its_source() {
     }
     let longer = [&message[..], b"x"].concat();
     assert_eq!(rig.verdict(&ipv4(&longer)), Verdict::Redirected, "one byte longer");
-    let mut edited = message.clone();
+    let mut edited = message;
     edited[60] ^= 1;
     assert_ne!(rig.verdict(&ipv4(&edited)), Verdict::Seen, "one byte changed");
 }

@@ -1,4 +1,5 @@
 //! The store on real database servers: the rows, the schema and the order of events are the same as with SQLite.
+#![cfg(test)]
 
 mod changes;
 mod schema;
