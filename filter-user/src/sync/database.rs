@@ -17,6 +17,10 @@ use crate::store::{self, DatabaseUrl, IfMissing, Reading, Recovery, Store};
 /// that writes one statement after the other without a busy timeout would otherwise fail with "database is locked".
 const QUIET: Duration = Duration::from_secs(1);
 
+/// Age of the last reading from which on a file is read again although its watch has reported no change. See
+/// [`Database::is_watch_late`].
+const WATCH_LATE: Duration = Duration::from_millis(100);
+
 /// The database, open or down.
 pub(super) struct Database {
     url: DatabaseUrl,
@@ -31,6 +35,9 @@ pub(super) struct Database {
     backoff: Backoff,
     /// Time of the next attempt while the database is down.
     retry_at: Instant,
+    /// Time of the last reading, successful or not.
+    last_attempt: Instant,
+    /// Time of the last reading that was adopted.
     last_read: Option<Timestamp>,
     last_change: Instant,
 }
@@ -47,6 +54,7 @@ impl Database {
             if_missing,
             backoff: Backoff::default(),
             retry_at: Instant::now(),
+            last_attempt: Instant::now(),
             last_read: None,
             last_change: Instant::now(),
         }
@@ -82,6 +90,15 @@ impl Database {
         &self.tag
     }
 
+    /// Returns whether commands may have kept the watch of a file from its polls.
+    ///
+    /// A poll takes 20 ms, and begins again after each command. So clients that ask for one thing after the other, without
+    /// a pause, would hide all changes. The watch of a server has a task of its own.
+    pub(super) fn is_watch_late(&self) -> bool {
+        let is_file = self.store.as_ref().is_some_and(|store| !store.is_server());
+        is_file && self.last_attempt.elapsed() >= WATCH_LATE
+    }
+
     /// Opens the database for the first time, and adopts the cluster's To tag. Later the tag stays what it is, since the
     /// responders use it.
     pub(super) async fn open_first(&mut self) -> Result<(), store::Error> {
@@ -93,6 +110,7 @@ impl Database {
 
     /// Reads the open database. If that fails, it is opened again: the file may have been replaced.
     pub(super) async fn read(&mut self, alarms: &mut Alarms) -> Result<Reading, store::Error> {
+        self.last_attempt = Instant::now();
         if let Some(store) = &mut self.store
             && let Ok(reading) = store.read().await
         {

@@ -119,12 +119,18 @@ impl Keeper {
     ) -> Result<(), NotInForce> {
         let mut report_check = interval(REPORT_CHECK);
         report_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Each branch waits for a point in time or for an event that is kept, so none can be starved by the others.
+        // Each branch waits for a deadline or for an event that is kept, so that others cannot postpone it by dropping its
+        // future. The exception is the watch of a file, for which commands make up.
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 command = commands.recv() => match command {
-                    Some(command) => self.handle(command, enforcer, publish).await?,
+                    Some(command) => {
+                        self.handle(command, enforcer, publish).await?;
+                        if self.database.is_watch_late() {
+                            self.refresh(enforcer, Trigger::Watch).await?;
+                        }
+                    }
                     None => return Ok(()),
                 },
                 changed = self.database.changed() => {

@@ -555,3 +555,20 @@ async fn keeper_that_is_stopped_reports_this_to_the_other_hosts() {
     timeout(TIMEOUT, running.keeper).await.expect("the keeper ends").unwrap().unwrap();
     assert_eq!(host.sql("SELECT running FROM sip_filter_node"), "0");
 }
+
+#[tokio::test]
+async fn row_is_followed_while_a_client_asks_for_nodes_all_the_time() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    let commands = running.commands.clone();
+    let asking = tokio::spawn(async move {
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            commands.send(Command::Nodes(sender)).await.unwrap();
+            receiver.await.unwrap().unwrap();
+        }
+    });
+    host.sql(ON);
+    running.until(|now| now.policy.maintenance).await;
+    asking.abort();
+}
