@@ -1,9 +1,6 @@
 //! `sip-filter doctor`.
 
-use clap::Args;
-use clap::builder::BoolishValueParser;
-use filter_user::config::{self, Common, RunOptions, Settings};
-use filter_user::dataplane::Mode;
+use filter_user::config::{self, AttachOptions, Config, Settings};
 use filter_user::doctor::{Finding, Level, examine};
 
 use super::error::{Error, Outcome};
@@ -12,46 +9,20 @@ use super::runtime::block_on;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  sip-filter doctor                    the host, the interfaces of the configuration file, the daemon, the database
-  sip-filter doctor --iface eth0       before it is attached to eth0
+  sip-filter doctor                    the interfaces of the configuration file
+  sip-filter doctor --iface eth0       before the first start on eth0
   sip-filter doctor --json | jq '.[] | select(.level != \"ok\")'";
-
-/// Options of `doctor`: those of `run` that matter for what is looked at.
-#[derive(Args)]
-pub(super) struct DoctorOptions {
-    /// Network interface to look at; repeat it, or separate several by commas [default: those of `run`]
-    #[arg(long, env = "SIP_FILTER_IFACE", value_name = "IF", value_delimiter = ',')]
-    iface: Option<Vec<String>>,
-
-    /// Where the XDP program is to run, as for `run`: auto, native or generic [default: that of `run`]
-    #[arg(long, env = "SIP_FILTER_MODE", value_name = "MODE", value_enum, hide_possible_values = true)]
-    mode: Option<Mode>,
-
-    /// Whether the AF_XDP sockets are to be bound in zero-copy mode, as for `run` [default: that of `run`]
-    #[arg(
-        long,
-        env = "SIP_FILTER_ZERO_COPY",
-        num_args = 0..=1,
-        default_missing_value = "true",
-        require_equals = true,
-        value_name = "BOOL",
-        value_parser = BoolishValueParser::new(),
-        hide_possible_values = true
-    )]
-    zero_copy: Option<bool>,
-}
 
 pub(super) fn doctor(
     settings: &Settings,
-    options: DoctorOptions,
-    (flags, file): (&Common, &Common),
+    config: &Config,
+    options: AttachOptions,
     output: Output,
 ) -> Result<Outcome, Error> {
-    let DoctorOptions { iface, mode, zero_copy } = options;
-    let run = RunOptions { iface, mode, zero_copy, ..RunOptions::default() };
-    let run = match run.resolve(flags, file) {
+    let run = match config.run_settings(&options.into()) {
+        Ok((_, run)) => Some(run),
         Err(config::Error::NoInterface(_)) => None,
-        resolved => Some(resolved?),
+        Err(error) => return Err(error.into()),
     };
     let findings = block_on(examine(settings, run.as_ref()))?;
     output.print(&findings, || text(&findings, run.is_some()))?;

@@ -26,7 +26,7 @@ use self::plane::Plane;
 use self::service::Control;
 use crate::config::{RunSettings, Settings};
 use crate::control::{ControlSocket, SocketError, serve};
-use crate::dataplane::{self, AttachMode, Options};
+use crate::dataplane::{self, AttachMode};
 use crate::domain::Raised;
 use crate::kamailio::{Follower, Status, Teller};
 use crate::metrics::{BindError, bind, serve as serve_metrics};
@@ -95,24 +95,13 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
         Some(address) => Some(bind(address).await?),
         None => None,
     };
-    let keeper = Keeper::prepare(&settings, &options.interfaces).await?;
-    let plane_options = Options {
-        interfaces: options.interfaces.clone(),
-        ports: options.ports.clone(),
-        mode: options.mode,
-        zero_copy: options.zero_copy,
-        cpus: options.cpus.clone(),
-        busy_poll: options.busy_poll,
-        lease: options.lease,
-        tag: *keeper.tag(),
-        transactions: options.transactions,
-        debug: tracing::enabled!(tracing::Level::DEBUG),
-    };
+    let keeper = Keeper::prepare(&settings, &options.interfaces()).await?;
+    let plane_options = options.data_plane(*keeper.tag(), tracing::enabled!(tracing::Level::DEBUG));
     let plane = Plane::start(plane_options, keeper.policy().clone()).await?;
     let (commands, receiver) = mpsc::channel(QUEUE);
     let (publish, snapshot) = watch::channel(keeper.snapshot());
     let (own, on) = (socket.beside(".kamailio"), keeper.policy().maintenance);
-    let (follower, teller) = options.kamailio.clone().map(|target| Follower::new(target, own, on)).unzip();
+    let (follower, teller) = options.kamailio_target().map(|target| Follower::new(target, own, on)).unzip();
     let kamailio = teller.as_ref().map(Teller::status);
     let mut keeping = tokio::spawn(keeper.run(Beside::new(plane.clone(), teller), receiver, publish));
     let following = follower.map(|follower| tokio::spawn(follower.run()));
@@ -217,7 +206,7 @@ async fn ready_line(
             )
         })
         .collect();
-    let ports: Vec<String> = options.ports.iter().map(u16::to_string).collect();
+    let ports: Vec<String> = options.ports().iter().map(u16::to_string).collect();
     Ok(format!(
         "sip-filter ready: {}; UDP port {}; {}; database {}",
         interfaces.join(", "),

@@ -39,7 +39,7 @@ use kernel_log::KernelLog;
 use queue::Queue;
 
 /// How the XDP program is to be attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// In the driver if it can, otherwise in the network stack

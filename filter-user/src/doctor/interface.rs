@@ -16,7 +16,7 @@ use crate::dataplane::{self, Error, Mode};
 pub(super) fn examine(run: &RunSettings, daemon: &Daemon) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut interfaces = Vec::new();
-    for name in &run.interfaces {
+    for name in &run.interfaces() {
         match Nic::look_at(name) {
             Ok(nic) => {
                 findings.extend(nic.findings(run, daemon).into_iter().map(|finding| finding.on(name)));
