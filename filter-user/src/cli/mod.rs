@@ -21,7 +21,7 @@ mod when;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use filter_user::config::{Common, RunOptions, Settings};
+use filter_user::config::{AttachOptions, Common, Config, RunOptions};
 use filter_user::protocol::History;
 
 use self::error::{Error, Outcome, exit_status};
@@ -29,16 +29,16 @@ use self::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
-  sip-filter doctor --iface eth0                  check whether it can run here, and how well
-  sip-filter run --iface eth0                     run the daemon for calls that arrive on eth0, UDP port 5060
-  sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; established calls continue
+  sip-filter doctor --iface eth0              check this host before the first start
+  sip-filter run --iface eth0                 run the daemon
+  sip-filter on --why 'upgrade to 6.0'        new calls get 503 Maintenance
   sip-filter on --code 480 --reason 'Moving' --retry-after 120
   sip-filter on --percent 30 --methods INVITE,OPTIONS
-  sip-filter on --for 30m --wait                  end after 30 minutes; return when all hosts have applied it
-  sip-filter on --node sbc2                       switch this host alone
+  sip-filter on --for 30m --wait              for 30 minutes; wait for all hosts
+  sip-filter on --node sbc2                   this host alone
   sip-filter bypass add 198.18.0.0/15 --why 'test callers'
-  sip-filter status                               show what is in force, and whether all is well
-  sip-filter off                                  new calls reach the proxy again
+  sip-filter status                           what is in force, and is all well?
+  sip-filter off                              new calls reach the proxy again
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 works but degraded (status, doctor).";
 
@@ -82,7 +82,7 @@ enum Command {
     ///
     /// Exit status: 0 if all is well, 3 if sip-filter works here but not as well as it could, 1 if it cannot run here.
     #[command(after_help = doctor::EXAMPLES)]
-    Doctor(doctor::DoctorOptions),
+    Doctor(AttachOptions),
 
     /// Begin maintenance: new calls are refused
     ///
@@ -158,15 +158,15 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<Outcome, Error> {
-    let file = cli.common.file()?;
-    let settings: Settings = cli.common.resolve(&file)?;
+    let config = Config::load(cli.common)?;
+    let settings = config.settings()?;
     let output = Output::new(cli.json);
     match cli.command {
         Command::Run(options) => {
-            let node = options.node.clone().unwrap_or_else(|| settings.node.clone());
-            run::run(Settings { node, ..settings }, options.resolve(&cli.common, &file)?)
+            let (settings, options) = config.run_settings(&options)?;
+            run::run(settings, options)
         }
-        Command::Doctor(options) => doctor::doctor(&settings, options, (&cli.common, &file), output),
+        Command::Doctor(options) => doctor::doctor(&settings, &config, options, output),
         Command::On(options) => switch::on(&settings, options, output),
         Command::Off(options) => switch::off(&settings, options, output),
         Command::Bypass(command) => exempt::bypass(&settings, command, output),

@@ -3,10 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use filter_user::config::{RunSettings, Settings};
+use filter_user::config::{LogLevel, RunSettings, Settings};
 use filter_user::daemon;
-use thiserror::Error;
-use tracing_subscriber::EnvFilter;
 
 use super::error::{Error, Outcome};
 
@@ -17,14 +15,6 @@ Examples:
   SIP_FILTER_LOG=debug sip-filter run --iface veth0 --mode generic \\
       --database-url sqlite:///tmp/t.db --state-file /tmp/t.json --socket /tmp/t.sock";
 
-/// The log level is not one.
-#[derive(Debug, Error)]
-#[error("{level:?} is not a log level: {problem}; for example info, or info,filter_user::sync=debug")]
-struct LogLevelError {
-    level: String,
-    problem: String,
-}
-
 /// Number of worker threads. The control plane has little to do, and packets have threads of their own.
 const WORKERS: usize = 2;
 
@@ -33,7 +23,7 @@ const WORKERS: usize = 2;
 const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(settings: Settings, options: RunSettings) -> Result<Outcome, Error> {
-    start_log(&options.log_level).map_err(Error::usage)?;
+    start_log(&options.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("sip-filter")
@@ -46,14 +36,10 @@ pub(super) fn run(settings: Settings, options: RunSettings) -> Result<Outcome, E
     Ok(Outcome::Done)
 }
 
-fn start_log(level: &str) -> Result<(), LogLevelError> {
-    let filter = EnvFilter::builder()
-        .parse(level)
-        .map_err(|error| LogLevelError { level: level.into(), problem: error.to_string() })?;
+fn start_log(level: &LogLevel) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(level.to_filter())
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    Ok(())
 }

@@ -51,7 +51,7 @@ struct PlannedEnd {
 
 #[derive(Args)]
 struct Wait {
-    /// Wait until every host that is alive has applied the switch, at most this long (up to 1h; 10s without a time)
+    /// Wait until every host that is alive has applied the switch, for at most this long, up to 1h; for 10s without a time
     ///
     /// Names the hosts that have not applied it in time; the exit status is then 1.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",

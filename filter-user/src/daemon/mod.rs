@@ -30,8 +30,8 @@ use self::supervisor::Supervisor;
 pub use self::supervisor::UnexpectedEnd;
 use crate::config::{RunSettings, Settings};
 use crate::control::ControlSocket;
-use crate::dataplane::{self, AttachMode, Options};
-use crate::domain::{Raised, TagSecret};
+use crate::dataplane::{self, AttachMode};
+use crate::domain::Raised;
 use crate::kamailio::Status;
 use crate::metrics::bind;
 use crate::sync::{Command, Keeper, Snapshot};
@@ -54,8 +54,9 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
         Some(address) => Some(bind(address).await?),
         None => None,
     };
-    let keeper = Keeper::prepare(&settings, &options.interfaces).await?;
-    let plane = Plane::start(plane_options(&options, *keeper.tag()), keeper.policy().clone()).await?;
+    let keeper = Keeper::prepare(&settings, &options.interfaces()).await?;
+    let plane_options = options.data_plane(*keeper.tag(), tracing::enabled!(tracing::Level::DEBUG));
+    let plane = Plane::start(plane_options, keeper.policy().clone()).await?;
     let kamailio_replies = socket.beside(".kamailio");
     let components = Components { settings, options, keeper, plane: plane.clone(), metrics, kamailio_replies };
 
@@ -95,21 +96,6 @@ async fn serve(
     }
 }
 
-fn plane_options(options: &RunSettings, tag: TagSecret) -> Options {
-    Options {
-        interfaces: options.interfaces.clone(),
-        ports: options.ports.clone(),
-        mode: options.mode,
-        zero_copy: options.zero_copy,
-        cpus: options.cpus.clone(),
-        busy_poll: options.busy_poll,
-        lease: options.lease,
-        tag,
-        transactions: options.transactions,
-        debug: tracing::enabled!(tracing::Level::DEBUG),
-    }
-}
-
 /// Has the keeper read the database. Nobody waits for the reply: the outcome is logged.
 fn reload(commands: &mpsc::Sender<Command>) {
     info!("SIGHUP: reading the database");
@@ -128,7 +114,7 @@ async fn ready_line(components: &Components) -> Result<String, Error> {
         format!("{} ({mode}, {} queues)", interface.name, interface.queues.len())
     });
     let interfaces = interfaces.collect::<Vec<_>>().join(", ");
-    let ports = options.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let ports = options.ports().iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let (policy, database) = (keeper.policy(), settings.database.display());
     Ok(format!("sip-filter ready: {interfaces}; UDP port {ports}; {policy}; database {database}"))
 }

@@ -62,7 +62,7 @@ impl Components {
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         let (publish, snapshot) = watch::channel(keeper.snapshot());
         let on = keeper.policy().maintenance;
-        let kamailio = options.kamailio.clone().map(|target| KamailioSync::new(target, kamailio_replies, on));
+        let kamailio = options.kamailio_target().map(|target| KamailioSync::new(target, kamailio_replies, on));
         let (sync, handle) = kamailio.unzip();
         let kamailio = handle.as_ref().map(KamailioHandle::status);
 

@@ -8,7 +8,7 @@ use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::Service;
 use crate::dataplane::{InterfaceStatus, PlaneStatus, QueueStatus};
-use crate::domain::{Change, Channel, Edit, Entry, Exemption, Origin, Raised, Switch, Why};
+use crate::domain::{Change, Channel, Edit, Entry, Exemption, Origin, Policy, Raised, Switch, Why};
 use crate::kamailio;
 use crate::protocol::{
     self, Alarm, ChangedEntries, Code, Database, Edited, Entries, Error, Events, InForce, Listed, Nodes, Prefixes,
@@ -113,7 +113,7 @@ impl Control {
             },
             interfaces,
             counters,
-            ports: self.options.ports.clone(),
+            ports: self.options.ports(),
             version: env!("CARGO_PKG_VERSION").into(),
             node: self.settings.node.clone(),
             pid: std::process::id(),
@@ -122,7 +122,11 @@ impl Control {
     }
 
     fn in_force(&self, snapshot: &Snapshot) -> InForce {
-        InForce { policy: (*snapshot.policy).clone(), since: snapshot.since.clone(), alarms: self.alarms(snapshot) }
+        InForce {
+            policy: Policy::clone(&snapshot.policy),
+            since: snapshot.since.clone(),
+            alarms: self.alarms(snapshot),
+        }
     }
 
     fn alarms(&self, snapshot: &Snapshot) -> Vec<Alarm> {

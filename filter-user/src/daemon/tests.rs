@@ -8,7 +8,6 @@ use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,9 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::plane::Plane;
 use super::service::Control;
-use crate::config::{RunSettings, Settings};
+use crate::config::{Common, Config, RunOptions, Settings};
 use crate::control::{ControlSocket, serve};
-use crate::dataplane::Mode;
 use crate::sync::Keeper;
 use crate::user;
 
@@ -43,19 +41,9 @@ impl Daemon {
             state_file: directory.path().join("state.json"),
             node: "sbc1".parse().unwrap(),
         };
-        let options = RunSettings {
-            interfaces: vec!["eth0".into()],
-            ports: vec![5060],
-            mode: Mode::Auto,
-            zero_copy: false,
-            cpus: None,
-            busy_poll: Duration::ZERO,
-            transactions: 1024,
-            lease: Duration::from_secs(1),
-            kamailio: None,
-            metrics: None,
-            log_level: "info".into(),
-        };
+        let flags = Common { config: Some("/dev/null".into()), ..Common::default() };
+        let run = RunOptions { iface: Some(vec!["eth0".parse().unwrap()]), ..RunOptions::default() };
+        let (_, options) = Config::load(flags).unwrap().run_settings(&run).unwrap();
         let keeper = Keeper::prepare(&settings, &["eth0".into()]).await.unwrap();
         let (commands, receiver) = mpsc::channel(4);
         let (publish, snapshot) = watch::channel(keeper.snapshot());

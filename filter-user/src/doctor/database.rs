@@ -1,10 +1,11 @@
-//! The database: whether it can be read, and whether its tables are ours.
+//! Checks of the database: whether it can be read, and whether this version knows its schema.
 
 use super::Finding;
 use crate::config::Settings;
 use crate::store::{self, Error, Inspection, Recovery};
 
-pub(super) async fn examine(settings: &Settings) -> Finding {
+/// Checks the database, without changing it.
+pub async fn examine(settings: &Settings) -> Finding {
     let name = format!("database {}, table {}", settings.database.display(), settings.table);
     match store::inspect(&settings.database, &settings.table).await {
         Ok(inspection) => usable(&name, &inspection),
@@ -13,12 +14,14 @@ pub(super) async fn examine(settings: &Settings) -> Finding {
 }
 
 fn usable(name: &str, inspection: &Inspection) -> Finding {
-    let why = "the rows of this table say what is in force";
+    let why = "the rows of this table are the policy";
     let Inspection { version, latest } = inspection;
     let fact = match version {
-        _ if version == latest => format!("{name}: can be read, its schema is of version {version}"),
-        0 => format!("{name}: can be read; our own tables are not there yet, `sip-filter run` makes them"),
-        _ => format!("{name}: can be read, its schema is of version {version}; `sip-filter run` brings it to {latest}"),
+        _ if version == latest => format!("{name}: can be read, its schema has version {version}"),
+        0 => format!("{name}: can be read; sip-filter's own tables are missing, `sip-filter run` creates them"),
+        _ => format!(
+            "{name}: can be read, its schema has version {version}; `sip-filter run` brings it to version {latest}"
+        ),
     };
     Finding::ok("database", fact, why)
 }
@@ -27,24 +30,21 @@ fn unusable(name: &str, error: &Error) -> Finding {
     let fact = format!("{name}: {error}");
     if error.recovery() == Recovery::GiveUp {
         let why = "`sip-filter run` does not start with a schema that it does not know";
-        return Finding::failure(
-            "database",
-            fact,
-            why,
-            "use the version of sip-filter that has made it, or a newer one",
-        );
+        let fix = "use the version of sip-filter that created the schema, or a newer one";
+        return Finding::failure("database", fact, why, fix);
     }
-    let (why, mend) = match error {
+    let (why, fix) = match error {
         Error::NoFile { .. } | Error::NoTable { .. } => (
-            "`sip-filter run` makes an empty one at its first start, which says off; switches elsewhere are not seen then",
-            "if --database-url and --table are right: `sip-filter migrate`, or nothing before the first start",
+            "`sip-filter run` creates an empty one at its first start, with maintenance off; if a URL or name is wrong, it \
+             never sees a switch",
+            "check --database-url and --table; if they are right, `sip-filter migrate`, or just the first start",
         ),
         _ => (
-            "`sip-filter run` starts with the state that it knew last, and no switch reaches it until this is mended",
-            "see that the server runs, and that host, user, password and file permissions are right",
+            "`sip-filter run` starts with the last known policy, and sees no switch until this is fixed",
+            "check that the server runs, and that host, user, password and file permissions are right",
         ),
     };
-    Finding::warning("database", fact, why, mend)
+    Finding::warning("database", fact, why, fix)
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
     use crate::store::{Error, Inspection};
 
     #[test]
-    fn only_a_foreign_schema_keeps_run_from_starting() {
+    fn only_an_unknown_schema_is_a_failure() {
         let newer = unusable("database x", &Error::NewerSchema { version: 9 });
         assert_eq!(newer.level, Level::Failure);
         assert!(newer.fact.contains("migration 9"), "{newer:?}");
@@ -63,10 +63,10 @@ mod tests {
     }
 
     #[test]
-    fn an_older_schema_is_brought_up_to_date_by_run() {
+    fn older_schema_is_brought_up_to_date_by_run() {
         let fact = |version| usable("database x", &Inspection { version, latest: 3 }).fact;
-        assert_eq!(fact(3), "database x: can be read, its schema is of version 3");
-        assert!(fact(1).contains("brings it to 3"), "{}", fact(1));
-        assert!(fact(0).contains("not there yet"), "{}", fact(0));
+        assert_eq!(fact(3), "database x: can be read, its schema has version 3");
+        assert!(fact(1).contains("brings it to version 3"), "{}", fact(1));
+        assert!(fact(0).contains("are missing"), "{}", fact(0));
     }
 }

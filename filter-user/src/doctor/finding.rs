@@ -1,64 +1,64 @@
-//! What the doctor has to say: a fact, why it matters, and how to mend it.
+//! Findings: a fact, why it matters, and how to fix it.
 
 use serde::Serialize;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// All is well.
     Ok,
-    /// sip-filter runs, but not as well as it could.
+    /// sip-filter works, but not as well as it could.
     Warning,
-    /// sip-filter does not run here.
+    /// sip-filter cannot run.
     Failure,
 }
 
-/// One thing that was looked at.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// Severity.
     pub level: Level,
-    /// What was looked at, as a word that stays the same: `kernel`, `queues`, `vlan` …
+    /// Name of the check, which does not change between versions: `kernel`, `queues`, `vlan` …
     pub check: &'static str,
-    /// The interface, if it is about one.
+    /// Interface, if the check is about one.
     pub interface: Option<String>,
     /// What was found.
     pub fact: String,
     /// Why it matters.
     pub why: String,
-    /// How to mend it. `None`: there is nothing to mend.
-    pub mend: Option<String>,
+    /// How to fix it; `None` if all is well.
+    pub fix: Option<String>,
 }
 
 impl Finding {
-    /// All is well.
+    /// Creates a finding that all is well.
     pub(super) fn ok(check: &'static str, fact: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { level: Level::Ok, check, interface: None, fact: fact.into(), why: why.into(), mend: None }
+        Self { level: Level::Ok, check, interface: None, fact: fact.into(), why: why.into(), fix: None }
     }
 
-    /// It works, but not as well as it could.
+    /// Creates a finding that sip-filter works, but not as well as it could.
     pub(super) fn warning(
         check: &'static str,
         fact: impl Into<String>,
         why: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
-        Self { level: Level::Warning, mend: Some(mend.into()), ..Self::ok(check, fact, why) }
+        Self { level: Level::Warning, fix: Some(fix.into()), ..Self::ok(check, fact, why) }
     }
 
-    /// It does not work.
+    /// Creates a finding that sip-filter cannot run.
     pub(super) fn failure(
         check: &'static str,
         fact: impl Into<String>,
         why: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
-        Self { level: Level::Failure, ..Self::warning(check, fact, why, mend) }
+        Self { level: Level::Failure, ..Self::warning(check, fact, why, fix) }
     }
 
-    /// The same, about an interface.
-    pub(super) fn on(self, interface: &str) -> Self {
+    /// Returns the finding as one about an interface.
+    pub(super) fn about(self, interface: &str) -> Self {
         Self { interface: Some(interface.to_owned()), ..self }
     }
 }

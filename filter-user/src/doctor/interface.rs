@@ -1,4 +1,4 @@
-//! An interface on which calls are to be filtered: what of it would be in the way of `run`, or make it less than it could be.
+//! Checks of an interface: what would keep `run` from attaching to it, or make it slower than it could be.
 
 use std::collections::HashMap;
 
@@ -12,45 +12,50 @@ use crate::dataplane::ethtool::{self, Channels, Offload};
 use crate::dataplane::interface::{Interface, Link};
 use crate::dataplane::{self, Error, Mode};
 
-/// All interfaces of `run`.
+/// Checks all interfaces of `run`.
 pub(super) fn examine(run: &RunSettings, daemon: &Daemon) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut interfaces = Vec::new();
-    for name in &run.interfaces {
-        match Nic::look_at(name) {
+    for name in &run.interfaces() {
+        match Nic::inspect(name) {
             Ok(nic) => {
-                findings.extend(nic.findings(run, daemon).into_iter().map(|finding| finding.on(name)));
+                findings.extend(nic.findings(run, daemon).into_iter().map(|finding| finding.about(name)));
                 interfaces.push(nic.interface);
             }
-            Err(error) => findings.push(absent(&error).on(name)),
+            Err(error) => findings.push(absent(&error).about(name)),
         }
     }
     if let Err(error) = dataplane::check_number_of_queues(&interfaces) {
-        let why = "each RX queue has its AF_XDP socket and its thread";
-        findings.push(Finding::failure("queues", error.to_string(), why, "fewer queues: `ethtool -L IF combined N`"));
+        let why = "each RX queue has an AF_XDP socket and a thread";
+        findings.push(Finding::failure(
+            "queues",
+            error.to_string(),
+            why,
+            "use fewer queues: `ethtool -L IF combined N`",
+        ));
     }
     findings
 }
 
 fn absent(error: &Error) -> Finding {
     let why = "`sip-filter run` has nothing to attach to";
-    let mend = "`ip link` lists the interfaces; name one of them by --iface, SIP_FILTER_IFACE, or iface in the table [run] \
-                of the configuration file";
-    Finding::failure("interface", error.to_string(), why, mend)
+    let fix = "`ip link` lists the interfaces; name one of them with --iface, SIP_FILTER_IFACE, or iface in the table \
+               [run] of the configuration file";
+    Finding::failure("interface", error.to_string(), why, fix)
 }
 
-/// Whether the program can run in the driver.
+/// Ability of the driver to run the XDP program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Native {
     Yes {
         zero_copy: bool,
     },
     No,
-    /// Linux tells it from 6.3 on (the netlink family `netdev`).
+    /// Linux reports it since 6.3 (the netlink family `netdev`).
     Unknown,
 }
 
-/// What is known of an interface.
+/// A network interface with what is known of it.
 #[derive(Debug)]
 struct Nic {
     interface: Interface,
@@ -62,7 +67,7 @@ struct Nic {
 }
 
 impl Nic {
-    fn look_at(name: &str) -> Result<Self, Error> {
+    fn inspect(name: &str) -> Result<Self, Error> {
         let (interface, channels) = Interface::look_up(name)?;
         let native = match NicIndex::new(interface.ifindex).query_capabilities() {
             Err(_) => Native::Unknown,
@@ -96,53 +101,56 @@ impl Nic {
         &self.interface.name
     }
 
-    /// The driver's name, for a sentence.
+    /// Returns the driver, for a sentence.
     fn driver(&self) -> String {
         self.driver.as_ref().map_or("its driver".into(), |driver| format!("its driver {driver}"))
     }
 
     fn up(&self) -> Finding {
-        let why = "calls come in only on an interface that is up";
+        let why = "calls arrive only on an interface that is up";
         match self.link {
             Link { up: false, .. } => {
                 Finding::warning("link", "it is down", why, format!("ip link set {} up", self.name()))
             }
-            Link { carrier: false, .. } => {
-                Finding::warning("link", "it is up, but has no carrier", why, "look at its cable, or at the other end")
-            }
+            Link { carrier: false, .. } => Finding::warning(
+                "link",
+                "it is up, but has no carrier",
+                why,
+                "check its cable, and the device at the other end",
+            ),
             _ => Finding::ok("link", "it is up", why),
         }
     }
 
-    /// `ours`: a program that is on it is that of the daemon that answers.
+    /// Checks the XDP program on the interface; `ours` if it belongs to the daemon.
     fn program(&self, ours: bool) -> Finding {
-        let why = "`sip-filter run` leaves another XDP program alone, and ends";
+        let why = "`sip-filter run` leaves another XDP program alone and ends";
         match &self.link.program {
             None => Finding::ok("program", "no XDP program is on it", why),
             Some(program) if ours => {
-                let fact = format!("the XDP program on it, {}, is that of the daemon", program.describe());
+                let fact = format!("the XDP program on it, {}, belongs to the daemon", program.describe());
                 Finding::ok("program", fact, why)
             }
             Some(program) => Finding::failure(
                 "program",
                 self.interface.occupied_by(program).to_string(),
                 why,
-                "end what has put it there; one that was left behind: `ip link set IF xdp off`"
+                "stop the program that attached it; if it was left behind: `ip link set IF xdp off`"
                     .replace("IF", self.name()),
             ),
         }
     }
 
     fn native(&self, wanted: Wanted) -> Finding {
-        let why = "in the driver (native) a packet is looked at before the kernel does any work for it; in the network stack \
-                   (generic) that costs more of each packet";
+        let why = "in the driver (native), a packet is checked before the kernel does any work for it; in the network stack \
+                   (generic), each packet costs more";
         let driver = self.driver();
         if wanted.mode == Mode::Generic {
-            return Finding::ok("mode", format!("{driver} does not matter: generic mode is asked for"), why);
+            return Finding::ok("mode", format!("{driver} does not matter: generic mode was chosen"), why);
         }
-        // It refuses XDP if its host does not let it turn off what merges packets (`virtnet_xdp_set()`).
+        // virtio_net rejects XDP if its host does not let it turn off what merges packets (`virtnet_xdp_set()`).
         let merging = self.is_virtio() && self.offload("rx-gro-hw") == Some(Offload { on: true, fixed: true });
-        let (fact, mend) = match self.native {
+        let (fact, fix) = match self.native {
             Native::Yes { zero_copy: false } if wanted.zero_copy => {
                 (format!("{driver} has no zero-copy"), "leave out `--zero-copy`".to_owned())
             }
@@ -154,58 +162,58 @@ impl Nic {
                 return Finding::ok(
                     "mode",
                     fact,
-                    format!("{why}; `sip-filter run` says in its first line which it is"),
+                    format!("{why}; the first line of `sip-filter run` shows which it is"),
                 );
             }
             _ if merging => (
-                format!("{driver} refuses the XDP program: rx-gro-hw is on and cannot be turned off"),
-                "on its host: let the guest control its offloads (QEMU: ctrl_guest_offloads=on)".to_owned(),
+                format!("{driver} rejects the XDP program: rx-gro-hw is on and cannot be turned off"),
+                "on its host, let the guest control its offloads (QEMU: ctrl_guest_offloads=on)".to_owned(),
             ),
             _ if self.link.kind.as_deref() == Some("veth") => (
-                format!("{driver} cannot run the XDP program as it is set up"),
+                format!("{driver} cannot run the XDP program as it is configured"),
                 format!("give {} as many RX queues as its peer has TX queues", self.name()),
             ),
             _ => (
                 format!("{driver} cannot run the XDP program"),
-                "nothing has to be; a NIC whose driver can is the faster way".to_owned(),
+                "none is needed; a NIC whose driver can would be faster".to_owned(),
             ),
         };
-        if wanted.is_driver_alone() {
-            let mend = format!("{mend}; or leave out `--mode native` and `--zero-copy`");
-            return Finding::failure("mode", format!("{fact}, and nothing else is asked for"), why, mend);
+        if wanted.is_driver_only() {
+            let fix = format!("{fix}; or leave out `--mode native` and `--zero-copy`");
+            return Finding::failure("mode", format!("{fact}, and generic mode was ruled out"), why, fix);
         }
-        Finding::warning("mode", format!("{fact}: it will run in generic mode"), why, mend)
+        Finding::warning("mode", format!("{fact}: it will run in generic mode"), why, fix)
     }
 
     fn queues(&self) -> Finding {
         let Channels { rx, tx, .. } = self.channels;
-        let why = "a reply leaves by the TX queue of the same number as the RX queue of its request";
+        let why = "a response leaves by the TX queue with the number of the RX queue of its request";
         match self.interface.check_queues(&self.channels) {
-            Ok(()) => Finding::ok("queues", format!("its RX queues are {rx}, its TX queues {tx}"), why),
+            Ok(()) => Finding::ok("queues", format!("it has {rx} RX queues and {tx} TX queues"), why),
             Err(error) => {
-                let mend = format!("ethtool -L {} rx {tx}", self.name());
-                Finding::failure("queues", error.to_string(), why, mend)
+                let fix = format!("ethtool -L {} rx {tx}", self.name());
+                Finding::failure("queues", error.to_string(), why, fix)
             }
         }
     }
 
-    /// See [`Error::QueuesAppeared`], which is what `run` says when it has come about.
+    /// Predicts [`Error::QueuesAppeared`], the error of `run` after the driver has opened more queues.
     fn spare_queues(&self, wanted: Wanted) -> Option<Finding> {
         let Channels { combined, max_combined, .. } = self.channels;
         if !self.is_virtio() || wanted.mode == Mode::Generic || max_combined <= combined {
             return None;
         }
         let fact = format!("it uses {combined} of {max_combined} queue pairs");
-        let why = "virtio_net may open spare ones when the XDP program comes, which `sip-filter run` takes for a failure of \
-                   native mode: calls on them could not be refused";
-        let mend = format!("ethtool -L {} combined {max_combined}", self.name());
-        Some(Finding::warning("spare-queues", fact, why, mend))
+        let why = "virtio_net may open spare ones when the XDP program is attached, which `sip-filter run` treats as a failure \
+                   of native mode: calls on them could not be refused";
+        let fix = format!("ethtool -L {} combined {max_combined}", self.name());
+        Some(Finding::warning("spare-queues", fact, why, fix))
     }
 
     fn vlan(&self) -> Finding {
         const TAGS: [(&str, &str); 2] =
             [("rx-vlan-hw-parse", "rxvlan"), ("rx-vlan-stag-hw-parse", "rx-vlan-stag-hw-parse")];
-        let why = "of calls that come with a VLAN tag the XDP program does not see the tag then, and replies leave without it";
+        let why = "the XDP program then does not see the VLAN tag of a call, and the response leaves without it";
         let on: Vec<(&str, Offload)> = TAGS
             .into_iter()
             .filter_map(|(name, option)| Some((option, self.offload(name)?)))
@@ -215,40 +223,39 @@ impl Nic {
             return Finding::ok("vlan", "it leaves VLAN tags in the frames", why);
         }
         let off: String = on.iter().map(|(option, _)| format!(" {option} off")).collect();
-        let mend = if on.iter().any(|(_, offload)| offload.fixed) {
-            "its driver does not let that be turned off: do without VLANs on it".to_owned()
+        let fix = if on.iter().any(|(_, offload)| offload.fixed) {
+            "its driver cannot turn that off: do without VLANs on it".to_owned()
         } else {
             format!("ethtool -K {}{off}", self.name())
         };
-        Finding::warning("vlan", "it takes VLAN tags out of the frames (rx-vlan-offload)", why, mend)
+        Finding::warning("vlan", "it removes VLAN tags from the frames (rx-vlan-offload)", why, fix)
     }
 
     fn mtu(&self) -> Finding {
-        /// An Ethernet header with two VLAN tags.
+        /// Length of an Ethernet header with two VLAN tags, in bytes.
         const HEADER: usize = 14 + 2 * 4;
         let most = MAX_FRAME as usize - HEADER;
         let mtu = self.link.mtu;
         let why = format!(
-            "an INVITE in a frame of more than {MAX_FRAME} octets is passed to the proxy, for an AF_XDP frame cannot hold it"
+            "an INVITE in a frame of more than {MAX_FRAME} bytes passes to the proxy, since an AF_XDP frame cannot hold it"
         );
         if mtu <= most {
             return Finding::ok("mtu", format!("its MTU is {mtu}"), why);
         }
-        let mend = format!("ip link set {} mtu {most}, or less; or leave it, if no INVITE is so large", self.name());
-        Finding::warning("mtu", format!("its MTU is {mtu}"), why, mend)
+        let fix = format!("ip link set {} mtu {most}, or less; none is needed if no INVITE is that large", self.name());
+        Finding::warning("mtu", format!("its MTU is {mtu}"), why, fix)
     }
 
     fn kind(&self) -> Option<Finding> {
-        let stack =
-            "what comes to it has been through the network stack of the device below, so nothing of that work is saved";
+        let stack = "its packets have passed the network stack of the device below, so that work is not saved";
         let (what, why, lower) = match self.link.kind.as_deref()? {
             "bond" | "team" => (
                 "a bond",
-                "in native mode the program runs in the drivers of its members, whose queues have no responder then: new \
+                "in native mode the program runs in the drivers of its members, whose queues then have no responder: new \
                  calls reach the proxy",
-                "its members, each by an --iface of its own",
+                "its members, each with an --iface of its own",
             ),
-            "bridge" => ("a bridge", stack, "its port on which calls come in"),
+            "bridge" => ("a bridge", stack, "its port on which calls arrive"),
             "vlan" => ("a VLAN device", stack, "the device below it, with rxvlan off"),
             "macvlan" | "ipvlan" => ("a device on top of another", stack, "the device below it"),
             _ => return None,
@@ -258,10 +265,9 @@ impl Nic {
 
     fn lro(&self, wanted: Wanted) -> Option<Finding> {
         let lro = self.offload("rx-lro").filter(|lro| lro.on && wanted.mode != Mode::Generic)?;
-        let why = "some drivers (mlx5) refuse an XDP program while it is on";
-        let mend =
-            if lro.fixed { "`--mode generic`".to_owned() } else { format!("ethtool -K {} lro off", self.name()) };
-        Some(Finding::warning("lro", "it merges packets that it receives (large-receive-offload)", why, mend))
+        let why = "some drivers (mlx5) reject an XDP program while this is on";
+        let fix = if lro.fixed { "`--mode generic`".to_owned() } else { format!("ethtool -K {} lro off", self.name()) };
+        Some(Finding::warning("lro", "it merges received packets (large-receive-offload)", why, fix))
     }
 
     fn is_virtio(&self) -> bool {
@@ -273,7 +279,7 @@ impl Nic {
     }
 }
 
-/// How `run` is asked to attach.
+/// The way in which `run` is told to attach.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     mode: Mode,
@@ -281,8 +287,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Whether it is the driver or nothing.
-    fn is_driver_alone(self) -> bool {
+    /// Returns whether generic mode is ruled out.
+    fn is_driver_only(self) -> bool {
         self.mode == Mode::Native || self.zero_copy
     }
 }
@@ -298,7 +304,7 @@ mod tests {
 
     const AUTO: Wanted = Wanted { mode: Mode::Auto, zero_copy: false };
 
-    /// A NIC with nothing to complain about.
+    /// Returns a NIC without problems.
     fn nic(driver: &str, native: Native) -> Nic {
         Nic {
             interface: Interface { name: "eth0".into(), ifindex: 2, rx_queues: 2 },
@@ -315,8 +321,8 @@ mod tests {
         nic
     }
 
-    fn mend(finding: &Finding) -> &str {
-        finding.mend.as_deref().unwrap_or_default()
+    fn fix(finding: &Finding) -> &str {
+        finding.fix.as_deref().unwrap_or_default()
     }
 
     const YES: Native = Native::Yes { zero_copy: false };
@@ -331,11 +337,11 @@ mod tests {
         "e1000e cannot run the XDP program: it will run in generic mode"
     )]
     #[case::before_6_3("igb", Native::Unknown, AUTO, Level::Ok, "not known here")]
-    #[case::native_or_nothing("e1000e", Native::No, Wanted { mode: Mode::Native, zero_copy: false }, Level::Failure, "nothing else")]
-    #[case::generic_is_asked_for("e1000e", Native::No, Wanted { mode: Mode::Generic, zero_copy: false }, Level::Ok, "generic mode")]
+    #[case::native_or_nothing("e1000e", Native::No, Wanted { mode: Mode::Native, zero_copy: false }, Level::Failure, "generic mode was ruled out")]
+    #[case::generic_was_chosen("e1000e", Native::No, Wanted { mode: Mode::Generic, zero_copy: false }, Level::Ok, "generic mode")]
     #[case::no_zero_copy("vmxnet3", YES, Wanted { mode: Mode::Auto, zero_copy: true }, Level::Failure, "no zero-copy")]
     #[case::zero_copy("igb", Native::Yes { zero_copy: true }, Wanted { mode: Mode::Auto, zero_copy: true }, Level::Ok, "native mode")]
-    fn in_which_mode_it_will_run(
+    fn mode_in_which_run_will_attach_is_predicted(
         #[case] driver: &str,
         #[case] native: Native,
         #[case] wanted: Wanted,
@@ -348,22 +354,22 @@ mod tests {
     }
 
     #[test]
-    fn a_virtio_net_whose_host_merges_packets_runs_in_generic_mode() {
+    fn virtio_net_whose_host_merges_packets_runs_in_generic_mode() {
         let finding = offload(nic("virtio_net", YES), "rx-gro-hw", true).native(AUTO);
         assert_eq!(finding.level, Level::Warning, "{finding:?}");
-        assert!(mend(&finding).contains("ctrl_guest_offloads=on"), "{finding:?}");
+        assert!(fix(&finding).contains("ctrl_guest_offloads=on"), "{finding:?}");
         assert_eq!(offload(nic("virtio_net", YES), "rx-gro-hw", false).native(AUTO).level, Level::Ok);
         assert_eq!(offload(nic("bnxt_en", YES), "rx-gro-hw", true).native(AUTO).level, Level::Ok);
     }
 
     #[test]
-    fn spare_queue_pairs_of_virtio_net_are_told() {
+    fn spare_queue_pairs_of_virtio_net_are_a_warning() {
         let spare = |driver, wanted| {
             let channels = Channels { rx: 2, tx: 2, combined: 2, max_combined: 4 };
             Nic { channels, ..nic(driver, YES) }.spare_queues(wanted)
         };
         let finding = spare("virtio_net", AUTO).unwrap();
-        assert_eq!((finding.level, mend(&finding)), (Level::Warning, "ethtool -L eth0 combined 4"));
+        assert_eq!((finding.level, fix(&finding)), (Level::Warning, "ethtool -L eth0 combined 4"));
         assert_eq!(spare("ixgbe", AUTO), None);
         assert_eq!(spare("virtio_net", Wanted { mode: Mode::Generic, zero_copy: false }), None);
         assert_eq!(nic("virtio_net", YES).spare_queues(AUTO), None);
@@ -373,19 +379,19 @@ mod tests {
     fn more_rx_than_tx_queues_is_the_error_of_run() {
         let channels = Channels { rx: 4, tx: 1, combined: 0, max_combined: 0 };
         let finding = Nic { channels, ..nic("veth", YES) }.queues();
-        assert_eq!((finding.level, mend(&finding)), (Level::Failure, "ethtool -L eth0 rx 1"));
+        assert_eq!((finding.level, fix(&finding)), (Level::Failure, "ethtool -L eth0 rx 1"));
         assert!(finding.fact.contains("4 RX queues but only 1 TX queues"), "{finding:?}");
     }
 
     #[test]
-    fn vlan_tags_that_the_nic_takes_are_told() {
+    fn vlan_tags_that_the_nic_removes_are_a_warning() {
         assert_eq!(nic("ixgbe", YES).vlan().level, Level::Ok);
         let finding = offload(nic("ixgbe", YES), "rx-vlan-hw-parse", false).vlan();
-        assert_eq!((finding.level, mend(&finding)), (Level::Warning, "ethtool -K eth0 rxvlan off"));
+        assert_eq!((finding.level, fix(&finding)), (Level::Warning, "ethtool -K eth0 rxvlan off"));
         let both = offload(offload(nic("ixgbe", YES), "rx-vlan-hw-parse", false), "rx-vlan-stag-hw-parse", false);
-        assert_eq!(mend(&both.vlan()), "ethtool -K eth0 rxvlan off rx-vlan-stag-hw-parse off");
+        assert_eq!(fix(&both.vlan()), "ethtool -K eth0 rxvlan off rx-vlan-stag-hw-parse off");
         let fixed = offload(nic("ixgbe", YES), "rx-vlan-hw-parse", true).vlan();
-        assert!(mend(&fixed).contains("do without VLANs"), "{fixed:?}");
+        assert!(fix(&fixed).contains("do without VLANs"), "{fixed:?}");
     }
 
     #[rstest]
@@ -393,16 +399,16 @@ mod tests {
     #[case(3818, Level::Ok)]
     #[case(3819, Level::Warning)]
     #[case(9000, Level::Warning)]
-    fn frames_that_are_too_long_are_told(#[case] mtu: usize, #[case] level: Level) {
+    fn mtu_that_allows_frames_too_long_for_af_xdp_is_a_warning(#[case] mtu: usize, #[case] level: Level) {
         let mut nic = nic("ixgbe", YES);
         nic.link.mtu = mtu;
         assert_eq!(nic.mtu().level, level);
     }
 
     #[test]
-    fn lro_is_told_where_the_driver_is_to_run_it() {
+    fn lro_is_a_warning_unless_generic_mode_was_chosen() {
         let nic = offload(nic("mlx5_core", YES), "rx-lro", false);
-        assert_eq!(mend(&nic.lro(AUTO).unwrap()), "ethtool -K eth0 lro off");
+        assert_eq!(fix(&nic.lro(AUTO).unwrap()), "ethtool -K eth0 lro off");
         assert_eq!(nic.lro(Wanted { mode: Mode::Generic, zero_copy: false }), None);
     }
 
@@ -411,11 +417,11 @@ mod tests {
     #[case("bridge", Some("its port"))]
     #[case("vlan", Some("the device below"))]
     #[case("veth", None)]
-    fn a_device_on_top_of_others_is_told(#[case] kind: &str, #[case] attach_to: Option<&str>) {
+    fn device_on_top_of_others_is_a_warning(#[case] kind: &str, #[case] attach_to: Option<&str>) {
         let mut nic = nic("x", YES);
         nic.link.kind = Some(kind.into());
         let finding = nic.kind();
         assert_eq!(finding.is_some(), attach_to.is_some());
-        assert!(finding.is_none_or(|finding| mend(&finding).contains(attach_to.unwrap())));
+        assert!(finding.is_none_or(|finding| fix(&finding).contains(attach_to.unwrap())));
     }
 }

@@ -1,7 +1,6 @@
-//! `sip-filter doctor`: whether sip-filter can run here, and how well. It only looks: nothing is attached, changed or
-//! written.
+//! `sip-filter doctor`: checks whether sip-filter can run here, and how well. It changes nothing.
 //!
-//! Where `run` would refuse to start, what is said is the error that `run` would give, from the same function.
+//! Where `run` would fail to start, the fact is the error of `run`, from the same function.
 
 mod daemon;
 mod database;
@@ -9,20 +8,20 @@ mod finding;
 mod host;
 mod interface;
 
-pub use finding::{Finding, Level};
+pub use self::database::examine as examine_database;
+pub use self::finding::{Finding, Level};
 
+use self::daemon::Daemon;
 use crate::config::{RunSettings, Settings};
-use daemon::Daemon;
 
-/// Looks at the host, the interfaces of `run` (none: they are left out), the daemon and the database.
-pub async fn examine(settings: &Settings, run: Option<&RunSettings>) -> Vec<Finding> {
-    // First, for what the others find depends on whether one runs; told later, for it is not what comes first.
+/// Checks the host, the interfaces of `run` if there are any, and the daemon.
+pub fn examine(settings: &Settings, run: Option<&RunSettings>) -> Vec<Finding> {
+    // Queried first, since other checks depend on whether a daemon runs.
     let daemon = Daemon::query(&settings.socket);
     let mut findings = host::examine(daemon.is_running());
     if let Some(run) = run {
         findings.extend(interface::examine(run, &daemon));
     }
     findings.extend(daemon.findings());
-    findings.push(database::examine(settings).await);
     findings
 }

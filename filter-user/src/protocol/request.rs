@@ -17,22 +17,22 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct On {
-    /// Status code of the response, 400 to 699 [row maint_code; 503 without the row]
+    /// Status code of the response, 400 to 699 [default: row maint_code, else 503]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<StatusCode>,
 
-    /// Reason phrase of the response, at most 128 bytes [row maint_reason; Maintenance without the row]
+    /// Reason phrase of the response, at most 128 bytes [default: row maint_reason, else Maintenance]
     #[arg(long, value_name = "TEXT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<ReasonPhrase>,
 
-    /// Retry-After of the response in seconds, 0 (none) to 86400 [row maint_retry_after; 30 without the row]
+    /// Retry-After of the response in seconds, 0 (none) to 86400 [default: row maint_retry_after, else 30]
     #[arg(long, value_name = "S")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<RetryAfter>,
 
-    /// Share of new calls to refuse, in percent, 1 to 100 [row maint_percent; 100 without the row]
+    /// Share of new calls to refuse, in percent, 1 to 100 [default: row maint_percent, else 100]
     ///
     /// The other new calls pass to the proxy. A retransmission is treated like the first request. The share applies to
     /// INVITE only: of the other methods in --methods, all requests are refused.
@@ -40,7 +40,7 @@ pub struct On {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percent: Option<Percent>,
 
-    /// Requests to refuse, separated by commas [row maint_methods; INVITE without the row]
+    /// Requests to refuse, separated by commas [default: row maint_methods, else INVITE]
     ///
     /// INVITE (new calls), REGISTER, SUBSCRIBE, MESSAGE, PUBLISH and OPTIONS. Refusing OPTIONS makes upstreams that
     /// probe the host mark it as down. A list without INVITE lets new calls pass. CANCEL, ACK, BYE, PRACK, UPDATE, INFO,

@@ -50,7 +50,7 @@ impl Said {
         let finding = self.check(name)?;
         assert_eq!(finding["level"], level, "{finding:#}");
         assert!(finding["why"].as_str().is_some_and(|why| !why.is_empty()), "{finding:#}");
-        assert!(finding["mend"].as_str().is_some_and(|mend| !mend.is_empty()), "{finding:#}");
+        assert!(finding["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{finding:#}");
         let text = finding.to_string();
         words.iter().for_each(|word| assert!(text.contains(word), "no {word:?} in {finding:#}"));
         Ok(())
@@ -98,7 +98,7 @@ fn with_a_daemon_on_a_good_interface_all_is_well(#[case] mode: &str) -> Result<(
     let said = Said::by(&lab.filter, &arguments[1..])?;
     assert_eq!((said.code, said.complaints()), (Some(0), complaints([])), "{said:#?}");
     assert!(
-        said.check("program")?["fact"].as_str().is_some_and(|fact| fact.contains("that of the daemon")),
+        said.check("program")?["fact"].as_str().is_some_and(|fact| fact.contains("belongs to the daemon")),
         "{said:#?}"
     );
     assert_eq!(lab.attached()?, attached);
@@ -256,13 +256,13 @@ fn it_takes_the_interfaces_of_the_configuration_and_without_any_looks_at_the_hos
     let said = Said::by(&lab.filter, &[])?;
     assert_eq!((said.code, interfaces(&said)), (Some(3), vec![]), "{said:#?}");
     let text = lab.filter.cli(&["doctor"])?.stdout;
-    assert!(text.contains("No interface was looked at"), "{text}");
+    assert!(text.contains("No interface was checked"), "{text}");
 
     fs::write(lab.filter.config(), format!("[run]\niface = [\"{PROXY_INTERFACE}\", \"lo\"]\nmode = \"generic\"\n"))?;
     let said = Said::by(&lab.filter, &[])?;
     assert_eq!(interfaces(&said), [PROXY_INTERFACE, "lo"]);
     let mode = said.check("mode")?["fact"].as_str().context("a fact")?;
-    assert!(mode.contains("generic mode is asked for"), "{mode}");
+    assert!(mode.contains("generic mode was chosen"), "{mode}");
     let mut command = lab.filter.command();
     command.args(["doctor", "--json"]).env("SIP_FILTER_IFACE", "lo");
     assert_eq!(interfaces(&Said::of(&Answer::of(&mut command)?)?), ["lo"]);
@@ -298,7 +298,7 @@ fn a_database_file_is_left_as_it_is(#[case] journal: &str) -> Result<()> {
     let said = Said::by(&lab.filter, &[])?;
     let database = said.check("database")?;
     assert_eq!(database["level"], "ok", "{database:#}");
-    assert!(database["fact"].as_str().is_some_and(|fact| fact.ends_with("schema is of version 3")), "{database:#}");
+    assert!(database["fact"].as_str().is_some_and(|fact| fact.ends_with("schema has version 3")), "{database:#}");
     assert_eq!(files(lab.filter.dir())?, before);
     Ok(())
 }
@@ -346,7 +346,7 @@ fn a_database_server_is_looked_at_and_its_password_not_shown(#[case] kind: Kind)
 
     filter.done(&["migrate"])?;
     let database = Said::by(&filter, &[])?.check("database")?.clone();
-    assert!(database["fact"].as_str().is_some_and(|fact| fact.ends_with("schema is of version 3")), "{database:#}");
+    assert!(database["fact"].as_str().is_some_and(|fact| fact.ends_with("schema has version 3")), "{database:#}");
 
     let url = server.url();
     let password = url.split([':', '@']).nth(2).context("a password in the URL")?;
