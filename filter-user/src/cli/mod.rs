@@ -187,7 +187,7 @@ mod tests {
     use super::Cli;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 }

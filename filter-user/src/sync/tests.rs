@@ -327,8 +327,8 @@ async fn an_exemption_that_is_changed_from_outside_is_in_force_like_a_row() {
          DELETE FROM sip_filter_emergency WHERE user_part = '999'",
     );
     let now = running.until(|now| now.policy.emergency.len() == 2 && now.policy.bypass.len() == 2).await;
-    assert_eq!(Exemption::Bypass.of(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
-    assert_eq!(Exemption::Emergency.of(&now.policy), ["112", "911"]);
+    assert_eq!(Exemption::Bypass.entries_in(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
+    assert_eq!(Exemption::Emergency.entries_in(&now.policy), ["112", "911"]);
     assert_eq!(running.record.0.lock().unwrap().last(), Some(&now.policy), "it was put in force, not only read");
     assert_eq!(now.since, None, "that is no switch");
 
@@ -343,7 +343,7 @@ async fn an_exemption_is_written_and_in_force_when_it_is_answered() {
     for (edit, there) in [(Edit::Add, vec!["198.18.0.0/15".to_owned()]), (Edit::Remove, vec![])] {
         let (changed, now) = running.change(edit, "198.18.0.0/15").await.unwrap();
         assert_eq!((changed.changed.len(), changed.left), (1, there.len()));
-        assert_eq!(Exemption::Bypass.of(&now.policy), there);
+        assert_eq!(Exemption::Bypass.entries_in(&now.policy), there);
         assert_eq!(running.record.0.lock().unwrap().last(), Some(&now.policy));
         assert_eq!(now.since, None, "that is no switch");
     }
@@ -379,7 +379,7 @@ async fn a_bad_exemption_is_an_alarm_and_the_others_count() {
     let mut running = host.run().await;
     host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.1.7/15'), ('10.0.0.0/8')");
     let now = running.until(|now| !now.policy.bypass.is_empty()).await;
-    assert_eq!(Exemption::Bypass.of(&now.policy), ["10.0.0.0/8"]);
+    assert_eq!(Exemption::Bypass.entries_in(&now.policy), ["10.0.0.0/8"]);
     let found = alarms(&now);
     assert!(
         matches!(&found[..], [Alarm::BadEntries { entries: 1, first, .. }] if first == "198.18.1.7/15"),
@@ -401,7 +401,7 @@ async fn a_start_with_the_database_down_has_the_exemptions_of_the_state_file() {
     host.sql("DROP TABLE sip_filter_emergency");
     let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert_eq!(snapshot.source, Source::StateFile);
-    assert_eq!(Exemption::Bypass.of(&snapshot.policy), ["10.0.0.0/8"]);
+    assert_eq!(Exemption::Bypass.entries_in(&snapshot.policy), ["10.0.0.0/8"]);
     assert!(snapshot.policy.emergency.is_empty(), "the default would be one that nobody has chosen");
     assert!(database_alarm(&snapshot).unwrap().contains("sip_filter_emergency"));
 }
