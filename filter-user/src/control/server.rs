@@ -34,7 +34,8 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, caller: &str, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send;
 }
 
-/// Serves clients until the future is dropped. Clients that are connected are then served on, each in a task of its own.
+/// Serves clients until the future is dropped. Clients that are connected are then served on, each in a task of its
+/// own.
 pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {

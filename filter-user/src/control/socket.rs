@@ -28,7 +28,8 @@ pub struct ControlSocket {
 pub enum SocketError {
     /// Another daemon owns it.
     #[error(
-        "another sip-filter daemon (process {pid}) has the control socket {}; stop it, or give this one another --socket",
+        "another sip-filter daemon (process {pid}) has the control socket {}; stop it, or give this one another \
+         --socket",
         path.display()
     )]
     Taken {
@@ -99,8 +100,8 @@ impl ControlSocket {
 
     /// Opens the socket with mode 0660, for the group `sip-filter` if that group exists.
     ///
-    /// The socket is created under another name, and renamed when owner and mode are set. So there is no moment at which
-    /// others can connect, and a stale socket of a daemon that was killed is replaced.
+    /// The socket is created under another name, and renamed when owner and mode are set. So there is no moment at
+    /// which others can connect, and a stale socket of a daemon that was killed is replaced.
     pub fn listen(&self) -> Result<UnixListener, SocketError> {
         let new = with_suffix(&self.path, ".new");
         match fs::remove_file(&new) {

@@ -111,7 +111,7 @@ fn queues(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     let mut info = to.family(
         Kind::Gauge,
         "sip_filter_interface_info",
-        "Always 1; the label is the place in which the XDP program runs: native, generic, or none if it is not attached.",
+        "Always 1; the label is where the XDP program runs: native, generic, or none if it is not attached.",
     );
     for interface in interfaces {
         info.sample(&[("interface", &interface.name), ("mode", interface.mode.map_or("none", AttachMode::name))], 1);

@@ -108,7 +108,8 @@ impl Exemption {
         }
     }
 
-    /// How many entries can be in force, of each address family where there are two: half of what the kernel's map holds.
+    /// How many entries can be in force, of each address family where there are two: half of what the kernel's map
+    /// holds.
     ///
     /// The data plane puts in what is new before it takes out what is old, so that what stays is never missing; a table
     /// that is replaced whole needs room for both. A map that is full would end the daemon.
@@ -162,8 +163,8 @@ impl Exemption {
 impl Change {
     /// Creates a change of these entries, each in canonical spelling and once.
     ///
-    /// An entry to add must be valid. An entry to remove may be invalid, as it is in the table: otherwise only SQL could
-    /// remove it.
+    /// An entry to add must be valid. An entry to remove may be invalid, as it is in the table: otherwise only SQL
+    /// could remove it.
     pub fn new(exemption: Exemption, edit: Edit, entries: &[String], origin: Origin) -> Result<Self, InvalidEntry> {
         let mut seen = BTreeSet::new();
         let mut unique = Vec::new();

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// A table name that is an SQL identifier in every database: ASCII letters, digits and underscores, not a digit first, at
-/// most 63 bytes (PostgreSQL truncates longer names).
+/// A table name that is an SQL identifier in every database: ASCII letters, digits and underscores, not a digit first,
+/// at most 63 bytes (PostgreSQL truncates longer names).
 ///
 /// A statement has no placeholder for the name of a table, so the name has to be safe as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -1,8 +1,8 @@
 //! The text format of Prometheus, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 //!
-//! These 80 lines take the place of the crate `prometheus-client`. Its registry has no use here, since the kernel and the
-//! responders count, and the counters are read for each scrape.
+//! These 80 lines take the place of the crate `prometheus-client`. Its registry has no use here, since the kernel and
+//! the responders count, and the counters are read for each scrape.
 
 use std::fmt::{Display, Write as _};
 

@@ -67,8 +67,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 
 /// Serves scrapes until the future is dropped, which closes all connections.
 ///
-/// If there are too many connections, the oldest is closed. A scrape takes milliseconds, so the oldest connection belongs
-/// to a client that does not read or write.
+/// If there are too many connections, the oldest is closed. A scrape takes milliseconds, so the oldest connection
+/// belongs to a client that does not read or write.
 pub async fn serve<S: Source>(listener: TcpListener, source: Arc<S>) {
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
