@@ -1,4 +1,4 @@
-//! The daemon and the commands of sip-filter as a library.
+//! The daemon of sip-filter, and what its commands share with it.
 
 mod backoff;
 pub mod config;

@@ -1,4 +1,4 @@
-//! `sip-filter`: the daemon, and the commands that talk to it or to its database.
+//! `sip-filter`: the daemon, and the commands that use its control socket or its database.
 
 mod cli;
 

@@ -1,4 +1,4 @@
-//! The binary as a person or a script calls it: options, exit status, and what works without a daemon.
+//! The binary, as people and scripts call it: options, exit status, and what works without a daemon.
 #![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it is wrong")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 
 /// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
-const PATIENTLY: [&str; 2] = ["-cmd", ".timeout 10000"];
+const WITH_TIMEOUT: [&str; 2] = ["-cmd", ".timeout 10000"];
 
 struct Host {
     directory: TempDir,
@@ -34,7 +34,7 @@ impl Host {
         path
     }
 
-    /// `sip-filter` with these arguments, in an environment that names only this host's paths.
+    /// Returns `sip-filter` with these arguments, in an environment that names only this host's paths.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sip-filter"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SIP_FILTER_")) {
@@ -55,13 +55,13 @@ fn exits(output: &Output, code: i32) {
 }
 
 fn sqlite3(path: PathBuf, statement: &str) -> String {
-    let output = Command::new("sqlite3").args(PATIENTLY).arg(path).arg(statement).output().unwrap();
+    let output = Command::new("sqlite3").args(WITH_TIMEOUT).arg(path).arg(statement).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).trim().to_owned()
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+fn flag_wins_over_the_environment_and_the_environment_over_the_file() {
     let host = Host::new();
     let config = host.file("config.toml", &format!("database-url = \"{}\"", host.url("file.db")));
     let config = config.to_str().unwrap();
@@ -113,13 +113,13 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 #[case::host_bits(&["bypass", "add", "10.0.0.0/8", "198.18.1.7/15"], "198.18.0.0/15 would be the whole range")]
 #[case::no_prefix(&["bypass", "add", "proxy.example.com"], "not an IPv4 or IPv6 address")]
 #[case::prefix_missing(&["bypass", "add"], "PREFIX")]
-#[case::user(&["emergency", "add", "sip:911@example.com"], "no user part")]
+#[case::user(&["emergency", "add", "sip:911@example.com"], "is not a user part")]
 #[case::exemption_why(&["emergency", "remove", "911", "--why", "a\nb"], "line breaks")]
 #[case::why(&["off", "--why", "a\nb"], "line breaks")]
 #[case::table(&["migrate", "--table", "a b"], "table name")]
 #[case::database(&["migrate", "--database-url", "oracle://u:s3cret@h/d"], "oracle://u:***@h/d")]
 #[case::config_not_there(&["status", "--config", "/nowhere.toml"], "/nowhere.toml")]
-fn wrong_usage_is_told_with_status_2(#[case] arguments: &[&str], #[case] message: &str) {
+fn wrong_usage_is_explained_with_exit_status_2(#[case] arguments: &[&str], #[case] message: &str) {
     let output = Host::new().command(arguments).output().unwrap();
     exits(&output, 2);
     let error = text(&output.stderr);
@@ -130,7 +130,7 @@ fn wrong_usage_is_told_with_status_2(#[case] arguments: &[&str], #[case] message
 #[rstest]
 #[case::cpus("SIP_FILTER_CPUS", "4-", "--cpus")]
 #[case::busy_poll("SIP_FILTER_BUSY_POLL", "-1", "--busy-poll")]
-fn a_variable_is_checked_as_its_flag_is(#[case] name: &str, #[case] value: &str, #[case] flag: &str) {
+fn variable_is_checked_like_its_flag(#[case] name: &str, #[case] value: &str, #[case] flag: &str) {
     let output = Host::new().command(&["run", "--iface", "eth0"]).env(name, value).output().unwrap();
     exits(&output, 2);
     let error = text(&output.stderr);
@@ -138,7 +138,7 @@ fn a_variable_is_checked_as_its_flag_is(#[case] name: &str, #[case] value: &str,
 }
 
 #[test]
-fn an_unknown_key_in_the_file_is_wrong_usage() {
+fn unknown_key_in_the_file_is_wrong_usage() {
     let host = Host::new();
     let config = host.file("config.toml", "[run]\niface = [\"eth0\"]\nprot = [5060]\n");
     let output = host.command(&["status", "--config", config.to_str().unwrap()]).output().unwrap();
@@ -151,7 +151,7 @@ fn an_unknown_key_in_the_file_is_wrong_usage() {
 #[case(&["status"])]
 #[case(&["reload"])]
 #[case(&["stats"])]
-fn without_a_daemon_what_needs_one_fails(#[case] arguments: &[&str]) {
+fn command_that_needs_a_daemon_fails_without_one(#[case] arguments: &[&str]) {
     let output = Host::new().command(arguments).output().unwrap();
     exits(&output, 1);
     assert!(text(&output.stderr).contains("no daemon listens on"), "{}", text(&output.stderr));
@@ -159,21 +159,21 @@ fn without_a_daemon_what_needs_one_fails(#[case] arguments: &[&str]) {
 }
 
 #[test]
-fn without_a_daemon_a_switch_is_written_and_said_not_to_be_applied() {
+fn switch_without_a_daemon_is_written_and_reported_as_not_applied() {
     let host = Host::new();
     let url = host.url("sip-filter.db");
     exits(&host.command(&["migrate", "--database-url", &url, "--table", "htable"]).output().unwrap(), 0);
     let on = ["on", "--database-url", &url, "--table", "htable", "--code", "480", "--why", "upgrade"];
     let output = host.command(&on).output().unwrap();
     exits(&output, 0);
-    let told = text(&output.stdout);
-    assert!(told.contains("NOT APPLIED") && told.contains("maint = 1, maint_code = 480"), "{told}");
+    let shown = text(&output.stdout);
+    assert!(shown.contains("NOT APPLIED") && shown.contains("maint = 1, maint_code = 480"), "{shown}");
 
     let output = host.command(&["off", "--json", "--database-url", &url, "--table", "htable"]).output().unwrap();
     exits(&output, 0);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["applied"], false);
-    assert_eq!(told["written"], serde_json::json!({"maint": "0"}));
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["applied"], false);
+    assert_eq!(shown["written"], serde_json::json!({"maint": "0"}));
 
     let rows = sqlite3(host.path("sip-filter.db"), "SELECT key_name, key_value FROM htable ORDER BY id");
     assert_eq!(rows, "maint|0\nmaint_code|480");
@@ -182,7 +182,7 @@ fn without_a_daemon_a_switch_is_written_and_said_not_to_be_applied() {
 }
 
 #[test]
-fn without_a_database_a_switch_makes_none_and_says_how_to() {
+fn switch_without_a_database_fails_and_names_the_command_that_creates_one() {
     let host = Host::new();
     let output = host.command(&["on", "--database-url", &host.url("mistyped.db")]).output().unwrap();
     exits(&output, 1);
@@ -192,7 +192,7 @@ fn without_a_database_a_switch_makes_none_and_says_how_to() {
 }
 
 #[test]
-fn what_a_switch_does_not_name_stays_as_its_row_has_it() {
+fn option_that_is_not_given_leaves_its_row_as_it_is() {
     let host = Host::new();
     let url = host.url("sip-filter.db");
     exits(&host.command(&["migrate", "--database-url", &url]).output().unwrap(), 0);
@@ -202,8 +202,8 @@ fn what_a_switch_does_not_name_stays_as_its_row_has_it() {
         text(&output.stdout)
     };
     let rows = || sqlite3(host.path("sip-filter.db"), "SELECT key_name, key_value FROM htable_config ORDER BY id");
-    let told = switch(&["on", "--percent", "30", "--methods", "OPTIONS, INVITE"]);
-    assert!(told.contains("maint_percent = 30") && told.contains("maint_methods = INVITE,OPTIONS"), "{told}");
+    let shown = switch(&["on", "--percent", "30", "--methods", "OPTIONS, INVITE"]);
+    assert!(shown.contains("maint_percent = 30") && shown.contains("maint_methods = INVITE,OPTIONS"), "{shown}");
     assert_eq!(rows(), "maint|1\nmaint_percent|30\nmaint_methods|INVITE,OPTIONS");
     switch(&["off"]);
     switch(&["on"]);
@@ -213,7 +213,7 @@ fn what_a_switch_does_not_name_stays_as_its_row_has_it() {
 }
 
 impl Host {
-    /// `sip-filter` on this host's database, which there is.
+    /// Runs `sip-filter` on this host's database, which exists.
     fn on_database(&self, arguments: &[&str]) -> Output {
         let url = self.url("sip-filter.db");
         exits(&self.command(&["migrate", "--database-url", &url]).output().unwrap(), 0);
@@ -221,20 +221,20 @@ impl Host {
     }
 }
 
-/// The fields of each line of a table or of named values.
+/// Returns the words of each line.
 fn words(output: &Output) -> Vec<Vec<String>> {
     text(&output.stdout).lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
 }
 
 #[test]
-fn without_a_daemon_exemptions_are_written_and_said_not_to_be_applied() {
+fn exemptions_without_a_daemon_are_written_and_reported_as_not_applied() {
     let host = Host::new();
     let add = ["bypass", "add", "198.18.0.0/15", "2001:DB8::1", "--why", "test callers"];
     let output = host.on_database(&add);
     exits(&output, 0);
-    let told = text(&output.stdout);
-    assert!(told.contains("added        2001:db8::1/128\n") && told.contains("NOT APPLIED"), "{told}");
-    assert!(told.contains("2 bypass prefixes"), "{told}");
+    let shown = text(&output.stdout);
+    assert!(shown.contains("added        2001:db8::1/128\n") && shown.contains("NOT APPLIED"), "{shown}");
+    assert!(shown.contains("2 bypass prefixes"), "{shown}");
 
     let output = host.on_database(&["bypass", "add", "198.18.0.0/15"]);
     exits(&output, 0);
@@ -247,16 +247,16 @@ fn without_a_daemon_exemptions_are_written_and_said_not_to_be_applied() {
 
     let output = host.on_database(&["bypass", "remove", "2001:db8::1/128", "10.0.0.0/8", "--json"]);
     exits(&output, 0);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["applied"], false);
-    assert_eq!(told["removed"], serde_json::json!(["2001:db8::1/128"]));
-    assert_eq!(told["absent"], serde_json::json!(["10.0.0.0/8"]));
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["applied"], false);
+    assert_eq!(shown["removed"], serde_json::json!(["2001:db8::1/128"]));
+    assert_eq!(shown["absent"], serde_json::json!(["10.0.0.0/8"]));
     let events = sqlite3(host.path("sip-filter.db"), "SELECT action, via, why FROM sip_filter_event ORDER BY id");
     assert_eq!(events, "bypass.add|database|test callers\nbypass.remove|database|");
 }
 
 #[test]
-fn an_entry_that_cannot_be_used_is_shown_and_can_be_removed() {
+fn entry_that_cannot_be_used_is_shown_and_can_be_removed() {
     let host = Host::new();
     exits(&host.on_database(&["bypass", "list"]), 0);
     sqlite3(
@@ -265,9 +265,9 @@ fn an_entry_that_cannot_be_used_is_shown_and_can_be_removed() {
     );
     let output = host.on_database(&["bypass", "list"]);
     assert_eq!(words(&output)[1][..2], ["198.18.1.7/15", "UNUSABLE"]);
-    assert!(!output.stdout.contains(&0x1b), "what others have written does nothing to the terminal");
+    assert!(!output.stdout.contains(&0x1b), "the escape sequence reaches the terminal");
     exits(&host.on_database(&["bypass", "remove", "198.18.1.7/15"]), 0);
-    // Now that it is not there it is a mistake, and the range is shown.
+    // Now that the table does not have it, it is a mistake, and the whole range is shown.
     let output = host.on_database(&["bypass", "remove", "198.18.1.7/15"]);
     exits(&output, 2);
     assert!(text(&output.stderr).contains("198.18.0.0/15 would be the whole range"), "{}", text(&output.stderr));
@@ -284,11 +284,11 @@ fn removing_the_last_emergency_number_warns() {
     exits(&output, 0);
     assert!(text(&output.stderr).contains("no emergency number is left"), "{}", text(&output.stderr));
     let output = host.on_database(&["emergency", "list", "--json"]);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&told["users"], &told["applied"]), (&serde_json::json!([]), &serde_json::json!(false)));
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&shown["users"], &shown["applied"]), (&serde_json::json!([]), &serde_json::json!(false)));
 }
 
-/// A daemon that answers one request with this result, and hands back the request.
+/// Starts a daemon that replies to one request with this result, and returns the request.
 fn daemon(host: &Host, result: serde_json::Value) -> std::thread::JoinHandle<serde_json::Value> {
     let listener = std::os::unix::net::UnixListener::bind(host.path("control.sock")).unwrap();
     std::thread::spawn(move || {
@@ -296,20 +296,20 @@ fn daemon(host: &Host, result: serde_json::Value) -> std::thread::JoinHandle<ser
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line).unwrap();
         let request: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let answer = serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
-        writeln!(&stream, "{answer}").unwrap();
+        let reply = serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
+        writeln!(&stream, "{reply}").unwrap();
         request
     })
 }
 
 #[test]
-fn with_a_daemon_an_exemption_goes_through_it_and_nowhere_else() {
+fn exemption_with_a_daemon_goes_through_the_daemon() {
     let host = Host::new();
     let refusal = serde_json::json!({"code": 503, "reason": "Maintenance", "retry_after": 30});
     let policy = serde_json::json!({"maintenance": false, "refusal": refusal, "emergency": []});
-    let answer =
+    let reply =
         serde_json::json!({"removed": ["911"], "absent": ["110"], "policy": policy, "since": null, "alarms": []});
-    let daemon = daemon(&host, answer);
+    let daemon = daemon(&host, reply);
     let output = host.command(&["emergency", "remove", "911", "110", "--why", "test"]).output().unwrap();
     exits(&output, 0);
     assert_eq!(text(&output.stdout), "removed   911\nabsent    110 (was not there)\nin force  no emergency numbers\n");
@@ -320,7 +320,7 @@ fn with_a_daemon_an_exemption_goes_through_it_and_nowhere_else() {
 }
 
 #[test]
-fn a_database_that_cannot_be_used_is_told_with_its_reason() {
+fn error_of_a_database_that_cannot_be_used_has_the_reason() {
     let host = Host::new();
     host.file("text.db", "this is a text of some length, and no database at all, as one can see");
     let output = host.command(&["on", "--database-url", &host.url("text.db")]).output().unwrap();
@@ -330,7 +330,7 @@ fn a_database_that_cannot_be_used_is_told_with_its_reason() {
 }
 
 #[test]
-fn migrate_says_what_it_did_and_does_nothing_twice() {
+fn migrate_reports_its_steps_and_repeats_none() {
     let host = Host::new();
     let url = host.url("sip-filter.db");
     let migrate = || host.command(&["migrate", "--json", "--database-url", &url]).output().unwrap();
@@ -342,9 +342,9 @@ fn migrate_says_what_it_did_and_does_nothing_twice() {
     assert_eq!(steps(migrate()), 0);
 }
 
-/// The example says what the defaults are: with each key put in, it has to be accepted as it stands.
+/// The example shows the defaults: with each key uncommented, it has to be accepted.
 #[test]
-fn each_key_of_the_example_configuration_is_one() {
+fn example_configuration_has_every_key_and_is_accepted() {
     let host = Host::new();
     let example = include_str!("../../packaging/config.toml");
     let keys = example.lines().filter(|line| line.starts_with('#') && line.contains(" = ")).count();
@@ -353,7 +353,7 @@ fn each_key_of_the_example_configuration_is_one() {
         example.lines().map(|line| if line.contains(" = ") { line.trim_start_matches('#') } else { line }).collect();
     for text in [example.to_owned(), uncommented.join("\n")] {
         let config = host.file("config.toml", &text);
-        // The socket of the environment, where nobody listens: so much for the file, it was read.
+        // Exit status 1 and not 2: the file was accepted, and no daemon listens on the socket.
         let output = host.command(&["status", "--config", config.to_str().unwrap()]).output().unwrap();
         exits(&output, 1);
     }

@@ -114,7 +114,7 @@ impl<'a> Backend<'a> {
         match self {
             Self::Daemon(mut client) => {
                 let Received { reply, json: reply_json } = call_edit(&mut client, exemption, edit, entries, why)?;
-                let left = exemption.of(&reply.in_force.policy).len();
+                let left = exemption.entries_in(&reply.in_force.policy).len();
                 let mut lines = exempt::changed_lines(&reply.entries);
                 lines.push(("in force", exempt::noun(exemption, left)));
                 lines.extend(reply.in_force.alarms.iter().map(in_force::alarm_line));

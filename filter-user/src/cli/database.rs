@@ -11,7 +11,7 @@ use super::error::Error;
 use super::output::Line;
 use super::runtime::block_on;
 
-/// What was done to the database besides the change, and that no daemon on this host has applied it.
+/// The members that a command adds to its JSON if it used the database: no daemon on this host has applied the change.
 #[derive(Debug, Serialize)]
 pub(super) struct NotApplied {
     applied: bool,

@@ -15,7 +15,7 @@ pub(super) enum Outcome {
     Done,
     /// Something works, but is degraded.
     Degraded,
-    /// What was printed says what failed.
+    /// The printed result says what failed.
     Failed,
 }
 

@@ -9,7 +9,7 @@ use super::error::{Error, Outcome};
 use super::output::{Line, Output, pairs};
 use super::runtime::block_on;
 
-/// What `migrate` prints as JSON.
+/// The JSON that `migrate` prints.
 #[derive(Serialize)]
 struct Migrated {
     database: String,

@@ -45,8 +45,8 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 works but degraded (status, doct
 /// Shields a SIP proxy during maintenance: new calls get a 503 before they reach it.
 ///
 /// While the row `maint` of a database table is 1, sip-filter answers new INVITEs in the NIC's receive path (XDP and
-/// AF_XDP). Established calls, and all other traffic, pass untouched. `sip-filter run` is the daemon. The other commands
-/// use its control socket, or the database if no daemon runs.
+/// AF_XDP). Established calls, and all other traffic, pass untouched. `sip-filter run` is the daemon. The other
+/// commands use its control socket, or the database if no daemon runs.
 #[derive(Parser)]
 #[command(name = "sip-filter", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
@@ -86,8 +86,8 @@ enum Command {
 
     /// Begin maintenance: new calls are refused
     ///
-    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a daemon
-    /// it writes the database and says that no daemon on this host has applied it.
+    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a
+    /// daemon it writes the database and says that no daemon on this host has applied it.
     ///
     /// An option that is not given leaves its row as it is: after `on --percent 10`, `off` and `on`, the share is 10 %
     /// again. `--percent 100` and `--methods INVITE` restore the defaults, and so does deleting the row. Only a planned
@@ -96,31 +96,31 @@ enum Command {
 
     /// End maintenance: new calls reach the proxy
     ///
-    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a daemon
-    /// it writes the database and says that no daemon on this host has applied it.
+    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a
+    /// daemon it writes the database and says that no daemon on this host has applied it.
     Off(switch::OffOptions),
 
     /// List or change the prefixes whose calls are never refused: test callers, B-legs from inside
     ///
     /// The list is in the database and applies to all hosts that share it. With a daemon on the socket, a change is in
-    /// force when the command returns. Without one it is written to the database, and the command says that no daemon on
-    /// this host has applied it.
+    /// force when the command returns. Without one it is written to the database, and the command says that no daemon
+    /// on this host has applied it.
     #[command(subcommand)]
     Bypass(exempt::Bypass),
 
     /// List or change the numbers to which calls are never refused: 911, 112 and 999 unless changed
     ///
     /// The list is in the database and applies to all hosts that share it. Calls to urn:service:sos, with Priority:
-    /// emergency and the like are never refused either, whatever the list contains. With a daemon on the socket, a change
-    /// is in force when the command returns. Without one it is written to the database, and the command says that no
-    /// daemon on this host has applied it.
+    /// emergency and the like are never refused either, whatever the list contains. With a daemon on the socket, a
+    /// change is in force when the command returns. Without one it is written to the database, and the command says
+    /// that no daemon on this host has applied it.
     #[command(subcommand)]
     Emergency(exempt::Emergency),
 
     /// Show what is in force, since when, by whom and why, and whether all is well
     ///
-    /// Exit status: 0 if all is well, 3 if an alarm is raised, or if a queue has no responder while maintenance is on, 1 if
-    /// there is no daemon.
+    /// Exit status: 0 if all is well, 3 if an alarm is raised, or if a queue has no responder while maintenance is on,
+    /// 1 if there is no daemon.
     Status,
 
     /// Make the daemon read the database now, and print what is in force
@@ -128,9 +128,9 @@ enum Command {
 
     /// Show the counters with their meaning: packets by what became of them
     ///
-    /// First the counters of the XDP program: each packet that it saw is counted under exactly one of them. Then those of
-    /// the responders: each packet that was redirected was answered, unanswered for one of the reasons, or lost at the
-    /// socket. Counters that are zero are left out unless --all is given; --json has all.
+    /// First the counters of the XDP program: each packet that it saw is counted under exactly one of them. Then those
+    /// of the responders: each packet that was redirected was answered, unanswered for one of the reasons, or lost at
+    /// the socket. Counters that are zero are left out unless --all is given; --json has all.
     Stats(stats::StatsOptions),
 
     /// Show who switched or changed what, when and why, the newest first
@@ -187,7 +187,7 @@ mod tests {
     use super::Cli;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! What the commands print: JSON on one line, or aligned text.
+//! The output of the commands: JSON on one line, or aligned text.
 
 use std::io::{self, Write};
 

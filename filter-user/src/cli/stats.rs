@@ -106,7 +106,8 @@ impl Group {
                 ("lost", "Requests that the AF_XDP socket had no room for."),
                 (
                     "send_errors",
-                    "Times that the kernel did not accept responses at once: the interface was down, or its queue full.",
+                    "Times that the kernel did not accept responses at once: the interface was down, or its queue \
+                     full.",
                 ),
             ];
             answered.into_iter().chain(unanswered).chain(socket).collect()

@@ -37,11 +37,11 @@ pub(super) struct OffOptions {
 
 #[derive(Args)]
 struct PlannedEnd {
-    /// End maintenance by itself after this time, on all hosts: 30m, 90s, 2h, 1h30m [row maint_until]
+    /// End maintenance after this time, on all hosts: 30m, 90s, 2h, 1h30m [row maint_until]
     #[arg(long = "for", value_name = "TIME", value_parser = when::parse_for, conflicts_with = "until")]
     length: Option<Timestamp>,
 
-    /// End maintenance by itself at this time, on all hosts: 22:30, '2026-11-25 06:00', 2026-11-25T06:00:00Z [row maint_until]
+    /// End maintenance at this time, on all hosts: 22:30, '2026-11-25 06:00', 2026-11-25T06:00:00Z [row maint_until]
     ///
     /// A time without a time zone is in this host's. Without --for and --until there is no planned end, even if an
     /// earlier `on` had one; but with --node, an end that was planned for all hosts stays.
@@ -51,7 +51,8 @@ struct PlannedEnd {
 
 #[derive(Args)]
 struct Wait {
-    /// Wait until every host that is alive has applied the switch, for at most this long, up to 1h; for 10s without a time
+    /// Wait until every host that is alive has applied the switch, for at most this long, up to 1h; for 10s without a
+    /// time
     ///
     /// Names the hosts that have not applied it in time; the exit status is then 1.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
@@ -73,7 +74,7 @@ pub(super) fn off(settings: &Settings, options: OffOptions, output: Output) -> R
     finish(settings, report, node.as_ref(), &wait, output)
 }
 
-/// What a switch prints as JSON.
+/// The JSON that a switch prints.
 #[derive(Serialize)]
 struct Printed {
     #[serde(flatten)]

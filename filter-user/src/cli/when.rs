@@ -1,4 +1,4 @@
-//! Times as people write them: how long, until when, and how long to wait.
+//! Times as people write them: a duration, a point in time, a timeout.
 
 use std::time::Duration;
 
@@ -7,38 +7,38 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, ZonedDateTime};
 use thiserror::Error;
 
-/// The longest maintenance that is planned: a year and a day. What is longer is a slip of the finger.
-const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
-/// The longest that a command waits for the other hosts.
-const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+/// Maximum time until a planned end, a leap year: a longer one is a typing mistake.
+const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// Maximum time that a command waits for the other hosts.
+const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
-/// Why a text is no time.
+/// The error of a text that is not a time.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum InvalidTime {
-    #[error("not a length of time: write 30m, 90s, 2h or 1h30m, from 1s to 366 days")]
+    #[error("not a duration: write 30m, 90s, 2h or 1h30m, from 1s to 366 days")]
     Length,
-    #[error("not a time: write 22:30 (the next time that it is), 2026-11-25 06:00, or 2026-11-25T06:00:00Z")]
+    #[error("not a time: write 22:30 (its next occurrence), 2026-11-25 06:00, or 2026-11-25T06:00:00Z")]
     Time,
-    #[error("{0} is over, or more than 366 days away")]
+    #[error("{0} is in the past, or more than 366 days away")]
     OutOfRange(Timestamp),
-    #[error("not a time to wait: write 10s or 1m, up to 1h")]
+    #[error("not a duration to wait for: write 10s or 1m, up to 1h")]
     Wait,
 }
 
-/// `--for`: from now on.
+/// Parses `--for`, a duration from now. Returns its end.
 pub(super) fn parse_for(text: &str) -> Result<Timestamp, InvalidTime> {
     end_after(text, Timestamp::now())
 }
 
 fn end_after(text: &str, now: Timestamp) -> Result<Timestamp, InvalidTime> {
     let length: SignedDuration = text.parse().map_err(|_| InvalidTime::Length)?;
-    if length < SignedDuration::from_secs(1) || length > LONGEST {
+    if length < SignedDuration::from_secs(1) || length > MAX_AHEAD {
         return Err(InvalidTime::Length);
     }
     now.checked_add(length).map_err(|_| InvalidTime::Length)
 }
 
-/// `--until`: in this host's time zone, unless it names one.
+/// Parses `--until`, a time in this host's time zone unless it names one.
 pub(super) fn parse_until(text: &str) -> Result<Timestamp, InvalidTime> {
     end_at(text, &ZonedDateTime::now())
 }
@@ -49,12 +49,12 @@ fn end_at(text: &str, now: &ZonedDateTime) -> Result<Timestamp, InvalidTime> {
         Err(_) => local(text, now).ok_or(InvalidTime::Time)?.timestamp(),
     };
     let left = end.duration_since(now.timestamp());
-    if left <= SignedDuration::ZERO || left > LONGEST { Err(InvalidTime::OutOfRange(end)) } else { Ok(end) }
+    if left <= SignedDuration::ZERO || left > MAX_AHEAD { Err(InvalidTime::OutOfRange(end)) } else { Ok(end) }
 }
 
 fn local(text: &str, now: &ZonedDateTime) -> Option<ZonedDateTime> {
     let zone: &TimeZone = now.time_zone();
-    // "22:30" would be a time of day 0 to others: a date and time has a `-`.
+    // Only a date has a `-`. Checked first, since a date and time can be parsed as a time of day, too.
     if text.contains('-') {
         return text.parse::<DateTime>().ok()?.to_zoned_datetime(zone.clone()).ok();
     }
@@ -63,10 +63,10 @@ fn local(text: &str, now: &ZonedDateTime) -> Option<ZonedDateTime> {
     if today > *now { Some(today) } else { today.checked_add(1.day()).ok() }
 }
 
-/// `--wait`: how long.
+/// Parses `--wait`, a duration.
 pub(super) fn parse_wait(text: &str) -> Result<Duration, InvalidTime> {
     let length: SignedDuration = text.parse().map_err(|_| InvalidTime::Wait)?;
-    if length > PATIENCE {
+    if length > MAX_WAIT {
         return Err(InvalidTime::Wait);
     }
     Duration::try_from(length).map_err(|_| InvalidTime::Wait)
@@ -92,7 +92,7 @@ mod tests {
     #[case::seconds("90s", "2026-11-24T21:01:30Z")]
     #[case::both("1h30m", "2026-11-24T22:30:00Z")]
     #[case::iso("PT2H", "2026-11-24T23:00:00Z")]
-    fn lengths(#[case] text: &str, #[case] end: &str) {
+    fn duration_ends_that_long_from_now(#[case] text: &str, #[case] end: &str) {
         assert_eq!(end_after(text, now().timestamp()), Ok(utc(end)));
     }
 
@@ -102,7 +102,7 @@ mod tests {
     #[case::zero("0s")]
     #[case::past("-5m")]
     #[case::for_ever("9000h")]
-    fn no_lengths(#[case] text: &str) {
+    fn text_that_is_not_a_duration_from_1s_to_366_days_is_an_error(#[case] text: &str) {
         assert_eq!(end_after(text, now().timestamp()), Err(InvalidTime::Length));
     }
 
@@ -112,7 +112,7 @@ mod tests {
     #[case::local("2026-11-25 06:00", "2026-11-25T05:00:00Z")]
     #[case::later_today("22:30", "2026-11-24T21:30:00Z")]
     #[case::tomorrow("06:00", "2026-11-25T05:00:00Z")]
-    fn times(#[case] text: &str, #[case] end: &str) {
+    fn time_is_local_and_in_the_future_unless_it_has_a_zone(#[case] text: &str, #[case] end: &str) {
         assert_eq!(end_at(text, &now()), Ok(utc(end)));
     }
 
@@ -122,7 +122,7 @@ mod tests {
     #[case::no_time("tomorrow")]
     #[case::hour("25:00")]
     #[case::empty("")]
-    fn no_times(#[case] text: &str) {
+    fn time_in_the_past_or_far_away_is_an_error(#[case] text: &str) {
         assert!(end_at(text, &now()).is_err());
     }
 }

@@ -26,7 +26,7 @@ pub enum Error {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// What is wrong. Never contains the text of the line, which may be a password.
+        /// Description of the problem. Never contains the text of the line, which may be a password.
         problem: String,
     },
     /// No interface is named.

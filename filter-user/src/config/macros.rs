@@ -2,8 +2,8 @@
 
 /// Defines options, each with its help, its flag, its type and its default.
 ///
-/// The first struct is a part of the second, which the command line and the configuration file are parsed into. The third
-/// has the values: the flag, else the file, else the default. An option without a default is an `Option` there.
+/// The first struct is a part of the second, which the command line and the configuration file are parsed into. The
+/// third has the values: the flag, else the file, else the default. An option without a default is an `Option` there.
 macro_rules! options {
     (
         $(#[doc = $part_doc:literal])+
@@ -45,8 +45,8 @@ macro_rules! options {
         }
 
         impl $options {
-            /// Returns the values of these options, else those of `file`, else the defaults, without checking them against
-            /// each other.
+            /// Returns the values of these options, else those of `file`, else the defaults, without checking them
+            /// against each other.
             pub(super) fn values(&self, file: &Self) -> $settings {
                 $settings {
                     $($p_name: setting!(&self.$p_name, &file.$p_name $(, $p_default)?),)+

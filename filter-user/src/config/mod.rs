@@ -1,5 +1,5 @@
-//! Options: each is a flag, an environment variable `SIP_FILTER_…` and a key of the configuration file, in this order of
-//! precedence, before the default.
+//! Options: each is a flag, an environment variable `SIP_FILTER_…` and a key of the configuration file, in this order
+//! of precedence, before the default.
 //!
 //! Command line and file are parsed into the same structs, and the values by the same types.
 

@@ -25,15 +25,15 @@ options! {
 
         /// Place in which the XDP program runs [default: auto]
         ///
-        /// native: in the NIC's driver, which is faster, but which not every driver can do. generic: in the network stack,
-        /// which works with any driver. auto: native where it works, else generic.
+        /// native: in the NIC's driver, which is faster, but which not every driver can do. generic: in the network
+        /// stack, which works with any driver. auto: native where it works, else generic.
         #[arg(long, env = "SIP_FILTER_MODE", value_name = "MODE", value_enum, hide_possible_values = true)]
         mode: Mode = Mode::Auto;
 
         /// Bind the AF_XDP sockets in zero-copy mode
         ///
-        /// This is not always faster: on a zero-copy queue every packet that passes is copied, and nearly all packets pass.
-        /// It needs the XDP program in the driver: with it, auto never falls back to generic.
+        /// This is not always faster: on a zero-copy queue every packet that passes is copied, and nearly all packets
+        /// pass. It needs the XDP program in the driver: with it, auto never falls back to generic.
         #[arg(
             long,
             env = "SIP_FILTER_ZERO_COPY",
@@ -61,25 +61,26 @@ options! {
 
         /// CPUs on which the responders run, as in 2-5,8 [default: any CPU]
         ///
-        /// There is one responder thread for each RX queue of each interface. The first queue is pinned to the first CPU of
-        /// the list, and so on. The next interface continues where the previous one ended, and the list repeats. The best
-        /// choice for a queue is the CPU that handles its interrupt, or a neighbouring one. The rest of the daemon is not
-        /// pinned.
+        /// There is one responder thread for each RX queue of each interface. The first queue is pinned to the first
+        /// CPU of the list, and so on. The next interface continues where the previous one ended, and the list repeats.
+        /// The best choice for a queue is the CPU that handles its interrupt, or a neighbouring one. The rest of the
+        /// daemon is not pinned.
         #[arg(long, env = "SIP_FILTER_CPUS", value_name = "LIST")]
         cpus: CpuList;
 
-        /// Busy polling: how long a responder polls the driver for more packets after the last one before it sleeps, in
+        /// Busy polling: time for which a responder polls the driver after the last packet before it sleeps, in
         /// microseconds, 1 to 1000000 [default: 0, no busy polling]
         ///
-        /// This saves the interrupt and the wake-up, for a CPU that is busy as long as new calls arrive. The thread then
-        /// does the driver's work for its queue, including the packets that pass. Interrupts stay off between two polls only
-        /// if /sys/class/net/IF/napi_defer_hard_irqs and gro_flush_timeout are set, which is left to the operator. Busy
-        /// polling needs native mode, and a kernel that knows the driver's NAPI instance for the socket: if `status` shows
-        /// `no NAPI`, the responder polls only its socket.
+        /// This saves the interrupt and the wake-up, for a CPU that is busy as long as new calls arrive. The thread
+        /// then does the driver's work for its queue, including the packets that pass. Interrupts stay off between two
+        /// polls only if /sys/class/net/IF/napi_defer_hard_irqs and gro_flush_timeout are set, which is left to the
+        /// operator. Busy polling needs native mode, and a kernel that knows the driver's NAPI instance for the socket:
+        /// if `status` shows `no NAPI`, the responder polls only its socket.
         #[arg(long, env = "SIP_FILTER_BUSY_POLL", value_name = "MICROSECONDS")]
         busy_poll: BusyPollWindow = BusyPollWindow::default();
 
-        /// How long a responder that makes no progress still gets new calls, in milliseconds, 100 to 10000 [default: 1000]
+        /// Time for which a responder that makes no progress still gets new calls, in milliseconds, 100 to 10000
+        /// [default: 1000]
         ///
         /// After that they go to the proxy again.
         #[arg(long, env = "SIP_FILTER_LEASE_MS", value_name = "MS")]
@@ -88,17 +89,17 @@ options! {
         /// Number of INVITEs to remember, of those that passed and of those that were refused, 1024 to 4194304
         /// [default: 262144]
         ///
-        /// They are remembered for 32 s, so that a retransmission gets the same treatment even if maintenance was switched
-        /// in between. Nothing is forgotten if the number is four times the INVITEs of 32 s: entries share buckets of eight,
-        /// and a full bucket forgets its oldest entry. The number is rounded up to a power of two. Each entry takes 8 bytes
-        /// of kernel memory, in each of two tables.
+        /// They are remembered for 32 s, so that a retransmission gets the same treatment even if maintenance was
+        /// switched in between. Nothing is forgotten if the number is four times the INVITEs of 32 s: entries share
+        /// buckets of eight, and a full bucket forgets its oldest entry. The number is rounded up to a power of two.
+        /// Each entry takes 8 bytes of kernel memory, in each of two tables.
         #[arg(long, env = "SIP_FILTER_TRANSACTIONS", value_name = "N")]
         transactions: Transactions = Transactions::default();
 
         /// Kamailio on this host in which the flag is set, so that it refuses calls over TCP, TLS and WebSocket
         ///
-        /// unix:PATH, the datagram socket of its module jsonrpcs: unix:/run/kamailio/kamailio_rpc.sock. Kamailio's script
-        /// has to read the flag and refuse.
+        /// unix:PATH, the datagram socket of its module jsonrpcs: unix:/run/kamailio/kamailio_rpc.sock. Kamailio's
+        /// script has to read the flag and refuse.
         #[arg(long, env = "SIP_FILTER_KAMAILIO", value_name = "unix:PATH")]
         kamailio: kamailio::Socket;
 
@@ -109,8 +110,8 @@ options! {
         /// Address and port for metrics in the Prometheus text format, GET /metrics: 127.0.0.1:9464 or [::1]:9464
         /// [default: none]
         ///
-        /// This is plain HTTP, and anyone who can reach it can read it: keep it on the loopback interface or a management
-        /// network.
+        /// This is plain HTTP, and anyone who can reach it can read it: keep it on the loopback interface or a
+        /// management network.
         #[arg(long, env = "SIP_FILTER_METRICS", value_name = "ADDR")]
         metrics: SocketAddr;
 

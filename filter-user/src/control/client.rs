@@ -59,7 +59,7 @@ pub enum ClientError {
     Protocol {
         /// Socket.
         path: PathBuf,
-        /// What is wrong with the reply.
+        /// Description of the problem.
         problem: String,
     },
     /// The daemon rejects the request, or failed to execute it.

@@ -1,4 +1,4 @@
-//! The socket's file: one daemon has it, it never has the wrong permissions, and a stale one is no obstacle.
+//! The file of the control socket: one daemon owns it, its permissions are never wrong, and a stale one is replaced.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -11,40 +11,44 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Group, chown};
 use thiserror::Error;
 
-/// Its members may use the socket.
+/// Group whose members may use the socket.
 const GROUP: &str = "sip-filter";
 
-/// The claim to a socket path; the socket is gone when it is dropped.
+/// Ownership of the path of a control socket. The socket is removed when the ownership is dropped.
 ///
-/// The claim is a lock on `PATH.lock`, which the kernel drops with the process, so that neither a `kill -9` nor two
-/// daemons that start at once can confuse it. That file stays: to remove it would be to race with the next one.
+/// Ownership is a lock on `PATH.lock`, which the kernel releases with the process. So neither `kill -9` nor two daemons
+/// that start at the same time can confuse it. The lock file stays, since removing it would race with the next daemon.
 pub struct ControlSocket {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
-/// Why the socket could not be had.
+/// The reason why the socket could not be opened.
 #[derive(Debug, Error)]
 pub enum SocketError {
-    /// Another daemon has it.
-    #[error("another sip-filter daemon (process {pid}) has the control socket {}; stop it, or give this one another --socket", path.display())]
+    /// Another daemon owns it.
+    #[error(
+        "another sip-filter daemon (process {pid}) has the control socket {}; stop it, or give this one another \
+         --socket",
+        path.display()
+    )]
     Taken {
-        /// The socket.
+        /// Socket.
         path: PathBuf,
-        /// Process id of the other one, as its lock file has it.
+        /// Process id of the other daemon, from its lock file.
         pid: String,
     },
-    /// Not a socket.
-    #[error("{} is there and is not a socket; it is left alone, give another --socket", .0.display())]
+    /// The path is not that of a socket.
+    #[error("{} exists and is not a socket; it is left alone, give another --socket", .0.display())]
     NotASocket(PathBuf),
-    /// The system refuses.
+    /// The system reports an error.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// Attempted action.
         doing: &'static str,
-        /// On what.
+        /// File or directory.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
 }
@@ -54,20 +58,20 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
     move |source| SocketError::Io { doing, path, source }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
 impl ControlSocket {
-    /// Claims `path`, unless another daemon has it. Nobody can connect yet.
+    /// Claims `path`, unless another daemon owns it. Clients cannot connect yet.
     pub fn claim(path: &Path) -> Result<Self, SocketError> {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(parent);
-            made.map_err(io_error("create the directory", parent))?;
+            let created = fs::DirBuilder::new().recursive(true).mode(0o755).create(parent);
+            created.map_err(io_error("create the directory", parent))?;
         }
-        let lock_path = beside(path, ".lock");
+        let lock_path = with_suffix(path, ".lock");
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -89,27 +93,27 @@ impl ControlSocket {
         }
     }
 
-    /// A path of this daemon's alone, in the same directory.
+    /// Returns the path of the socket with `suffix`, which is this daemon's own, too.
     pub fn beside(&self, suffix: &str) -> PathBuf {
-        beside(&self.path, suffix)
+        with_suffix(&self.path, suffix)
     }
 
-    /// Opens the socket: 0660, of the group `sip-filter` if there is one.
+    /// Opens the socket with mode 0660, for the group `sip-filter` if that group exists.
     ///
-    /// It is made under another name and renamed when all is right with it. So there is no moment at which others may
-    /// connect, and a stale one of a daemon that was killed is replaced.
+    /// The socket is created under another name, and renamed when owner and mode are set. So there is no moment at
+    /// which others can connect, and a stale socket of a daemon that was killed is replaced.
     pub fn listen(&self) -> Result<UnixListener, SocketError> {
-        let new = beside(&self.path, ".new");
+        let new = with_suffix(&self.path, ".new");
         match fs::remove_file(&new) {
             Err(source) if source.kind() != ErrorKind::NotFound => return Err(io_error("remove", &new)(source)),
             _ => {}
         }
-        let listener = UnixListener::bind(&new).map_err(io_error("make the socket", &new))?;
+        let listener = UnixListener::bind(&new).map_err(io_error("create the socket", &new))?;
         fs::set_permissions(&new, Permissions::from_mode(0o660)).map_err(io_error("set the mode of", &new))?;
         if let Ok(Some(group)) = Group::from_name(GROUP) {
-            chown(&new, None, Some(group.gid)).map_err(|errno| io_error("give to the group", &new)(errno.into()))?;
+            chown(&new, None, Some(group.gid)).map_err(|errno| io_error("change the group of", &new)(errno.into()))?;
         }
-        fs::rename(&new, &self.path).map_err(io_error("put the socket at", &self.path))?;
+        fs::rename(&new, &self.path).map_err(io_error("move the socket to", &self.path))?;
         listener.set_nonblocking(true).map_err(io_error("set up", &self.path))?;
         Ok(listener)
     }
@@ -117,7 +121,7 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // Ours, for we have the lock. If it cannot be removed the next daemon replaces it.
+        // It is ours, since we hold the lock. If it cannot be removed, the next daemon replaces it.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! The metrics: what `status` and `stats` tell, for monitors. `docs/manual/metrics.md` describes them.
+//! The metrics of the daemon: what `status` and `stats` show, for monitors. `docs/manual/metrics.md` lists them.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::kamailio::Status;
 use crate::metrics::{Exposition, Kind, Source};
 use crate::sync::Snapshot;
 
-/// Reads everything anew for each scrape.
+/// The source of the metrics, which are read for each scrape.
 pub(super) struct Metrics {
     snapshot: watch::Receiver<Snapshot>,
     kamailio: Option<watch::Receiver<Status>>,
@@ -48,11 +48,8 @@ fn text(snapshot: &Snapshot, raised: &[Raised], PlaneStatus { interfaces, counte
     policy(&mut to, snapshot);
     database(&mut to, snapshot);
     alarms(&mut to, raised);
-    let mut packets = to.family(
-        Kind::Counter,
-        "sip_filter_packets_total",
-        "Packets that the XDP program has seen, by what became of them.",
-    );
+    let mut packets =
+        to.family(Kind::Counter, "sip_filter_packets_total", "Packets that the XDP program has seen, by verdict.");
     for (verdict, count) in &counters.verdicts {
         packets.sample(&[("verdict", verdict)], count);
     }
@@ -64,7 +61,7 @@ fn text(snapshot: &Snapshot, raised: &[Raised], PlaneStatus { interfaces, counte
 fn daemon(to: &mut Exposition, degraded: bool) {
     to.family(Kind::Gauge, "sip_filter_build_info", "Always 1; the label is the version of the daemon.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let help = "Whether something is not as it should be (1): an alarm, or maintenance is on and a queue has no lease.";
+    let help = "Whether an alarm is raised, or maintenance is on and a queue has no lease (1).";
     to.family(Kind::Gauge, "sip_filter_degraded", help).sample(&[], u8::from(degraded));
 }
 
@@ -74,7 +71,7 @@ fn policy(to: &mut Exposition, snapshot: &Snapshot) {
     gauge("sip_filter_maintenance", "Whether maintenance is in force on this host (1).", policy.maintenance.into());
     gauge(
         "sip_filter_policy_percent",
-        "The share of new calls that is refused while maintenance is on, in percent.",
+        "Share of new calls that is refused while maintenance is on, in percent.",
         policy.percent.get().into(),
     );
     gauge("sip_filter_bypass_prefixes", "Prefixes whose calls are never refused.", policy.bypass.len());
@@ -82,7 +79,7 @@ fn policy(to: &mut Exposition, snapshot: &Snapshot) {
     let mut until = to.family(
         Kind::Gauge,
         "sip_filter_policy_until_timestamp_seconds",
-        "When maintenance ends by itself, in Unix time; absent without a planned end.",
+        "Planned end of maintenance in Unix time; absent without one.",
     );
     if let Some(at) = policy.until {
         until.sample(&[], unix(at));
@@ -90,12 +87,12 @@ fn policy(to: &mut Exposition, snapshot: &Snapshot) {
 }
 
 fn database(to: &mut Exposition, snapshot: &Snapshot) {
-    let help = "Whether the database can be read (1); while it cannot, the last known policy holds.";
+    let help = "Whether the database can be read (1); otherwise the last known policy stays in force.";
     to.family(Kind::Gauge, "sip_filter_database_up", help).sample(&[], u8::from(snapshot.reachable));
     let mut read = to.family(
         Kind::Gauge,
         "sip_filter_database_last_read_timestamp_seconds",
-        "When the rows were last read, in Unix time: at the start and after each change; absent if never.",
+        "Time at which the rows were last read, at the start and after each change, in Unix time; absent if never.",
     );
     if let Some(at) = snapshot.read {
         read.sample(&[], unix(at));
@@ -126,26 +123,26 @@ fn queues(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     let mut lease = to.family(
         Kind::Gauge,
         "sip_filter_queue_lease_seconds",
-        "How much longer new calls may go to the responder of this RX queue if it makes no progress; 0: they go to the proxy.",
+        "Remaining lease of the RX queue's responder, if it makes no progress; 0: its new calls go to the proxy.",
     );
     for (interface, number, queue) in &queues {
         let seconds = queue.lease_remaining_ms.map_or(0.0, |ms| ms as f64 / 1000.0);
         lease.sample(&[("interface", interface), ("queue", number)], seconds);
     }
-    let mut counter = |name, help, of: fn(&QueueStatus) -> u64| {
+    let mut counter = |name, help, value: fn(&QueueStatus) -> u64| {
         let mut family = to.family(Kind::Counter, name, help);
         for (interface, number, queue) in &queues {
-            family.sample(&[("interface", interface), ("queue", number)], of(queue));
+            family.sample(&[("interface", interface), ("queue", number)], value(queue));
         }
     };
     counter("sip_filter_queue_answered_total", "Requests that were refused with a response.", |queue| queue.answered);
     counter("sip_filter_queue_lost_total", "Requests that the socket had no room for.", |queue| queue.lost);
-    counter("sip_filter_queue_send_errors_total", "Times that the kernel did not take responses at once.", |queue| {
+    counter("sip_filter_queue_send_errors_total", "Times that the kernel did not accept responses at once.", |queue| {
         queue.send_errors
     });
 }
 
-/// By reason and not by queue: some thirty reasons for each of some dozens of queues would be too many series.
+/// Adds the reasons on all queues together: some thirty reasons for each of dozens of queues would be too many series.
 fn unanswered(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     let mut reasons = BTreeMap::new();
     for (reason, count) in interfaces.iter().flat_map(|interface| &interface.queues).flat_map(|queue| &queue.unanswered)
@@ -155,14 +152,14 @@ fn unanswered(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     let mut family = to.family(
         Kind::Counter,
         "sip_filter_responder_unanswered_total",
-        "Requests that came to a responder and got no response, by reason, on all queues together.",
+        "Requests that reached a responder and got no response, by reason, on all queues together.",
     );
     for (reason, count) in reasons {
         family.sample(&[("reason", reason)], count);
     }
 }
 
-/// Seconds since the epoch.
+/// Returns the seconds since the epoch.
 fn unix(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_force() {
+    fn metrics_show_the_policy_in_force() {
         let mut snapshot = snapshot();
         let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[("off", 7), ("redirected", 0)], &[]));
         has(&shown, concat!("sip_filter_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"));
@@ -242,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_alarm_is_there_raised_or_not() {
+    fn each_kind_of_alarm_has_a_sample_raised_or_not() {
         let mut snapshot = snapshot();
         snapshot.reachable = false;
         let error = || "cannot \"open\"".to_owned();
@@ -256,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn each_metric_and_each_kind_of_alarm_is_described() {
+    fn manual_describes_each_metric_and_each_kind_of_alarm() {
         let page = include_str!("../../../docs/manual/metrics.md");
         let shown = text(&snapshot(), &[], &plane(&[], &[]));
         let names: Vec<&str> =
@@ -268,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_one_by_one_and_reasons_added_up() {
+    fn queues_have_samples_of_their_own_and_reasons_are_added_up() {
         let interfaces = [interface("eth0", Some(750), 5, 1), interface("eth1.7", None, 0, 2)];
         let shown = text(&snapshot(), &[], &plane(&[], &interfaces));
         has(&shown, "sip_filter_interface_info{interface=\"eth0\",mode=\"native\"} 1");

@@ -79,7 +79,7 @@ impl Control {
         let snapshot = self.snapshot.borrow().clone();
         let entries = listed.unwrap_or_else(|_| {
             let entry = |text| Entry { text, why: None, actor: None, at: None };
-            exemption.of(&snapshot.policy).into_iter().map(entry).collect()
+            exemption.entries_in(&snapshot.policy).into_iter().map(entry).collect()
         });
         let entries = Entries::new(exemption, entries, Some(&snapshot.policy));
         Ok(Listed { entries, alarms: self.alarms(&snapshot) })

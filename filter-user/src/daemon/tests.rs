@@ -112,7 +112,7 @@ async fn share_and_methods_are_written_shown_and_kept() {
     let on = daemon.call("on", json!({"percent": 30, "methods": "OPTIONS, INVITE"})).await;
     assert_eq!((&on["policy"]["percent"], &on["policy"]["methods"]), (&json!(30), &json!("INVITE,OPTIONS")));
     let off = daemon.call("off", json!({})).await;
-    assert_eq!(off["policy"]["percent"], 30, "as with the other rows, the next `on` is like the last");
+    assert_eq!(off["policy"]["percent"], 30, "as with the other rows, the next `on` is like the last one");
     let status = daemon.call("status", json!({})).await;
     assert_eq!(status["policy"], off["policy"]);
     let rows = sqlite3(&daemon.database, "SELECT key_name, key_value FROM htable_config ORDER BY id");
@@ -120,7 +120,7 @@ async fn share_and_methods_are_written_shown_and_kept() {
 }
 
 #[tokio::test]
-async fn bypass_is_in_force_when_it_is_answered_and_says_who_asked() {
+async fn bypass_is_in_force_when_the_reply_comes_and_names_the_user() {
     let daemon = Daemon::start().await;
     let add = json!({"prefixes": ["198.18.0.0/15", "2001:DB8::1"], "why": "test callers"});
     let added = daemon.call("bypass.add", add).await;
@@ -153,7 +153,7 @@ async fn bypass_is_in_force_when_it_is_answered_and_says_who_asked() {
 }
 
 #[tokio::test]
-async fn emergency_numbers_can_be_changed_to_the_last() {
+async fn all_emergency_numbers_can_be_removed() {
     let daemon = Daemon::start().await;
     let list = daemon.call("emergency.list", json!({})).await;
     let users: Vec<&Value> = list["users"].as_array().unwrap().iter().map(|entry| &entry["user"]).collect();
@@ -165,21 +165,21 @@ async fn emergency_numbers_can_be_changed_to_the_last() {
 }
 
 #[tokio::test]
-async fn what_is_no_entry_is_wrong_and_nothing_is_done() {
+async fn entry_that_is_not_valid_is_rejected_and_nothing_changes() {
     let daemon = Daemon::start().await;
     let add = json!({"prefixes": ["10.0.0.0/8", "198.18.1.7/15"]});
     let (code, message) = daemon.error("bypass.add", add).await;
     assert!(code == -32602 && message.contains("198.18.0.0/15 would be the whole range"), "{code} {message}");
     let (code, message) = daemon.error("emergency.add", json!({"users": ["sip:911@a"]})).await;
-    assert!(code == -32602 && message.contains("no user part"), "{code} {message}");
+    assert!(code == -32602 && message.contains("is not a user part"), "{code} {message}");
     let (code, message) = daemon.error("emergency.remove", json!({"users": ["911", "9 1 1"]})).await;
-    assert!(code == -32602 && message.contains("no user part"), "{code} {message}");
+    assert!(code == -32602 && message.contains("is not a user part"), "{code} {message}");
     assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_bypass"), "0");
     assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_emergency"), "3");
 }
 
 #[tokio::test]
-async fn with_the_database_down_the_list_is_what_is_in_force() {
+async fn list_has_the_entries_in_force_while_the_database_is_down() {
     let daemon = Daemon::start().await;
     daemon.call("bypass.add", json!({"prefixes": ["10.0.0.0/8"], "why": "test callers"})).await;
     std::fs::remove_file(&daemon.database).unwrap();

@@ -67,7 +67,7 @@ fn alarm(alarm: &Alarm) -> Finding {
         "alarm",
         format!("the daemon has an alarm: {}", alarm.text),
         format!("since {} something keeps the policy in the database from being in force", display_utc(alarm.since)),
-        "fix what the alarm names; it then ends by itself",
+        "fix what the alarm names; it then ends",
     )
 }
 

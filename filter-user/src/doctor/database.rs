@@ -35,8 +35,8 @@ fn unusable(name: &str, error: &Error) -> Finding {
     }
     let (why, fix) = match error {
         Error::NoFile { .. } | Error::NoTable { .. } => (
-            "`sip-filter run` creates an empty one at its first start, with maintenance off; if a URL or name is wrong, it \
-             never sees a switch",
+            "`sip-filter run` creates an empty one at its first start, with maintenance off; if the URL or the name is \
+             wrong, it never sees a switch",
             "check --database-url and --table; if they are right, `sip-filter migrate`, or just the first start",
         ),
         _ => (

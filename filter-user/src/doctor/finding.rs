@@ -23,11 +23,11 @@ pub struct Finding {
     pub check: &'static str,
     /// Interface, if the check is about one.
     pub interface: Option<String>,
-    /// What was found.
+    /// Fact that was found.
     pub fact: String,
-    /// Why it matters.
+    /// Reason why it matters.
     pub why: String,
-    /// How to fix it; `None` if all is well.
+    /// Way to fix it; `None` if all is well.
     pub fix: Option<String>,
 }
 

@@ -97,7 +97,8 @@ fn af_xdp() -> Finding {
     let why = "AF_XDP sockets carry calls to the responder, and its responses back";
     match responder::probe() {
         Ok(()) => Finding::ok("af-xdp", "the kernel has AF_XDP", why),
-        // The kernel checks CAP_NET_RAW only where it has AF_XDP (`xsk_create()`). `capabilities` reports if it is missing.
+        // The kernel checks CAP_NET_RAW only where it has AF_XDP (`xsk_create()`). `capabilities` reports if it is
+        // missing.
         Err(error) if error.os_error() == Some(libc::EPERM) => Finding::ok("af-xdp", "the kernel has AF_XDP", why),
         Err(error) => {
             let fix =

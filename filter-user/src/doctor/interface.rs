@@ -142,8 +142,8 @@ impl Nic {
     }
 
     fn native(&self, wanted: Wanted) -> Finding {
-        let why = "in the driver (native), a packet is checked before the kernel does any work for it; in the network stack \
-                   (generic), each packet costs more";
+        let why = "in the driver (native), a packet is checked before the kernel does any work for it; in the network \
+                   stack (generic), each packet costs more";
         let driver = self.driver();
         if wanted.mode == Mode::Generic {
             return Finding::ok("mode", format!("{driver} does not matter: generic mode was chosen"), why);
@@ -204,8 +204,8 @@ impl Nic {
             return None;
         }
         let fact = format!("it uses {combined} of {max_combined} queue pairs");
-        let why = "virtio_net may open spare ones when the XDP program is attached, which `sip-filter run` treats as a failure \
-                   of native mode: calls on them could not be refused";
+        let why = "virtio_net may open spare ones when the XDP program is attached, which `sip-filter run` treats as a \
+                   failure of native mode: calls on them could not be refused";
         let fix = format!("ethtool -L {} combined {max_combined}", self.name());
         Some(Finding::warning("spare-queues", fact, why, fix))
     }
@@ -237,7 +237,7 @@ impl Nic {
         let most = MAX_FRAME as usize - HEADER;
         let mtu = self.link.mtu;
         let why = format!(
-            "an INVITE in a frame of more than {MAX_FRAME} bytes passes to the proxy, since an AF_XDP frame cannot hold it"
+            "an INVITE in a frame of more than {MAX_FRAME} bytes passes to the proxy, since no AF_XDP frame can hold it"
         );
         if mtu <= most {
             return Finding::ok("mtu", format!("its MTU is {mtu}"), why);
@@ -251,8 +251,8 @@ impl Nic {
         let (what, why, lower) = match self.link.kind.as_deref()? {
             "bond" | "team" => (
                 "a bond",
-                "in native mode the program runs in the drivers of its members, whose queues then have no responder: new \
-                 calls reach the proxy",
+                "in native mode the program runs in the drivers of its members, whose queues then have no responder: \
+                 new calls reach the proxy",
                 "its members, each with an --iface of its own",
             ),
             "bridge" => ("a bridge", stack, "its port on which calls arrive"),
@@ -279,7 +279,7 @@ impl Nic {
     }
 }
 
-/// The way in which `run` is told to attach.
+/// The way in which `run` is to attach.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     mode: Mode,

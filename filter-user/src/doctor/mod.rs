@@ -1,6 +1,6 @@
 //! `sip-filter doctor`: checks whether sip-filter can run here, and how well. It changes nothing.
 //!
-//! Where `run` would fail to start, the fact is the error of `run`, from the same function.
+//! If `run` would fail to start, the fact is the error of `run`, from the same function.
 
 mod daemon;
 mod database;

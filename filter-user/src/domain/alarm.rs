@@ -26,7 +26,7 @@ pub enum Alarm {
         key: String,
         /// `key_value` of the row; `None` for NULL.
         value: Option<String>,
-        /// What the value should be.
+        /// Description of a valid value.
         expected: String,
     },
     /// A row has `key_type` 1, an array to Kamailio. The last good value of this key stays in force.
@@ -113,7 +113,7 @@ impl fmt::Display for Alarm {
             }
             Self::ArrayRow { key } => write!(
                 f,
-                "row {key} has key_type 1, which is an array to Kamailio: set it to 0; the last good value stays in force"
+                "row {key} has key_type 1, an array to Kamailio: set it to 0; the last good value stays in force"
             ),
             Self::Duplicate { key, rows } => {
                 write!(f, "{rows} rows have the key {key}, delete all but one; the last good value stays in force")
@@ -132,8 +132,8 @@ impl fmt::Display for Alarm {
             ),
             Self::Unwritable { error } => write!(
                 f,
-                "the database can be read, but rejects writes from this host, which history, nodes and --wait now lack: \
-                 {error}"
+                "the database can be read, but rejects writes from this host, which history, nodes and --wait now \
+                 lack: {error}"
             ),
             Self::Kamailio { socket, error } => write!(
                 f,
@@ -142,8 +142,8 @@ impl fmt::Display for Alarm {
             ),
             Self::KamailioRewrites { htable, table } => write!(
                 f,
-                "Kamailio has its htable {htable} with dbmode=1: when it stops, it deletes all rows of {table} and writes \
-                 those that it had in memory, over what was switched in the meantime; give it dbmode=0"
+                "Kamailio has its htable {htable} with dbmode=1: when it stops, it deletes all rows of {table} and \
+                 writes those that it had in memory, over what was switched in the meantime; give it dbmode=0"
             ),
         }
     }

@@ -7,23 +7,23 @@ use std::str::FromStr;
 use filter_common::sip::UserPart;
 use serde::{Deserialize, Serialize};
 
-/// A user part as it stands in the Request-URI: `911` of `sip:911@example.com` and of `tel:911`.
+/// The user part of a Request-URI to which calls are never refused: `911` of `sip:911@example.com` and of `tel:911`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmergencyUser(String);
 
-/// Why a text is no user part that can be looked up.
+/// The error of a text that is not an [`EmergencyUser`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no user part: it has 1 to {max} printable ASCII characters, and none of @ : ;", max = UserPart::MAX_LEN)]
+#[error("{0:?} is not a user part: 1 to {max} printable ASCII characters, none of @ : ;", max = UserPart::MAX_LEN)]
 pub struct InvalidUser(String);
 
 impl EmergencyUser {
-    /// The numbers of North America, of Europe and of GSM, and of the United Kingdom: the set of a new database.
+    /// Returns the numbers of a new database: those of North America, of Europe and GSM, and of the United Kingdom.
     pub fn defaults() -> BTreeSet<Self> {
         ["911", "112", "999"].into_iter().map(|user| Self(user.to_owned())).collect()
     }
 
-    /// The key of the kernel's map.
+    /// Returns the key in the kernel's map.
     pub fn key(&self) -> Option<UserPart> {
         UserPart::new(&self.0)
     }

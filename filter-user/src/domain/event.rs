@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Channel;
 
-/// The actor of an event that came from outside or by itself.
+/// The actor of an event that came from outside, or of a planned end.
 pub const NOBODY: &str = "unknown";
 
 /// An event of the table `sip_filter_event`.
@@ -17,7 +17,7 @@ pub struct Event {
     pub at: Timestamp,
     /// Host on which the change was made, or whose daemon noticed it.
     pub node: String,
-    /// User who made the change; [`NOBODY`] if it came from outside or by itself.
+    /// User who made the change; [`NOBODY`] if it came from outside, or with a planned end.
     pub actor: String,
     /// Channel by which it came: the name of a [`Channel`], or one that a later version has written.
     pub via: String,
@@ -32,7 +32,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Returns the user who made the change, or `None` if it came from outside or by itself.
+    /// Returns the user who made the change, or `None` if it came from outside, or with a planned end.
     pub fn who(&self) -> Option<String> {
         let is_known = self.via != Channel::Outside.name() && self.via != Channel::Planned.name();
         is_known.then(|| self.actor.clone())

@@ -8,104 +8,79 @@ use thiserror::Error;
 use super::Origin;
 use crate::domain::{EmergencyUser, InvalidPrefix, InvalidUser, Policy, Prefix};
 
-/// One of the tables.
+/// A kind of exemption, with a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exemption {
-    /// `sip_filter_bypass`: where calls come from that are never refused.
+    /// Calls from a prefix.
     Bypass,
-    /// `sip_filter_emergency`: whom to call is never refused.
+    /// Calls to a number.
     Emergency,
 }
 
-/// Why a text is no entry of a table.
+/// The error of a text that is not an entry of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidEntry {
-    /// Of the bypass table.
+    /// Not an entry of the bypass table.
     #[error(transparent)]
     Prefix(#[from] InvalidPrefix),
-    /// Of the emergency table.
+    /// Not an entry of the emergency table.
     #[error(transparent)]
     User(#[from] InvalidUser),
 }
 
-/// What is done to entries.
+/// The direction of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// They are there afterwards. One that is there already stays as it is, with who added it and why.
+    /// Entries are added. An entry that is in the table already keeps its author and its reason.
     Add,
-    /// They are not there afterwards.
+    /// Entries are removed.
     Remove,
 }
 
 /// A change of a table that somebody asks for.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The table.
+    /// Table to change.
     pub exemption: Exemption,
-    /// What is done.
+    /// Direction.
     pub edit: Edit,
-    /// To which entries.
     entries: Vec<String>,
-    /// Who asks for it, and why.
+    /// Person who asks for it, with the reason.
     pub origin: Origin,
 }
 
-/// What a change has done.
+/// The result of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// Entries that it has added or removed.
+    /// Entries that were added or removed.
     pub changed: Vec<String>,
-    /// Entries that were there, or not there, already.
+    /// Entries that were in the table already, or not in the table.
     pub unchanged: Vec<String>,
-    /// How many entries the table has now that can be used.
+    /// Number of entries that the table has now and that can be used.
     pub left: usize,
 }
 
-/// An entry, as the table has it.
+/// An entry of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The prefix or user part.
+    /// Prefix or user part, as the table has it.
     pub text: String,
-    /// Why it was added.
+    /// Reason why it was added.
     pub why: Option<String>,
-    /// Who added it; `None` if it was not one of our commands.
+    /// User who added it; `None` if it was not one of our commands.
     pub actor: Option<String>,
-    /// When.
+    /// Time at which it was added.
     pub at: Option<Timestamp>,
 }
 
 impl Entry {
-    /// What is wrong with it, if it cannot be used.
+    /// Returns the reason why the entry cannot be used; `None` if it can.
     pub fn problem(&self, exemption: Exemption) -> Option<String> {
         exemption.canonical(&self.text).err().map(|error| error.to_string())
     }
 }
 
 impl Exemption {
-    /// What commands and methods call the table: `bypass.add` is a method.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bypass => "bypass",
-            Self::Emergency => "emergency",
-        }
-    }
-
-    /// The member of JSON that is an entry.
-    pub const fn singular(self) -> &'static str {
-        match self {
-            Self::Bypass => "prefix",
-            Self::Emergency => "user",
-        }
-    }
-
-    /// The member of JSON that is several entries.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Bypass => "prefixes",
-            Self::Emergency => "users",
-        }
-    }
-
     /// Returns the maximum number of entries in force; for bypass prefixes, of each address family.
     pub const fn max_in_force(self) -> usize {
         match self {
@@ -114,7 +89,7 @@ impl Exemption {
         }
     }
 
-    /// An entry in the one spelling that it has with us: `2001:DB8::1` is `2001:db8::1/128`.
+    /// Returns an entry in canonical spelling: `2001:db8::1/128` for `2001:DB8::1`.
     pub fn canonical(self, text: &str) -> Result<String, InvalidEntry> {
         Ok(match self {
             Self::Bypass => text.parse::<Prefix>()?.to_string(),
@@ -122,7 +97,7 @@ impl Exemption {
         })
     }
 
-    /// Whether `policy` has this entry.
+    /// Returns whether `policy` has this entry.
     pub fn is_in(self, policy: &Policy, text: &str) -> bool {
         match self {
             Self::Bypass => text.parse().is_ok_and(|prefix| policy.bypass.contains(&prefix)),
@@ -130,8 +105,8 @@ impl Exemption {
         }
     }
 
-    /// The entries that `policy` has.
-    pub fn of(self, policy: &Policy) -> Vec<String> {
+    /// Returns the entries that `policy` has.
+    pub fn entries_in(self, policy: &Policy) -> Vec<String> {
         match self {
             Self::Bypass => policy.bypass.iter().map(Prefix::to_string).collect(),
             Self::Emergency => policy.emergency.iter().map(EmergencyUser::to_string).collect(),
@@ -139,29 +114,11 @@ impl Exemption {
     }
 }
 
-impl Edit {
-    /// As commands and methods have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Add => "add",
-            Self::Remove => "remove",
-        }
-    }
-
-    /// The members of JSON for the entries that were changed, and those that there was nothing to change about.
-    pub const fn outcomes(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Add => ("added", "present"),
-            Self::Remove => ("removed", "absent"),
-        }
-    }
-}
-
 impl Change {
-    /// A change of these entries, each of which is named once in the end.
+    /// Creates a change of these entries, each in canonical spelling and once.
     ///
-    /// What is added has to be an entry that can be used. What is removed may be one that cannot, as it stands in the
-    /// table: else nobody could get rid of it without SQL.
+    /// An entry to add must be valid. An entry to remove may be invalid, as it is in the table: otherwise only SQL
+    /// could remove it.
     pub fn new(exemption: Exemption, edit: Edit, entries: &[String], origin: Origin) -> Result<Self, InvalidEntry> {
         let mut seen = BTreeSet::new();
         let mut unique = Vec::new();
@@ -178,12 +135,12 @@ impl Change {
         Ok(Self { exemption, edit, entries: unique, origin })
     }
 
-    /// To which entries, in our spelling.
+    /// Returns the entries.
     pub fn entries(&self) -> &[String] {
         &self.entries
     }
 
-    /// As the event table has it: `bypass.add` and the like.
+    /// Returns the name of the change in the event table: `bypass.add` and the like.
     pub const fn action(&self) -> &'static str {
         match (self.exemption, self.edit) {
             (Exemption::Bypass, Edit::Add) => "bypass.add",
@@ -209,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_names_each_entry_once_in_our_spelling() {
+    fn change_has_each_entry_once_in_canonical_spelling() {
         let entries = ["2001:DB8::1", "10.0.0.0/8", "2001:db8:0::1/128"];
         let expected = Ok(strings(&["2001:db8::1/128", "10.0.0.0/8"]));
         assert_eq!(change(Exemption::Bypass, Edit::Add, &entries), expected);
@@ -218,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_removed_may_be_unusable() {
+    fn only_an_entry_to_remove_may_be_invalid() {
         let error = change(Exemption::Bypass, Edit::Add, &["10.0.0.0/8", "198.18.1.7/15"]).unwrap_err();
         assert!(error.to_string().contains("198.18.0.0/15"), "{error}");
         assert!(change(Exemption::Emergency, Edit::Add, &["sip:911@a"]).is_err());

@@ -1,4 +1,4 @@
-//! Which requests are refused.
+//! The methods of requests that are refused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,21 @@ use std::str::FromStr;
 use filter_common::sip::Method;
 use serde::{Deserialize, Serialize};
 
-/// A set of methods that may be refused. Never empty.
+/// A set of methods to refuse. It is never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Methods {
     bits: u32,
 }
 
-/// Why a text is no list of methods.
+/// The error of a text that is not a list of methods.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMethods {
-    /// An INVITE is answered for it, it ends a call, or it belongs to one that is up.
-    #[error("{0} is never refused: it belongs to calls that are up, or being set up or ended")]
+    /// Requests with this method are never refused: it would harm established calls, or calls that are being set up.
+    #[error("{0} is never refused: it belongs to calls that are established, or being set up or ended")]
     Never(String),
-    /// No method that may be refused.
-    #[error("{0:?} is none of the methods that can be refused: {list}", list = refusable())]
+    /// Not a method that can be refused.
+    #[error("{0:?} is not a method that can be refused; these are {list}", list = refusable())]
     Unknown(String),
 }
 
@@ -30,19 +30,19 @@ fn refusable() -> String {
 }
 
 impl Methods {
-    /// The methods, as [`filter_common::maps::Policy::methods`] has them.
+    /// Returns the methods as a bit mask, as in [`filter_common::maps::Policy::methods`].
     pub const fn bits(self) -> u32 {
         self.bits
     }
 
-    /// Whether `method` is among them.
+    /// Returns whether the set contains `method`.
     pub const fn contains(self, method: Method) -> bool {
         self.bits & method.bit() != 0
     }
 }
 
 impl Default for Methods {
-    /// INVITE alone.
+    /// Returns INVITE alone.
     fn default() -> Self {
         Self { bits: Method::Invite.bit() }
     }
@@ -51,7 +51,8 @@ impl Default for Methods {
 impl FromStr for Methods {
     type Err = InvalidMethods;
 
-    /// Names separated by commas, with white space around them or not. Methods are case-sensitive (RFC 3261 section 7.1).
+    /// Parses names separated by commas, with or without white space around them. Methods are case-sensitive (RFC 3261
+    /// section 7.1).
     fn from_str(text: &str) -> Result<Self, InvalidMethods> {
         let mut bits = 0;
         for name in text.split(',').map(str::trim) {
@@ -98,7 +99,7 @@ mod tests {
     #[case("INVITE,OPTIONS", "INVITE,OPTIONS")]
     #[case(" OPTIONS , REGISTER,SUBSCRIBE,MESSAGE,PUBLISH", "REGISTER,SUBSCRIBE,MESSAGE,PUBLISH,OPTIONS")]
     #[case("INVITE,INVITE", "INVITE")]
-    fn lists(#[case] text: &str, #[case] shown: &str) {
+    fn methods_are_listed_in_one_order_each_once(#[case] text: &str, #[case] shown: &str) {
         assert_eq!(text.parse::<Methods>().unwrap().to_string(), shown);
     }
 
@@ -108,12 +109,12 @@ mod tests {
     #[case("invite")]
     #[case("INVITE OPTIONS")]
     #[case("FOO")]
-    fn what_is_no_list(#[case] text: &str) {
+    fn unknown_method_is_an_error(#[case] text: &str) {
         assert!(matches!(text.parse::<Methods>(), Err(InvalidMethods::Unknown(_))));
     }
 
     #[rstest]
-    fn what_must_never_be_refused(
+    fn method_of_established_calls_is_an_error_of_its_own(
         #[values("CANCEL", "ACK", "BYE", "PRACK", "UPDATE", "INFO", "NOTIFY", "REFER")] method: &str,
     ) {
         let list = format!("INVITE,{method}");

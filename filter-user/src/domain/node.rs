@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct NodeReport {
     /// Names of its interfaces, separated by commas.
     pub interfaces: String,
-    /// Whether it refuses new calls.
+    /// True while it refuses new calls.
     pub maintenance: bool,
     /// Policy in force, for a person.
     pub state: String,
@@ -29,7 +29,7 @@ pub struct Node {
     pub interfaces: String,
     /// Version of its daemon.
     pub version: String,
-    /// Whether it refuses new calls.
+    /// True while it refuses new calls.
     pub maintenance: bool,
     /// Policy in force, for a person.
     pub state: String,
@@ -39,7 +39,7 @@ pub struct Node {
     pub applied: Timestamp,
     /// Age of its last heartbeat in milliseconds, by the database's clock.
     pub heard_ms: i64,
-    /// Whether its daemon runs: it has not stopped cleanly, and its last heartbeat is younger than [`Node::ALIVE`].
+    /// True if its daemon runs: it has not stopped cleanly, and its last heartbeat is younger than [`Node::ALIVE`].
     pub alive: bool,
 }
 

@@ -14,7 +14,7 @@ use super::{EmergencyUser, Methods, Percent, Prefix, Refusal, display_utc};
 /// The default is what a database without any of our rows says: maintenance off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Whether new calls are refused; row `maint`.
+    /// True while new calls are refused; row `maint`.
     pub maintenance: bool,
     /// Response to a refused call.
     pub refusal: Refusal,

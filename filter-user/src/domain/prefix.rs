@@ -14,27 +14,28 @@ pub struct Prefix {
     length: u8,
 }
 
-/// Why a text is no prefix.
+/// The error of a text that is not a [`Prefix`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPrefix {
-    /// The part before the slash.
+    /// The part before the slash is not an address.
     #[error("{0:?} is not an IPv4 or IPv6 address")]
     Address(String),
-    /// The part after it.
+    /// The part after the slash is not a length.
     #[error("{0:?} is not a prefix length: for IPv4 it is 0 to 32, for IPv6 0 to 128")]
     Length(String),
-    /// Bits that the prefix does not cover: a typing mistake in one or the other.
+    /// Bits beyond the length are set: a typing mistake in the address or in the length.
     #[error("{given} has bits beyond its prefix length; {meant} would be the whole range")]
     HostBits {
-        /// As it was given.
+        /// Text.
         given: String,
-        /// What it may have been meant to be.
+        /// Prefix that the text may have been meant to be.
         meant: Prefix,
     },
 }
 
 impl Prefix {
-    /// The prefix of the addresses that share the first `length` bits with `address`. `None`: an address has fewer bits.
+    /// Returns the prefix of the addresses that share the first `length` bits with `address`; `None` if an address has
+    /// fewer bits.
     fn covering(address: IpAddr, length: u8) -> Option<Self> {
         let address = match address {
             IpAddr::V4(address) if length <= 32 => {
@@ -50,12 +51,12 @@ impl Prefix {
         Some(Self { address, length })
     }
 
-    /// Whether it is an IPv4 prefix; otherwise it is one of IPv6.
+    /// Returns whether this is an IPv4 prefix; otherwise it is an IPv6 prefix.
     pub const fn is_ipv4(&self) -> bool {
         self.address.is_ipv4()
     }
 
-    /// Prefix length and address in network byte order, if it is an IPv4 prefix: the key of a trie.
+    /// Returns length and address, in network byte order, as a key of the IPv4 trie; `None` for an IPv6 prefix.
     pub(crate) fn ipv4_key(&self) -> Option<(u32, u32)> {
         match self.address {
             IpAddr::V4(address) => Some((self.length.into(), address.to_bits().to_be())),
@@ -63,7 +64,7 @@ impl Prefix {
         }
     }
 
-    /// The same for IPv6.
+    /// Returns length and address, in network byte order, as a key of the IPv6 trie; `None` for an IPv4 prefix.
     pub(crate) fn ipv6_key(&self) -> Option<(u32, [u64; 2])> {
         match self.address {
             IpAddr::V4(_) => None,
@@ -78,7 +79,7 @@ impl Prefix {
 impl FromStr for Prefix {
     type Err = InvalidPrefix;
 
-    /// `ADDRESS/LENGTH`, or an address alone for just that one. IPv4-mapped IPv6 addresses are not IPv4.
+    /// Parses `ADDRESS/LENGTH`, or a single address. An IPv4-mapped IPv6 address is an IPv6 address.
     fn from_str(text: &str) -> Result<Self, InvalidPrefix> {
         let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let address: IpAddr = address.parse().map_err(|_| InvalidPrefix::Address(address.to_owned()))?;
@@ -132,7 +133,7 @@ mod tests {
     #[case("2001:DB8::/32", "2001:db8::/32")]
     #[case("2001:db8::1", "2001:db8::1/128")]
     #[case("::/0", "::/0")]
-    fn prefixes(#[case] text: &str, #[case] shown: &str) {
+    fn prefix_is_shown_in_canonical_spelling(#[case] text: &str, #[case] shown: &str) {
         let prefix: Prefix = text.parse().unwrap();
         assert_eq!(prefix.to_string(), shown);
         assert_eq!(shown.parse(), Ok(prefix));
@@ -148,19 +149,19 @@ mod tests {
     #[case::too_long_ipv6("2001:db8::/129")]
     #[case::brackets("[2001:db8::1]")]
     #[case::short_ipv4("198.18/15")]
-    fn what_is_no_prefix(#[case] text: &str) {
+    fn text_that_is_not_a_prefix_is_an_error(#[case] text: &str) {
         assert!(text.parse::<Prefix>().is_err());
     }
 
     #[test]
-    fn bits_beyond_the_length_are_a_mistake_and_the_range_is_shown() {
+    fn error_of_bits_beyond_the_length_shows_the_whole_range() {
         let error = "198.18.1.7/15".parse::<Prefix>().unwrap_err();
         assert!(matches!(error, InvalidPrefix::HostBits { .. }));
         assert!(error.to_string().contains("198.18.0.0/15"), "{error}");
     }
 
     #[test]
-    fn keys_have_the_octets_in_their_order() {
+    fn keys_are_in_network_byte_order() {
         let key = |text: &str| text.parse::<Prefix>().unwrap();
         assert_eq!(
             key("198.18.0.0/15").ipv4_key().map(|(length, word)| (length, word.to_ne_bytes())),

@@ -6,29 +6,30 @@ use std::str::FromStr;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// A table name that is an SQL identifier in every database, so that it can stand in a statement.
+/// A table name that is an SQL identifier in every database: ASCII letters, digits and underscores, not a digit first,
+/// at most 63 bytes (PostgreSQL truncates longer names).
 ///
-/// A statement has no placeholder for a table's name, so it is checked here, once: ASCII letters, digits and
-/// underscores, not starting with a digit, at most 63 bytes (PostgreSQL cuts off what is longer).
+/// A statement has no placeholder for the name of a table, so the name has to be safe as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TableName(String);
 
-/// A name that cannot be a table's.
+/// The error of a text that is not a [`TableName`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TableNameError {
-    /// Not an identifier.
-    #[error("{0:?} is not a table name: letters, digits and underscores, not a digit first, at most 63 of them")]
+    /// The text is not an identifier.
+    #[error("{0:?} is not a table name: at most 63 letters, digits and underscores, not a digit first")]
     NotAnIdentifier(String),
-    /// Taken by others.
-    #[error("{0:?} cannot hold the policy: names with sqlite_ and sip_filter_ in front are taken")]
+    /// The name is reserved.
+    #[error("{0:?} cannot hold the policy: names that begin with sqlite_ or sip_filter_ are reserved")]
     Reserved(String),
 }
 
 impl TableName {
+    /// Maximum length in bytes.
     const MAX: usize = 63;
 
-    /// The name, as it is.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -90,7 +91,7 @@ mod tests {
     #[case::empty("", false)]
     #[case::sqlite("sqlite_master", false)]
     #[case::event("SIP_FILTER_event", false)]
-    fn names(#[case] name: &str, #[case] valid: bool) {
+    fn table_name_is_an_identifier_that_is_not_reserved(#[case] name: &str, #[case] valid: bool) {
         assert_eq!(name.parse::<TableName>().is_ok(), valid);
     }
 }

@@ -1,33 +1,33 @@
-//! The text format of Prometheus, version 0.0.4.
+//! The text format of Prometheus, version 0.0.4
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 //!
-//! Written here and not by `prometheus-client`: our counters are the kernel's and the responders', read anew for each
-//! scrape by asynchronous calls, and that crate keeps counters itself or asks for them synchronously.
-//! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
+//! These 80 lines take the place of the crate `prometheus-client`. Its registry has no use here, since the kernel and
+//! the responders count, and the counters are read for each scrape.
 
 use std::fmt::{Display, Write as _};
 
-/// What a value is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows, and begins at 0 when the daemon starts.
+    /// A value that only rises, from 0 when the daemon starts.
     Counter,
-    /// Goes up and down.
+    /// A value that rises and falls.
     Gauge,
 }
 
-/// A text that grows by families of samples.
+/// A text to which metrics are added.
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
 }
 
 impl Exposition {
-    /// Its `Content-Type`.
+    /// `Content-Type` of the text.
     pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// Begins a family. `name` is of ASCII letters, digits and `_`; that of a counter ends in `_total`.
+    /// Begins a metric. The name consists of ASCII letters, digits and `_`; the name of a counter ends in `_total`.
     ///
-    /// A family comes once, and all of its samples stand together: the borrow sees to that.
+    /// The samples of a metric have to be contiguous, which the borrow enforces. Each metric is begun once.
     pub fn family(&mut self, kind: Kind, name: &'static str, help: &str) -> Family<'_> {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -37,25 +37,25 @@ impl Exposition {
         Family { exposition: self, name }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn into_text(self) -> String {
         self.text
     }
 
     fn put(&mut self, text: impl Display) {
-        // A `String` takes all that is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(self.text, "{text}");
     }
 }
 
-/// One metric with its samples.
+/// A metric to which samples are added.
 pub struct Family<'a> {
     exposition: &'a mut Exposition,
     name: &'static str,
 }
 
 impl Family<'_> {
-    /// Adds a sample. No two of a family have the same labels.
+    /// Adds a sample. Its labels differ from those of the other samples.
     pub fn sample(&mut self, labels: &[(&'static str, &str)], value: impl Display) {
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value, &['\\', '\n', '"']))).collect();
@@ -67,7 +67,7 @@ impl Family<'_> {
     }
 }
 
-/// `text` with a backslash before each of `special`, and `\n` for a line feed.
+/// Returns `text` with a backslash before each of `special`, and `\n` for a line feed.
 fn escaped(text: &str, special: &[char]) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -86,7 +86,7 @@ mod tests {
     use super::{Exposition, Kind};
 
     #[test]
-    fn a_family_has_its_help_its_type_and_its_samples() {
+    fn family_has_help_type_and_samples() {
         let mut exposition = Exposition::default();
         let mut packets = exposition.family(Kind::Counter, "packets_total", "Packets.");
         packets.sample(&[("verdict", "off"), ("queue", "0")], 7);
@@ -116,7 +116,7 @@ mod tests {
     #[case::all_at_the_end("\\\"\n", "\\\\\\\"\\n")]
     #[case::other_script("größe{}", "größe{}")]
     #[case::empty("", "")]
-    fn a_label_value_cannot_leave_its_quotes(#[case] value: &str, #[case] written: &str) {
+    fn label_value_cannot_leave_its_quotes(#[case] value: &str, #[case] written: &str) {
         let mut exposition = Exposition::default();
         exposition.family(Kind::Gauge, "up", "U.").sample(&[("name", value)], 1);
         assert_eq!(exposition.into_text().lines().last(), Some(format!("up{{name=\"{written}\"}} 1").as_str()));

@@ -1,7 +1,7 @@
-//! The metrics endpoint: counters and state over HTTP, for Prometheus and whatever reads its text format.
+//! The metrics endpoint: counters and state over HTTP, in the text format of Prometheus.
 
 mod exposition;
 mod server;
 
-pub use exposition::{Exposition, Family, Kind};
-pub use server::{BindError, Source, bind, serve};
+pub use self::exposition::{Exposition, Family, Kind};
+pub use self::server::{BindError, Source, bind, serve};

@@ -23,19 +23,19 @@ use tracing::{debug, error, warn};
 
 use super::Exposition;
 
-/// More than all monitors of one host need.
+/// Maximum number of connections: more than the monitors of one host need.
 const MAX_CLIENTS: usize = 16;
-/// How long a connection may last, from `accept` until its answer is read.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// What a request's head may be long; hyper takes no less as a limit.
+/// Maximum duration of a connection, from `accept` until the response is read.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum length of a request's head in bytes, the least that hyper accepts as a limit.
 const MAX_HEAD: usize = 8192;
-/// Pause after an `accept` that failed: for want of descriptors it would fail again at once.
+/// Pause after an `accept` that failed: without free descriptors, it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const POINTER: &str = "sip-filter: the metrics are at /metrics\n";
 
-/// The address for the metrics cannot be used.
+/// The error of an address that cannot be used.
 #[derive(Debug, Error)]
 #[error("cannot serve metrics at {address}: {source}{hint}")]
 pub struct BindError {
@@ -44,28 +44,28 @@ pub struct BindError {
     hint: &'static str,
 }
 
-/// Where the metrics come from.
+/// A source of metrics.
 pub trait Source: Send + Sync + 'static {
-    /// The metrics as they are now, in the text format; if they cannot be had, why.
+    /// Returns the current metrics in the text format, or the reason why they are not available.
     fn metrics(&self) -> impl Future<Output = Result<String, String>> + Send;
 }
 
-/// Takes `address`, so that scrapes are queued by the kernel until [`serve`] takes them.
+/// Binds `address`. The kernel queues scrapes until [`serve`] accepts them.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|source| {
         let hint = match source.kind() {
             ErrorKind::AddrInUse => {
-                "; another process has the port (`ss -ltnp` lists them), choose another by --metrics"
+                "; another process has the port (`ss -ltnp` lists them), choose another with --metrics"
             }
             ErrorKind::AddrNotAvailable => "; no interface has this address (`ip address` lists them)",
-            ErrorKind::PermissionDenied => "; ports below 1024 take CAP_NET_BIND_SERVICE, choose one above",
+            ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE, choose a higher one",
             _ => "",
         };
         BindError { address, source, hint }
     })
 }
 
-/// Answers scrapes, until the future is dropped; connections end with it.
+/// Serves scrapes until the future is dropped, which closes all connections.
 ///
 /// There is always room for another: when there are too many connections, the oldest is closed. A scrape takes
 /// milliseconds, so the oldest is one that keeps us waiting.
@@ -101,30 +101,30 @@ pub async fn serve<S: Source>(listener: &TcpListener, source: Arc<S>) {
 async fn converse<S: Source>(stream: TcpStream, source: Arc<S>) {
     let service = service_fn(|request| {
         let source = source.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &*source).await) }
+        async move { Ok::<_, Infallible>(respond(&request, &*source).await) }
     });
-    // No header timeout of hyper's: `PATIENCE` holds for the whole, and it is the shorter one.
+    // Without the header timeout of hyper: `CONNECTION_TIMEOUT` applies to the whole connection, and is shorter.
     let connection = http1::Builder::new()
         .keep_alive(false)
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(PATIENCE, connection).await {
+    match timeout(CONNECTION_TIMEOUT, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!("metrics client: {error}"),
-        Err(_) => debug!("metrics client: closed after {} s", PATIENCE.as_secs()),
+        Err(_) => debug!("metrics client: closed after {} s", CONNECTION_TIMEOUT.as_secs()),
     }
 }
 
-async fn answer(request: &Request<Incoming>, source: &impl Source) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, source: &impl Source) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/" | "/metrics") {
         return response(StatusCode::NOT_FOUND, TEXT, format!("not found; {POINTER}"));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
-        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refusal;
+        let mut response = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
     }
     if path == "/" {
         return response(StatusCode::OK, TEXT, POINTER);
@@ -168,12 +168,12 @@ mod tests {
         address
     }
 
-    async fn ask(address: SocketAddr, request: &str) -> String {
+    async fn exchange(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
     }
 
     #[rstest]
@@ -194,46 +194,49 @@ mod tests {
     )]
     #[case::garbage("\u{16}\u{3}\u{1}hello\r\n\r\n", "400 Bad Request", "")]
     #[tokio::test]
-    async fn what_is_asked_and_answered(#[case] request: &str, #[case] status: &str, #[case] body: &str) {
-        let answer = ask(server(Fixed(Ok("up 1\n"))).await, request).await;
-        let (head, found) = answer.split_once("\r\n\r\n").unwrap();
+    async fn metrics_are_at_one_path_for_get_and_head(#[case] request: &str, #[case] status: &str, #[case] body: &str) {
+        let response = exchange(server(Fixed(Ok("up 1\n"))).await, request).await;
+        let (head, found) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.lines().next().unwrap().ends_with(status), "{head}");
         assert_eq!(found, body);
     }
 
     #[tokio::test]
-    async fn metrics_that_cannot_be_had_are_an_error_and_not_an_empty_page() {
-        let address = server(Fixed(Err("the kernel does not say"))).await;
-        let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 500 ") && answer.ends_with("the kernel does not say\n"), "{answer}");
+    async fn unavailable_metrics_are_an_error_and_not_an_empty_page() {
+        let address = server(Fixed(Err("the data plane has stopped"))).await;
+        let response = exchange(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(
+            response.starts_with("HTTP/1.1 500 ") && response.ends_with("the data plane has stopped\n"),
+            "{response}"
+        );
     }
 
     #[tokio::test]
-    async fn clients_that_say_nothing_do_not_take_the_place_of_one_that_does() {
+    async fn silent_clients_do_not_keep_others_out() {
         let address = server(Fixed(Ok("up 1\n"))).await;
         let mut silent = Vec::new();
         for _ in 0..3 * MAX_CLIENTS {
             silent.push(TcpStream::connect(address).await.unwrap());
         }
-        let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert!(answer.ends_with("up 1\n"), "{answer}");
+        let response = exchange(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(response.ends_with("up 1\n"), "{response}");
         // The first ones were closed to make room.
         assert!(matches!(silent[0].read(&mut [0]).await, Ok(0) | Err(_)));
     }
 
     #[tokio::test]
-    async fn a_head_without_an_end_is_refused() {
+    async fn head_that_is_too_long_is_rejected() {
         let address = server(Fixed(Ok("up 1\n"))).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         let line = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(MAX_HEAD));
         stream.write_all(line.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
     }
 
     #[tokio::test]
-    async fn an_address_that_cannot_be_used_is_named_with_what_to_do() {
+    async fn error_of_an_address_names_it_and_the_fix() {
         let taken = server(Fixed(Ok(""))).await;
         let error = bind(taken).await.unwrap_err().to_string();
         assert!(error.contains(&taken.to_string()) && error.contains("ss -ltnp"), "{error}");

@@ -62,9 +62,9 @@ impl From<Code> for i64 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// What kind of error it is.
+    /// Kind of error.
     pub code: Code,
-    /// What failed and why, for people.
+    /// Description for people: what failed, and why.
     pub message: String,
 }
 

@@ -33,7 +33,7 @@ pub struct Response {
     pub payload: Payload,
 }
 
-/// What came of a request.
+/// The result or the error of a request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Payload {

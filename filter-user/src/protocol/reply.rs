@@ -1,7 +1,7 @@
 //! The replies of the methods.
 //!
-//! A client ignores members that it does not know, and keeps counters and kinds of alarms that it does not know, so that
-//! it works with a daemon of a later version.
+//! A client ignores members that it does not know, and keeps counters and kinds of alarms that it does not know, so
+//! that it works with a daemon of a later version.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -54,11 +54,11 @@ pub struct Status {
     /// Policy in force and alarms.
     #[serde(flatten)]
     pub in_force: InForce,
-    /// Whether an alarm is raised, or a queue has no responder while maintenance is on.
+    /// True if an alarm is raised, or if a queue has no responder while maintenance is on.
     pub degraded: bool,
     /// Origin of the policy.
     pub source: Source,
-    /// Whether the policy's flag comes from this host's own row `maint@NODE`.
+    /// True if the policy's flag comes from this host's own row `maint@NODE`.
     #[serde(default)]
     pub own_flag: bool,
     /// Local Kamailio; `None` without one.
@@ -89,7 +89,7 @@ pub struct Database {
     pub url: String,
     /// Policy table.
     pub table: String,
-    /// Whether the database can be read now.
+    /// True if the database can be read now.
     pub reachable: bool,
     /// Time at which the rows were last read; `None` for never.
     pub read: Option<Timestamp>,
@@ -100,7 +100,7 @@ pub struct Database {
 pub struct Alarm {
     /// Time since which it is raised.
     pub since: Timestamp,
-    /// What is wrong, for people.
+    /// Description for people.
     pub text: String,
     /// Kind of alarm, with the members of this kind.
     #[serde(flatten)]
@@ -174,7 +174,7 @@ pub struct UserEntry {
 /// The state and the origin of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryState {
-    /// Whether calls are exempt by it now.
+    /// True if calls are exempt by it now.
     pub in_force: bool,
     /// Reason why it cannot be used; `None` if it can.
     pub problem: Option<String>,
@@ -192,12 +192,12 @@ pub struct Edited {
     /// State after the change.
     #[serde(flatten)]
     pub in_force: InForce,
-    /// What became of each entry.
+    /// Entries that were changed, and those that were not.
     #[serde(flatten)]
     pub entries: ChangedEntries,
 }
 
-/// What became of the entries of a change, in canonical spelling.
+/// The entries of a change, in canonical spelling, by what became of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ChangedEntries {

@@ -43,8 +43,8 @@ pub struct On {
     /// Requests to refuse, separated by commas [default: row maint_methods, else INVITE]
     ///
     /// INVITE (new calls), REGISTER, SUBSCRIBE, MESSAGE, PUBLISH and OPTIONS. Refusing OPTIONS makes upstreams that
-    /// probe the host mark it as down. A list without INVITE lets new calls pass. CANCEL, ACK, BYE, PRACK, UPDATE, INFO,
-    /// NOTIFY and REFER are never refused: they belong to established calls, or to calls that are being set up.
+    /// probe the host mark it as down. A list without INVITE lets new calls pass. CANCEL, ACK, BYE, PRACK, UPDATE,
+    /// INFO, NOTIFY and REFER are never refused: they belong to established calls, or to calls that are being set up.
     #[arg(long, value_name = "M,M…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<Methods>,
@@ -124,7 +124,8 @@ pub struct Prefixes {
 #[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Users {
-    /// User part of the Request-URI, compared byte by byte: 911 of sip:911@example.com and of tel:911; at most 15 characters
+    /// User part of the Request-URI, compared byte by byte: 911 of sip:911@example.com and of tel:911; at most 15
+    /// characters
     #[arg(required = true, value_name = "USER")]
     #[serde(deserialize_with = "at_least_one")]
     pub users: Vec<String>,

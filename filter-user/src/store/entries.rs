@@ -99,7 +99,7 @@ mod tests {
 
     /// Returns the bypass prefixes and the emergency numbers of `policy`.
     fn entries_of(policy: &Policy) -> (Vec<String>, Vec<String>) {
-        (Exemption::Bypass.of(policy), Exemption::Emergency.of(policy))
+        (Exemption::Bypass.entries_in(policy), Exemption::Emergency.entries_in(policy))
     }
 
     #[test]

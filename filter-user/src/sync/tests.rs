@@ -347,8 +347,8 @@ async fn exemption_that_is_changed_from_outside_is_put_in_force() {
          DELETE FROM sip_filter_emergency WHERE user_part = '999'",
     );
     let now = running.until(|now| now.policy.emergency.len() == 2 && now.policy.bypass.len() == 2).await;
-    assert_eq!(Exemption::Bypass.of(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
-    assert_eq!(Exemption::Emergency.of(&now.policy), ["112", "911"]);
+    assert_eq!(Exemption::Bypass.entries_in(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
+    assert_eq!(Exemption::Emergency.entries_in(&now.policy), ["112", "911"]);
     assert_eq!(running.record.last(), Some(now.policy.clone()), "in force, not only read");
     assert_eq!(now.since, None, "a change of exemptions is not a switch");
 
@@ -363,7 +363,7 @@ async fn change_of_exemptions_is_written_and_in_force_by_the_time_of_its_reply()
     for (edit, there) in [(Edit::Add, vec!["198.18.0.0/15".to_owned()]), (Edit::Remove, vec![])] {
         let (changed, now) = running.change(edit, "198.18.0.0/15").await.unwrap();
         assert_eq!((changed.changed.len(), changed.left), (1, there.len()));
-        assert_eq!(Exemption::Bypass.of(&now.policy), there);
+        assert_eq!(Exemption::Bypass.entries_in(&now.policy), there);
         assert_eq!(running.record.last(), Some(now.policy.clone()));
         assert_eq!(now.since, None, "a change of exemptions is not a switch");
     }
@@ -402,7 +402,7 @@ async fn unusable_exemption_is_an_alarm_and_the_others_are_in_force() {
     let mut running = host.run().await;
     host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.1.7/15'), ('10.0.0.0/8')");
     let now = running.until(|now| !now.policy.bypass.is_empty()).await;
-    assert_eq!(Exemption::Bypass.of(&now.policy), ["10.0.0.0/8"]);
+    assert_eq!(Exemption::Bypass.entries_in(&now.policy), ["10.0.0.0/8"]);
     let found = alarms(&now);
     assert!(
         matches!(&found[..], [Alarm::BadEntries { entries: 1, first, .. }] if first == "198.18.1.7/15"),
@@ -424,7 +424,7 @@ async fn start_with_the_database_down_takes_the_exemptions_of_the_state_file() {
     host.sql("DROP TABLE sip_filter_emergency");
     let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert_eq!(snapshot.source, Source::StateFile);
-    assert_eq!(Exemption::Bypass.of(&snapshot.policy), ["10.0.0.0/8"]);
+    assert_eq!(Exemption::Bypass.entries_in(&snapshot.policy), ["10.0.0.0/8"]);
     assert!(snapshot.policy.emergency.is_empty(), "not the default, which nobody has chosen");
     assert!(database_alarm(&snapshot).unwrap().contains("sip_filter_emergency"));
 }

@@ -18,9 +18,7 @@ use super::super::plane::Plane;
 use super::super::supervisor::Supervisor;
 use super::super::{Error, SHUTDOWN_TIMEOUT, UnexpectedEnd};
 use super::Components;
-use crate::config::{RunSettings, Settings};
-use crate::dataplane::Mode;
-use crate::kamailio::Target;
+use crate::config::{Common, Config, RunOptions, Settings};
 use crate::sync::Keeper;
 
 /// Far longer than anything here takes.
@@ -54,24 +52,17 @@ impl Daemon {
             state_file: path("state.json"),
             node: "sbc1".parse().unwrap(),
         };
-        let kamailio_socket = format!("unix:{}", path("rpc.sock").display()).parse().unwrap();
-        let options = RunSettings {
-            interfaces: vec!["eth0".into()],
-            ports: vec![5060],
-            mode: Mode::Auto,
-            zero_copy: false,
-            cpus: None,
-            busy_poll: Duration::ZERO,
-            transactions: 1024,
-            lease: Duration::from_secs(1),
-            kamailio: Some(Target { socket: kamailio_socket, htable: "config".parse().unwrap() }),
-            metrics: None,
-            log_level: "info".into(),
+        let flags = Common { config: Some("/dev/null".into()), ..Common::default() };
+        let run = RunOptions {
+            iface: Some(vec!["eth0".parse().unwrap()]),
+            kamailio: Some(format!("unix:{}", path("rpc.sock").display()).parse().unwrap()),
+            ..RunOptions::default()
         };
+        let (_, options) = Config::load(flags).unwrap().run_settings(&run).unwrap();
         let kamailio = fake_kamailio(&path("rpc.sock"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let metrics = listener.local_addr().unwrap();
-        let keeper = Keeper::prepare(&settings, &options.interfaces).await.unwrap();
+        let keeper = Keeper::prepare(&settings, &options.interfaces()).await.unwrap();
         let fake = FakePlane::default();
         let plane = Plane::from_backend(fake.clone());
         let kamailio_replies = path("control.sock.kamailio");
