@@ -29,7 +29,7 @@ pub(super) struct InForce {
     saved: Option<State>,
     state: State,
     source: Source,
-    /// Whether the flag is of the row `maint@NODE`.
+    /// True if the flag is this host's own, of the row `maint@NODE`.
     own_flag: bool,
     /// Time since when the row of the flag has been missing, although maintenance is on.
     flag_missing_since: Option<Instant>,
@@ -65,9 +65,9 @@ impl Proposal {
 /// The meaning of a reading for one host.
 struct Interpretation {
     policy: Policy,
-    /// Whether the flag is of the row `maint@NODE`.
+    /// True if the flag is this host's own, of the row `maint@NODE`.
     own_flag: bool,
-    /// Whether a row states the flag, usably or not.
+    /// True if there is a row for the flag, valid or not.
     states_flag: bool,
     alarms: Vec<Alarm>,
 }
@@ -84,10 +84,8 @@ fn interpret(reading: &Reading, node: &NodeName, last: &Policy) -> Interpretatio
 }
 
 impl InForce {
-    /// Restores the state that `file` holds, or creates the default one with `new_tag`. Returns it with whether there was
-    /// one.
-    ///
-    /// A file that cannot be read is an alarm.
+    /// Restores the state that `file` holds, or creates the default one with `new_tag` if there is none. A file that
+    /// cannot be read is an alarm, and counts as none.
     pub(super) fn restore<E>(
         node: NodeName,
         file: StateFile,
