@@ -1,4 +1,5 @@
-//! Delays between attempts to reach or to start something that has failed: the database, Kamailio, a part of the daemon.
+//! Delays between attempts to reach or to start something that has failed: the database, Kamailio, a part of the
+//! daemon.
 
 use std::time::Duration;
 

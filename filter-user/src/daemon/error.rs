@@ -34,12 +34,12 @@ pub enum Error {
     /// A policy could not be put in force.
     #[error(transparent)]
     NotInForce(#[from] NotInForce),
-    /// A part has ended that nobody had told to end.
+    /// An essential part has ended without having been cancelled.
     #[error("the {part} ended unexpectedly: {end}")]
     Part {
         /// Name of the part.
         part: &'static str,
-        /// How it ended.
+        /// Manner of its end.
         end: UnexpectedEnd,
     },
 }

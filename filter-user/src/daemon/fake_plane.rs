@@ -1,7 +1,7 @@
 //! A data plane without a kernel, for tests of the parts around it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::plane::Backend;
 use crate::dataplane::{Error, PlaneStatus};
@@ -16,6 +16,8 @@ struct State {
     policies: Mutex<Vec<Arc<Policy>>>,
     has_failed: AtomicBool,
     panics: AtomicBool,
+    /// Locked while a test wants calls for the status to hang.
+    status: Mutex<()>,
     is_stopped: AtomicBool,
 }
 
@@ -25,12 +27,17 @@ impl FakePlane {
         self.0.policies.lock().unwrap().clone()
     }
 
-    /// From now on, each tick finds that the responder of queue 3 has ended.
+    /// Makes each tick from now on find that the responder of queue 3 has ended.
     pub(super) fn fail(&self) {
         self.0.has_failed.store(true, Ordering::Relaxed);
     }
 
-    /// The next call for the status panics.
+    /// Makes calls for the status hang while the guard lives.
+    pub(super) fn hang_status(&self) -> MutexGuard<'_, ()> {
+        self.0.status.lock().unwrap()
+    }
+
+    /// Makes the next call for the status panic.
     pub(super) fn panic_at_next_status(&self) {
         self.0.panics.store(true, Ordering::Relaxed);
     }
@@ -47,6 +54,7 @@ impl Backend for FakePlane {
 
     fn status(&self) -> Result<PlaneStatus, Error> {
         assert!(!self.0.panics.swap(false, Ordering::Relaxed), "as the test wants it");
+        drop(self.0.status.lock().unwrap());
         Ok(PlaneStatus::default())
     }
 

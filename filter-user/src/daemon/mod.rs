@@ -42,8 +42,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Runs the daemon until SIGTERM or SIGINT, or until something fails that it cannot do without.
 ///
 /// The XDP program is attached once, at the start, with the policy in force: some drivers reset their channels when a
-/// program is attached or detached, so this does not happen at a switch. At the end, whatever the reason, it is detached
-/// before anything else is ended.
+/// program is attached or detached, so this does not happen at a switch. At the end, whatever the reason, it is
+/// detached before anything else is ended.
 pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
     // First of all: on a kernel that is too old, no other error is worth fixing.
     dataplane::check_kernel()?;

@@ -1,9 +1,9 @@
-//! The parts of the daemon: what each is made of, and what its end leads to.
+//! The parts of the daemon, and the consequence of the end of each.
 //!
 //! These are all tasks and threads of the daemon, besides the threads that tokio and the SQLite driver keep for their
 //! own work.
 //!
-//! | part | ends by itself | consequence |
+//! | task or thread | reason to end by itself | consequence |
 //! |---|---|---|
 //! | keeper | a policy cannot be put in force, or a panic | essential: the daemon ends |
 //! | data plane watch | a responder has ended, an interface has gone, the program is detached, or a panic | essential |
@@ -42,7 +42,7 @@ use crate::{control, metrics};
 /// Number of commands that may wait for the keeper. Further clients wait to send theirs.
 const COMMAND_QUEUE: usize = 16;
 
-/// What the parts are made of.
+/// Components from which the parts are built.
 pub(super) struct Components {
     pub(super) settings: Settings,
     pub(super) options: RunSettings,

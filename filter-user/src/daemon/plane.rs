@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// which 10 s is the longest.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The calls of the data plane. All of them block.
+/// The calls of the data plane, all of which block. A trait, so that tests of the parts around it need no kernel.
 pub(super) trait Backend: Send + Sync {
     /// See [`DataPlane::apply`].
     fn apply(&self, policy: &Arc<Policy>) -> Result<(), Error>;

@@ -51,7 +51,7 @@ struct Restart {
     backoff: Backoff,
 }
 
-/// How a part has ended, although nobody had cancelled it.
+/// The end of a part that had not been cancelled.
 #[derive(Debug, PartialEq, Eq, ThisError)]
 pub enum UnexpectedEnd {
     /// It returned.

@@ -7,8 +7,8 @@ use crate::domain::Policy;
 use crate::kamailio::KamailioHandle;
 use crate::sync::Enforcer;
 
-/// Puts a policy in force in the kernel and in Kamailio, in this order if maintenance is on, and in the reverse order if
-/// it is off.
+/// Puts a policy in force in the kernel and in Kamailio, in this order if maintenance is on, and in the reverse order
+/// if it is off.
 ///
 /// So a call that the kernel lets through never finds a Kamailio that refuses it because of the order.
 pub(super) struct SwitchSequencer<E> {

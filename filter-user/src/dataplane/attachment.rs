@@ -88,8 +88,8 @@ impl Attachment {
 
 /// Creates a bpf_link for XDP (`BPF_LINK_CREATE`).
 ///
-/// Not by `aya::programs::Xdp::attach`: where the kernel returns EINVAL, it falls back to netlink, and a program that is
-/// attached by netlink outlives the daemon.
+/// Not by `aya::programs::Xdp::attach`: where the kernel returns EINVAL, it falls back to netlink, and a program that
+/// is attached by netlink outlives the daemon.
 fn create_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
     /// The member `link_create` of `union bpf_attr` up to its flags; the kernel takes the rest for zero.
     #[repr(C)]

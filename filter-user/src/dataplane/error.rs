@@ -1,6 +1,6 @@
 //! Errors of the data plane, in words for the person who has to fix them.
 //!
-//! Where an option of `sip-filter run` helps, the text names it. These names are all that the data plane knows of the
+//! If an option of `sip-filter run` helps, the text names it. These names are all that the data plane knows of the
 //! command line: here it is known which of them helps, and the log, `doctor` and `run` print the same text.
 
 use std::error::Error as StdError;
@@ -12,8 +12,8 @@ use aya::maps::MapError;
 
 use super::load_error::{LoadError, with_causes};
 
-/// An error of the data plane. Whatever failed, plain traffic goes on: without a program, a lease or a socket the kernel
-/// passes every packet.
+/// An error of the data plane. Whatever failed, plain traffic goes on: without a program, a lease or a socket the
+/// kernel passes every packet.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the fields are what the messages name")]
 pub enum Error {
@@ -24,7 +24,7 @@ pub enum Error {
     /// `if_nametoindex(3)` does not know the name.
     #[error("interface {interface}: there is none of that name in this network namespace (`ip link` lists them)")]
     NoInterface { interface: String },
-    /// The same interface was named twice.
+    /// An interface is named twice.
     #[error("interface {interface} is named twice")]
     SameInterface { interface: String },
     /// The queues of the interface cannot be read.

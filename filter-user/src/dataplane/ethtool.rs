@@ -61,8 +61,8 @@ const _: () = assert!(size_of::<EthtoolChannels>() == 36);
 fn read_channels(interface: &str) -> io::Result<EthtoolChannels> {
     const ETHTOOL_GCHANNELS: u32 = 0x3c;
     let mut channels = EthtoolChannels { cmd: ETHTOOL_GCHANNELS, ..EthtoolChannels::default() };
-    // SAFETY: ETHTOOL_GCHANNELS reads and writes one `struct ethtool_channels` at the pointer. `EthtoolChannels` has its
-    // layout, of integers alone, and is borrowed exclusively until the call returns.
+    // SAFETY: ETHTOOL_GCHANNELS reads and writes one `struct ethtool_channels` at the pointer. `EthtoolChannels` has
+    // its layout, of integers alone, and is borrowed exclusively until the call returns.
     unsafe { ioctl(interface, (&raw mut channels).cast()) }?;
     Ok(channels)
 }
@@ -89,9 +89,9 @@ pub(crate) fn driver(interface: &str) -> Option<String> {
 /// An offload (a "feature") of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offload {
-    /// Whether it is on.
+    /// True if it is on.
     pub(crate) on: bool,
-    /// Whether `ethtool -K` cannot change it.
+    /// True if `ethtool -K` cannot change it.
     pub(crate) fixed: bool,
 }
 
@@ -140,9 +140,9 @@ fn offload_count(interface: &str) -> io::Result<usize> {
     }
     const ETHTOOL_GSSET_INFO: u32 = 0x37;
     let mut info = SetInfo { cmd: ETHTOOL_GSSET_INFO, reserved: 0, sets: 1 << ETH_SS_FEATURES, count: 0 };
-    // SAFETY: ETHTOOL_GSSET_INFO reads and writes the 16 bytes of a `struct ethtool_sset_info` at the pointer, and after
-    // them one `u32` for each bit of `sets` that is set, which is one. `SetInfo` has room for both, and is borrowed
-    // exclusively until the call returns.
+    // SAFETY: ETHTOOL_GSSET_INFO reads and writes the 16 bytes of a `struct ethtool_sset_info` at the pointer, and
+    // after them one `u32` for each bit of `sets` that is set, which is one. `SetInfo` has room for both, and is
+    // borrowed exclusively until the call returns.
     unsafe { ioctl(interface, (&raw mut info).cast()) }?;
     Ok(if info.sets == 0 { 0 } else { info.count as usize })
 }

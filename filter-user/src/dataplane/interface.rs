@@ -40,8 +40,8 @@ impl Interface {
         Ok((Self { name: name.to_owned(), ifindex, rx_queues: channels.rx }, channels))
     }
 
-    /// Checks that each RX queue has a TX queue for its replies. In copy mode, a frame for a TX queue that does not exist is
-    /// silently lost (seen on veth with `numtxqueues 1`).
+    /// Checks that each RX queue has a TX queue for its replies. In copy mode, a frame for a TX queue that does not
+    /// exist is silently lost (seen on veth with `numtxqueues 1`).
     pub(crate) fn check_queues(&self, channels: &Channels) -> Result<(), Error> {
         let &Channels { rx, tx, .. } = channels;
         if tx < rx { Err(Error::TooFewTxQueues { interface: self.name.clone(), rx, tx }) } else { Ok(()) }
@@ -72,9 +72,9 @@ fn read_channels(interface: &str) -> Result<Channels, Error> {
 pub(crate) struct Link {
     /// MTU in bytes.
     pub(crate) mtu: usize,
-    /// Whether it is administratively up (`ip link set IF up`).
+    /// True if it is administratively up (`ip link set IF up`).
     pub(crate) up: bool,
-    /// Whether it has a carrier.
+    /// True if it has a carrier.
     pub(crate) carrier: bool,
     /// Kind of a virtual device (`veth`, `bond`, `vlan` …); `None` for a physical one.
     pub(crate) kind: Option<String>,

@@ -4,8 +4,8 @@ use aya::util::KernelVersion;
 
 use super::Error;
 
-/// Oldest kernel that is supported. `bpf_loop` is of 5.17, `bpf_xdp_load_bytes` and frames in several buffers are of 5.18,
-/// and 6.1 is the oldest kernel with long-term support that has them. `cargo xtask kernels` runs on it.
+/// Oldest kernel that is supported. `bpf_loop` is of 5.17, `bpf_xdp_load_bytes` and frames in several buffers are of
+/// 5.18, and 6.1 is the oldest kernel with long-term support that has them. `cargo xtask kernels` runs on it.
 const OLDEST: KernelVersion = KernelVersion::new(6, 1, 0);
 
 /// Checks that the running kernel has what the XDP program needs. Changes nothing and takes no privilege.

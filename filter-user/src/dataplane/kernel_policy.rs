@@ -92,8 +92,8 @@ impl KernelPolicy {
         Ok(())
     }
 
-    /// Writes the exemptions of `policy` into the kernel's tables where they differ from those of `before`. There may be
-    /// thousands, and a switch must not wait for them.
+    /// Writes the exemptions of `policy` into the kernel's tables where they differ from those of `before`. There may
+    /// be thousands, and a switch must not wait for them.
     fn set_exemptions(&mut self, policy: &Policy, before: Option<&Policy>) -> Result<(), Error> {
         if before.is_none_or(|before| before.emergency != policy.emergency) {
             self.program.set_emergency(&policy.emergency.iter().filter_map(EmergencyUser::key).collect())?;

@@ -43,7 +43,8 @@ impl LoadError {
                 tracing::debug!("the verifier's log:\n{log}");
                 // Both a rejected program and a missing capability are EACCES; only the former leaves a log.
                 match objection(&log) {
-                    // A missing CAP_PERFMON is an objection to pointer arithmetic (`sanitize_ptr_alu()` in the verifier).
+                    // A missing CAP_PERFMON is an objection to pointer arithmetic (`sanitize_ptr_alu()` in the
+                    // verifier).
                     Some(objection) => {
                         let hint = if log.contains("prohibited for !root") { PRIVILEGES } else { "" };
                         (Self::Rejected { objection, source: io_error }, hint)

@@ -13,9 +13,9 @@ use crate::stoppable_thread::StoppableThread;
 
 /// The log threads. Dropping them stops them.
 ///
-/// Calls are refused without them, too. So if one ends by itself, this is logged, and the data plane goes on. The thread
-/// of the refusal log is started again. That of the XDP program's log, which runs at debug level only, is not, because
-/// its ring buffer is lost with it.
+/// Calls are refused without them, too. So if one ends by itself, this is logged, and the data plane goes on. The
+/// thread of the refusal log is started again. That of the XDP program's log, which runs at debug level only, is not,
+/// because its ring buffer is lost with it.
 pub(super) struct Logs {
     refusals: Arc<RefusalLog>,
     refusal_log: Option<RefusalLogWriter>,

@@ -29,8 +29,8 @@ pub struct Options {
     pub ports: Vec<u16>,
     /// Place in which to attach the XDP program.
     pub mode: Mode,
-    /// Whether to bind the sockets in zero-copy mode, which needs the program in the driver: not in [`Mode::Generic`].
-    /// The driver then copies every packet that passes.
+    /// True to bind the sockets in zero-copy mode. This needs the program in the driver, so not [`Mode::Generic`], and
+    /// the driver then copies every packet that passes.
     pub zero_copy: bool,
     /// CPUs to which the responder threads are pinned in turn; `None` leaves them to the scheduler.
     pub cpus: Option<CpuList>,
@@ -38,10 +38,11 @@ pub struct Options {
     pub busy_poll: Duration,
     /// Time for which frames are redirected to a responder that makes no progress.
     pub lease: Duration,
-    /// Number of INVITEs to remember of each kind, passed and refused, so that a retransmission is decided the same way.
+    /// Number of INVITEs to remember of each kind, passed and refused, so that a retransmission is decided the same
+    /// way.
     pub transactions: u32,
     /// Secret from which the To tags are computed.
     pub tag: TagSecret,
-    /// Whether the XDP program logs, at debug level.
+    /// True if the XDP program logs, at debug level.
     pub debug: bool,
 }

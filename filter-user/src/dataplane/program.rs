@@ -49,10 +49,10 @@ pub struct ProgramSettings<'a> {
     pub ports: &'a [u16],
     /// Number of transactions to remember of each kind, passed and refused. It is rounded up to a power of two.
     pub transactions: u32,
-    /// Seed of the hash that identifies transactions and draws the share of refused calls. It is the same on all hosts of
-    /// a cluster and after each start, or a retransmission might be decided differently.
+    /// Seed of the hash that identifies transactions and draws the share of refused calls. It is the same on all hosts
+    /// of a cluster and after each start, or a retransmission might be decided differently.
     pub hash_seed: u64,
-    /// Whether the XDP program logs (through `aya-log`). Fixed at this point because the verifier then removes the log
+    /// True if the XDP program logs (through `aya-log`). Fixed at this point because the verifier then removes the log
     /// calls as dead code.
     pub debug: bool,
 }
@@ -106,7 +106,8 @@ impl Program {
         &mut self.ebpf
     }
 
-    /// Returns the program's id (`bpftool prog show id`), and the number of instructions that the verifier went through.
+    /// Returns the program's id (`bpftool prog show id`), and the number of instructions that the verifier went
+    /// through.
     pub fn info(&mut self) -> Result<(u32, Option<u32>), Error> {
         let info = xdp(&mut self.ebpf)?.info().map_err(Error::load)?;
         Ok((info.id(), info.verified_instruction_count()))

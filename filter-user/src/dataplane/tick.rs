@@ -9,8 +9,8 @@ impl DataPlane {
     /// * A thread that writes a log and has ended is replaced: refused calls go on being refused meanwhile.
     /// * The responders follow the MTU of their interface.
     ///
-    /// A responder that has ended, an interface that has gone, and a program that is no longer attached are errors. They
-    /// are reported again by each call. After [`stop`](Self::stop) there is nothing to fail.
+    /// A responder that has ended, an interface that has gone, and a program that is no longer attached are errors.
+    /// They are reported again by each call. After [`stop`](Self::stop) there is nothing to fail.
     pub fn tick(&self) -> Result<(), Error> {
         lock(&self.kernel).tick();
         lock(&self.logs).check();

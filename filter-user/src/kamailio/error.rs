@@ -61,7 +61,7 @@ pub enum Error {
     InvalidReply {
         /// Method of the request.
         method: &'static str,
-        /// What is wrong with the reply.
+        /// Problem of the reply.
         problem: String,
     },
     /// The module of the method is not loaded.

@@ -45,8 +45,8 @@ impl Drop for SocketFile {
 impl Exchange {
     /// Opens our socket at `own`, and connects it to Kamailio's at `peer`.
     ///
-    /// Kamailio replies to the path to which our socket is bound, and runs as another user, so that path is writable for
-    /// all. But the kernel lets only the peer write to a connected datagram socket (`unix_may_send` in
+    /// Kamailio replies to the path to which our socket is bound, and runs as another user, so that path is writable
+    /// for all. But the kernel lets only the peer write to a connected datagram socket (`unix_may_send` in
     /// net/unix/af_unix.c). So the socket is connected first, and made writable after that.
     pub(super) fn open(own: &Path, peer: &Path) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Own { doing, path: own.to_owned(), source };

@@ -28,7 +28,7 @@ pub(super) struct Request {
 pub(super) struct Definition {
     /// Database table; empty for none.
     pub(super) dbtable: String,
-    /// Whether Kamailio writes the table when it stops (1).
+    /// 1 if Kamailio writes the table when it stops.
     pub(super) dbmode: i64,
 }
 
@@ -88,8 +88,8 @@ impl Request {
     }
 }
 
-/// Returns whether the flag is on for a script that compares `$sht(…)=="1"`, which it also is as the number 1. A missing
-/// key is off.
+/// Returns whether the flag is on for a script that compares `$sht(…)=="1"`, which it also is as the number 1. A
+/// missing key is off.
 pub(super) fn parse_flag(result: Result<Value, Error>) -> Result<bool, Error> {
     match result {
         Ok(result) => match &result["item"]["value"] {

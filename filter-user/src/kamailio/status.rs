@@ -38,7 +38,7 @@ pub struct Status {
     pub error: Option<String>,
     /// Database table from which Kamailio reads the htable; empty for none, `None` before its first reply.
     pub dbtable: Option<String>,
-    /// Whether Kamailio writes that table when it stops (1); `None` before its first reply.
+    /// 1 if Kamailio writes that table when it stops; `None` before its first reply.
     pub dbmode: Option<i64>,
     /// Alarms about Kamailio.
     #[serde(skip)]

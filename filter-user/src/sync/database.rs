@@ -13,8 +13,9 @@ use crate::config::Settings;
 use crate::domain::{Alarm, Alarms, NodeName, Subject, TableName};
 use crate::store::{self, DatabaseUrl, IfMissing, Reading, Recovery, Store};
 
-/// Time for which a SQLite database has to be quiet before the daemon writes into it without having been asked. A script
-/// that writes one statement after the other without a busy timeout would otherwise fail with "database is locked".
+/// Time for which a SQLite database has to be quiet before the daemon writes into it without having been asked. A
+/// script that writes one statement after the other without a busy timeout would otherwise fail with "database is
+/// locked".
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Age of the last reading from which on a file is read again although its watch has reported no change. See
@@ -30,7 +31,7 @@ pub(super) struct Database {
     tag: TagSecret,
     /// `None` while the database is down.
     store: Option<Store>,
-    /// Whether an empty database may be created: only until there has been one.
+    /// Permission to create an empty database: only until there has been one.
     if_missing: IfMissing,
     backoff: Backoff,
     /// Time of the next attempt while the database is down.
@@ -92,15 +93,15 @@ impl Database {
 
     /// Returns whether commands may have kept the watch of a file from its polls.
     ///
-    /// A poll takes 20 ms, and begins again after each command. So clients that ask for one thing after the other, without
-    /// a pause, would hide all changes. The watch of a server has a task of its own.
+    /// A poll takes 20 ms, and begins again after each command. So clients that ask for one thing after the other,
+    /// without a pause, would hide all changes. The watch of a server has a task of its own.
     pub(super) fn is_watch_late(&self) -> bool {
         let is_file = self.store.as_ref().is_some_and(|store| !store.is_server());
         is_file && self.last_attempt.elapsed() >= WATCH_LATE
     }
 
-    /// Opens the database for the first time, and adopts the cluster's To tag. Later the tag stays what it is, since the
-    /// responders use it.
+    /// Opens the database for the first time, and adopts the cluster's To tag. Later the tag stays what it is, since
+    /// the responders use it.
     pub(super) async fn open_first(&mut self) -> Result<(), store::Error> {
         let mut store = self.connect().await?;
         self.tag = store.tag(&self.tag).await?;

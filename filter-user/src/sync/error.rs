@@ -55,7 +55,7 @@ pub enum StartError {
     Schema {
         /// URL of the database, without password.
         database: String,
-        /// What is wrong with its schema.
+        /// Error about its schema.
         source: store::Error,
     },
     /// The system gives no random numbers.

@@ -29,7 +29,7 @@ pub(super) struct InForce {
     saved: Option<State>,
     state: State,
     source: Source,
-    /// Whether the flag is of the row `maint@NODE`.
+    /// True if the flag is this host's own, of the row `maint@NODE`.
     own_flag: bool,
     /// Time since when the row of the flag has been missing, although maintenance is on.
     flag_missing_since: Option<Instant>,
@@ -63,10 +63,8 @@ impl Proposal {
 }
 
 impl InForce {
-    /// Restores the state that `file` holds, or creates the default one with `new_tag`. Returns it with whether there was
-    /// one.
-    ///
-    /// A file that cannot be read is an alarm.
+    /// Restores the state that `file` holds, or creates the default one with `new_tag` if there is none. A file that
+    /// cannot be read is an alarm, and counts as none.
     pub(super) fn restore<E>(
         node: NodeName,
         file: StateFile,

@@ -60,8 +60,8 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// Fails only where a person has to decide: the schema is of another version, or there are no random numbers for the
-    /// cluster's To tag.
+    /// Fails only where a person has to decide: the schema is of another version, or there are no random numbers for
+    /// the cluster's To tag.
     pub async fn prepare(settings: &Settings, interfaces: &[String]) -> Result<Self, StartError> {
         let Parts { database, in_force, peers, alarms } = Parts::prepare(settings, interfaces).await?;
         Ok(Self { database, in_force, peers, alarms })
@@ -92,8 +92,8 @@ impl Keeper {
 
     /// Runs until `stop` is cancelled, or until a policy cannot be put in force.
     ///
-    /// At its end the other hosts get a report that this one stops. If a policy was not put in force, the keeper returns
-    /// without it, since the daemon has to detach first.
+    /// At its end the other hosts get a report that this one stops. If a policy was not put in force, the keeper
+    /// returns without it, since the daemon has to detach first.
     pub async fn run(
         mut self,
         mut enforcer: impl Enforcer,
@@ -119,8 +119,8 @@ impl Keeper {
     ) -> Result<(), NotInForce> {
         let mut report_check = interval(REPORT_CHECK);
         report_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Each branch waits for a deadline or for an event that is kept, so that others cannot postpone it by dropping its
-        // future. The exception is the watch of a file, for which commands make up.
+        // Each branch waits for a deadline or for an event that is kept, so that others cannot postpone it by dropping
+        // its future. The exception is the watch of a file, for which commands make up.
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),

@@ -33,7 +33,7 @@ pub trait Enforcer: Send {
     fn apply(&mut self, policy: Arc<Policy>) -> impl Future<Output = Result<(), dataplane::Error>> + Send;
 }
 
-/// Where the policy in force comes from.
+/// Origin of the policy in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -45,20 +45,20 @@ pub enum Source {
     Default,
 }
 
-/// What is in force on this host, and the keeper's alarms.
+/// The state of the keeper at one moment: what is in force, and the alarms.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Policy in force.
     pub policy: Arc<Policy>,
     /// Last switch of maintenance; `None` if there has been none.
     pub since: Option<Since>,
-    /// Where the policy comes from.
+    /// Origin of the policy.
     pub source: Source,
-    /// Whether the database can be read now.
+    /// True if the database can be read now.
     pub reachable: bool,
     /// Time of the last reading of the database; `None` before the first.
     pub read: Option<Timestamp>,
-    /// Whether the flag is this host's own, of the row `maint@NODE`.
+    /// True if the flag is this host's own, of the row `maint@NODE`.
     pub own_flag: bool,
     /// The keeper's alarms.
     pub alarms: Alarms,

@@ -1,4 +1,5 @@
-//! Reports to the other hosts, by way of the database: what is in force on this one, and events that nobody has recorded.
+//! Reports to the other hosts, by way of the database: what is in force on this one, and events that nobody has
+//! recorded.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::store::{self, Recovery, Store};
 /// Age of the last report from which on a report does not wait any more for a quiet moment.
 const OVERDUE: Duration = Node::HEARTBEAT.saturating_mul(2);
 
-/// What the other hosts know of this one, and what they are still to learn.
+/// The reports to the other hosts: the last one, and what the next one has to say.
 pub(super) struct Peers {
     node: NodeName,
     /// Names of the interfaces, separated by commas.
@@ -51,8 +52,8 @@ impl Peers {
         }
     }
 
-    /// Notes that a policy is in force that was read with `last_event` as the last event. A report is due if anything is
-    /// new: that event, the policy (`changed`), or an event to be recorded.
+    /// Notes that a policy is in force that was read with `last_event` as the last event. A report is due if anything
+    /// is new: that event, the policy (`changed`), or an event to be recorded.
     pub(super) fn note_applied(&mut self, last_event: i64, changed: bool, pending: Option<PendingEvent>) {
         if changed || last_event != self.last_event || pending.is_some() {
             self.applied = Timestamp::now();
@@ -67,8 +68,8 @@ impl Peers {
         self.note_applied(self.last_event, true, Some(PendingEvent::PlannedEnd));
     }
 
-    /// Returns whether it is time for a report: one is due, or the last heartbeat is long enough ago, and the database is
-    /// quiet.
+    /// Returns whether it is time for a report: one is due, or the last heartbeat is long enough ago, and the database
+    /// is quiet.
     pub(super) fn is_due(&self, database: &Database) -> bool {
         let age = self.last_report.elapsed();
         let is_convenient = database.is_quiet() || age >= OVERDUE;

@@ -107,7 +107,8 @@ impl StateFile {
         }))
     }
 
-    /// Writes the file so that at any moment, also after a power cut, either the old or the new one is there as a whole.
+    /// Writes the file so that at any moment, also after a power cut, either the old or the new one is there as a
+    /// whole.
     pub(super) fn save(&self, state: &State) -> Result<(), Error> {
         let (tag_prefix, tag_key) = state.tag.to_text();
         let contents = Contents {

@@ -21,8 +21,8 @@ use crate::domain::{Action, Alarm, Change, Changed, Channel, Edit, Exemption, Ho
 /// Far longer than anything here takes.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Options of `sqlite3` with which it waits for locks. A connection that is dropped closes in its own thread, and the last
-/// one locks the file for a moment.
+/// Options of `sqlite3` with which it waits for locks. A connection that is dropped closes in its own thread, and the
+/// last one locks the file for a moment.
 const BUSY_TIMEOUT: [&str; 2] = ["-cmd", ".timeout 10000"];
 
 /// An enforcer that records the policies; it takes none once it has stopped.

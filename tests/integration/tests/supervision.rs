@@ -10,24 +10,38 @@ use anyhow::Result;
 use filter_lab::lab::Lab;
 use filter_lab::wait;
 use filter_lab::wire::PROXY_INTERFACE;
+use nix::sys::signal::Signal;
 
 /// Time within which a failure of the data plane has to be noticed.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// Asks the daemon for `nodes` every 100 ms, as often as no person and no `on --wait` does, until it has gone.
-fn ask_for_nodes(socket: &Path) -> usize {
-    let mut stream = UnixStream::connect(socket).expect("a daemon listens");
-    let mut replies = BufReader::new(stream.try_clone().expect("a second descriptor of the connection"));
-    for asked in 0.. {
-        let mut reply = String::new();
-        let sent = stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"nodes\"}\n");
-        if sent.is_err() || replies.read_line(&mut reply).unwrap_or(0) == 0 {
-            return asked;
-        }
-        assert!(reply.contains("\"result\""), "{reply}");
-        thread::sleep(Duration::from_millis(100));
+/// A client of the control socket that asks for one thing after the other by one connection, as no command does.
+struct Client(BufReader<UnixStream>);
+
+impl Client {
+    fn connect(socket: &Path) -> Self {
+        Self(BufReader::new(UnixStream::connect(socket).expect("a daemon listens")))
     }
-    unreachable!("the daemon ends before an integer overflows")
+
+    /// Calls a method and returns the reply; `None` if the daemon has closed the connection.
+    fn call(&mut self, method: &str) -> Option<String> {
+        let request = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}\n");
+        self.0.get_mut().write_all(request.as_bytes()).ok()?;
+        let mut reply = String::new();
+        self.0.read_line(&mut reply).ok().filter(|length| *length > 0)?;
+        Some(reply)
+    }
+
+    /// Asks for `nodes` every 100 ms until the daemon has gone. Returns the number of replies.
+    fn ask_for_nodes(mut self) -> usize {
+        let mut replies = 0;
+        while let Some(reply) = self.call("nodes") {
+            assert!(reply.contains("\"result\""), "{reply}");
+            replies += 1;
+            thread::sleep(Duration::from_millis(100));
+        }
+        replies
+    }
 }
 
 #[test]
@@ -35,9 +49,9 @@ fn daemon_ends_within_2_s_of_losing_its_interface_while_a_client_asks_for_nodes_
     let mut lab = Lab::new()?;
     lab.shows_log = false;
     let mut daemon = lab.start("native")?;
-    let socket = lab.filter.socket();
-    let client = thread::spawn(move || ask_for_nodes(&socket));
-    // The client has to be asking by the time the interface goes.
+    let client = Client::connect(&lab.filter.socket());
+    let client = thread::spawn(move || client.ask_for_nodes());
+    // The client is asking by the time the interface goes.
     thread::sleep(Duration::from_millis(500));
 
     lab.inside.ip(&format!("link del {PROXY_INTERFACE}"))?;
@@ -47,7 +61,25 @@ fn daemon_ends_within_2_s_of_losing_its_interface_while_a_client_asks_for_nodes_
         log.lines().any(|line| line.starts_with("sip-filter: interface") && line.contains(PROXY_INTERFACE)),
         "{log}"
     );
-    let asked = client.join().expect("the client does not panic");
-    assert!(asked >= 5, "only {asked} replies before the daemon ended");
+    let replies = client.join().expect("the client does not panic");
+    assert!(replies >= 5, "only {replies} replies before the daemon ended");
+    Ok(())
+}
+
+#[test]
+fn on_after_the_daemon_has_detached_is_never_reported_to_be_in_force() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut daemon = lab.start("native")?;
+    let mut client = Client::connect(&lab.filter.socket());
+    let on = client.call("on").expect("a reply");
+    assert!(on.contains("\"result\"") && on.contains("\"maintenance\":true"), "{on}");
+
+    daemon.signal(Signal::SIGTERM)?;
+    wait::until("the program to be detached", NOTICED, || Ok(lab.attached()?.is_none()))?;
+    // The daemon waits for its responders now.
+    if let Some(reply) = client.call("on") {
+        assert!(reply.contains("\"error\"") && !reply.contains("\"result\""), "{reply}");
+    }
+    wait::until("the daemon to end", Duration::from_secs(10), || Ok(!daemon.is_running()?))?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::fake_plane::FakePlane;
@@ -222,6 +222,30 @@ async fn panic_while_a_client_is_served_costs_that_client_its_connection_and_no_
     assert_eq!(unlucky.call("status").await, None);
     let reply = Daemon::supervise(&mut daemon.supervisor, other.call("status")).await.unwrap();
     assert_eq!(reply["result"]["policy"]["maintenance"], false, "{reply}");
+}
+
+#[tokio::test]
+async fn switch_does_not_wait_for_a_status_or_a_scrape_that_hangs() {
+    let daemon = Daemon::start().await;
+    let (mut slow, mut client) = (daemon.connect().await, daemon.connect().await);
+    let fake = daemon.fake.clone();
+    let (locked, is_locked) = oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let hanging = std::thread::spawn(move || {
+        let _guard = fake.hang_status();
+        locked.send(()).unwrap();
+        released.recv().unwrap();
+    });
+    is_locked.await.unwrap();
+    let status = tokio::spawn(async move { slow.call("status").await });
+    let scrape = tokio::spawn(scrape(daemon.metrics));
+
+    let switched = timeout(TIMEOUT, client.call("on")).await.expect("the switch does not wait").unwrap();
+    assert_eq!(switched["result"]["policy"]["maintenance"], true, "{switched}");
+    assert!(!status.is_finished() && !scrape.is_finished());
+    release.send(()).unwrap();
+    hanging.join().unwrap();
+    assert!(status.await.unwrap().is_some());
 }
 
 #[tokio::test]
