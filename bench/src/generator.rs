@@ -129,7 +129,7 @@ impl Generator {
         self.host.run(|| {
             begin()?;
             generator.test_run(options).context("BPF_PROG_TEST_RUN with live frames")
-        })??;
+        })?;
         Ok(())
     }
 }

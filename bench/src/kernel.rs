@@ -138,7 +138,7 @@ impl Measured {
         let numbers: HashSet<User> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
         filter.set_emergency(&numbers)?;
         let emergency = User::bits_of(numbers);
-        let socket = af_xdp::bound_socket()?;
+        let socket = af_xdp::bound_socket();
         filter.set_socket(0, &socket)?;
         let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };
         filter.queues()?.insert(TEST_QUEUE, lease, 0).context("a lease")?;

@@ -90,13 +90,13 @@ fn round(classes: &mut [Class], turns: u32, footprint: &mut Footprint) -> Result
     let (mut bare, mut filter) = (Stage::new(QUEUES)?, Stage::new(QUEUES)?);
     let mut bench = programs::load()?;
     let pass = programs::program(&mut bench, "bare_pass")?;
-    bare.inside.run(|| pass.attach(PROXY_INTERFACE, XdpMode::Driver))?.context("attach the bare XDP_PASS")?;
-    let installation = Installation::new(&filter.inside, &Installation::binary_from_env()?)?;
+    bare.inside.run(|| pass.attach(PROXY_INTERFACE, XdpMode::Driver)).context("attach the bare XDP_PASS")?;
+    let installation = Installation::new(&filter.inside, &Installation::binary_from_env());
     cpu::pin(cpu::ANSWERER)?;
     let start = Instant::now();
-    let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
+    let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"]);
     footprint.start_ms.add(milliseconds(start));
-    installation.done(&["on"])?;
+    installation.run(&["on"]);
     for class in classes {
         class.in_turns(&mut bare, &mut filter, turns).context(class.name)?;
     }
@@ -108,16 +108,16 @@ fn round(classes: &mut [Class], turns: u32, footprint: &mut Footprint) -> Result
 impl Class {
     /// What passes the one and the other, so often in turns.
     fn in_turns(&mut self, bare: &mut Stage, filter: &mut Stage, turns: u32) -> Result<()> {
-        let _listening = [listen(bare)?, listen(filter)?];
+        let _listening = [listen(bare), listen(filter)];
         bare.set_frame(self.frame.clone())?;
         filter.set_frame(self.frame.clone())?;
-        let before = [received(bare)?, received(filter)?];
+        let before = [received(bare), received(filter)];
         for _ in 0..turns {
             self.bare.add(bare.send_at_once(SEND)?.rate());
             self.filter.add(filter.send_at_once(SEND)?.rate());
         }
         let sent = f64::from(SEND * turns);
-        for (after, before) in [received(bare)?, received(filter)?].into_iter().zip(before) {
+        for (after, before) in [received(bare), received(filter)].into_iter().zip(before) {
             let received = after - before;
             ensure!(received as f64 >= sent * 0.999, "only {received} of {sent} frames have passed");
         }
@@ -137,7 +137,7 @@ fn attach_alone(footprint: &mut Footprint) -> Result<()> {
         let start = Instant::now();
         program.attach(PROXY_INTERFACE, XdpMode::Driver).context("attach the filter's program")?;
         anyhow::Ok(milliseconds(start))
-    })??);
+    })?);
     Ok(())
 }
 
@@ -146,13 +146,13 @@ fn milliseconds(since: Instant) -> f64 {
 }
 
 /// Sockets at the ports to which frames are sent, or else the kernel would answer them by ICMP.
-fn listen(stage: &Stage) -> Result<[UdpSocket; 2]> {
+fn listen(stage: &Stage) -> [UdpSocket; 2] {
     let bind = |port| stage.inside.bind_udp(SocketAddr::new(End::Proxy.address(Family::V4), port));
-    Ok([bind(PORT)?, bind(OTHER_PORT)?])
+    [bind(PORT), bind(OTHER_PORT)]
 }
 
 /// What the NIC has received.
-fn received(stage: &Stage) -> Result<u64> {
+fn received(stage: &Stage) -> u64 {
     wire::interface_counter(&stage.inside, PROXY_INTERFACE, "rx", "packets")
 }
 

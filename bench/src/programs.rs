@@ -59,8 +59,8 @@ pub(crate) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp>
 /// host where nothing else goes on, as long as that host is there. Otherwise each `BPF_PROG_TEST_RUN` puts the program there and takes
 /// it out again, and waits both times for all CPUs to have noticed (`bpf_dispatcher_update()`): some 30 ms.
 pub(crate) fn keep_dispatched(program: &mut Xdp) -> Result<Namespace> {
-    let host = Namespace::new()?;
-    host.run(|| program.attach("lo", XdpMode::Skb))?.context("attach a program to a loopback interface")?;
+    let host = Namespace::new();
+    host.run(|| program.attach("lo", XdpMode::Skb)).context("attach a program to a loopback interface")?;
     Ok(host)
 }
 

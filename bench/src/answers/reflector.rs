@@ -49,7 +49,7 @@ impl Reflector {
         let (ready, readiness) = channel();
         let stopped = Arc::clone(&stop);
         // A thread that is started in the namespace stays there.
-        let thread = namespace.run(|| thread::spawn(move || work(&stopped, &ready)))?;
+        let thread = namespace.run(|| thread::spawn(move || work(&stopped, &ready)));
         let mut reflector = Self { stop, thread: Some(thread), folder: PathBuf::new() };
         let id = readiness.recv_timeout(PATIENCE).context("the AF_XDP reflector does not get ready")??;
         reflector.folder = format!("/proc/self/task/{id}").into();

@@ -25,9 +25,9 @@ pub(super) fn full_of_frames(stage: &mut Stage) -> Result<u32> {
 
 /// What the kernel counts for a frame of the load that waits at a socket, in octets.
 fn memory_of_a_frame(stage: &mut Stage) -> Result<u64> {
-    let _waiting = stage.inside.bind_udp(servers::proxy())?;
+    let _waiting = stage.inside.bind_udp(servers::proxy());
     let sent = stage.send_at_once(10)?;
-    let shown = stage.inside.sh(&format!("ss --no-header --udp --all --numeric --memory sport = :{PORT}"))?;
+    let shown = stage.inside.exec(&format!("ss --no-header --udp --all --numeric --memory sport = :{PORT}"));
     let queued = shown.split_once("skmem:(r").and_then(|(_, rest)| rest.split(',').next()?.parse::<u64>().ok());
     let queued = queued.with_context(|| format!("no memory of a socket in {shown:?}"))?;
     Some(queued / sent.frames).filter(|octets| *octets > 0).context("no frame of the load has reached the socket")

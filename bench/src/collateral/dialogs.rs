@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use filter_lab::message::Message;
 use filter_lab::request::{Request, fresh};
-use filter_lab::server::Server;
+use filter_lab::sip_server::SipServer;
 use filter_lab::wire::{End, Family};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -27,7 +27,7 @@ const CALLED_PORT: u16 = 5080;
 /// A caller and a called party, and the proxy between them, at which the route of their calls was recorded.
 pub(super) struct Dialogs {
     caller: UdpSocket,
-    _called: Server,
+    _called: SipServer,
     /// The CSeq number of the next request. None has that of another, whatever their call.
     next: usize,
 }
@@ -44,10 +44,10 @@ struct Due {
 impl Dialogs {
     /// Both parties. The called one answers at once, on the CPU of the answerers and before these.
     pub(super) fn new(stage: &Stage) -> Result<Self> {
-        let caller = stage.outside.bind_udp(caller())?;
+        let caller = stage.outside.bind_udp(caller());
         caller.connect(servers::proxy()).context("the proxy as the caller's peer")?;
         caller.set_nonblocking(true).context("a socket that does not block")?;
-        let called = cpu::before_answerers(|| Server::start(&stage.inside, CALLED_PORT))?;
+        let called = cpu::before_answerers(|| Ok(SipServer::start(&stage.inside, CALLED_PORT)))?;
         Ok(Self { caller, _called: called, next: 1 })
     }
 
@@ -98,7 +98,7 @@ fn answered<'a>(answer: &Message, first: usize, requests: &'a mut [Due]) -> Resu
     if status < 200 {
         return Ok(None);
     }
-    let number = answer.require("CSeq")?.split(' ').next().unwrap_or_default();
+    let number = answer.require("CSeq").split(' ').next().unwrap_or_default();
     let number: usize = number.parse().context("the number of a CSeq")?;
     let Some(due) = number.checked_sub(first).and_then(|place| requests.get_mut(place)) else { return Ok(None) };
     ensure!(status == 200, "a request within a dialog was refused:\n{answer}");

@@ -8,9 +8,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
+use filter_lab::failure::catch;
 use filter_lab::guest::plan::{BINARY, DONE_STATUS, EXIT_PORT, MARK, Plan, Said};
-use filter_lab::installation::BINARY as SIP_FILTER_BIN;
+use filter_lab::installation::BINARY_VARIABLE as SIP_FILTER_BIN;
 use filter_lab::namespace::Namespace;
 
 /// The NICs of a machine.
@@ -57,7 +58,7 @@ impl Qemu {
         patience: Duration,
         log: &Path,
     ) -> Result<Outcome> {
-        let namespace = Namespace::new()?;
+        let namespace = catch(Namespace::new).map_err(Error::msg)?;
         let network = network(&namespace, machine)?;
         // By its own loader and with its own libraries: they are of another Debian release than the host's may be. The
         // command is killed when we end, in whatever way.
@@ -128,7 +129,7 @@ fn heard(line: &str) -> Result<Option<Said>> {
 fn network(namespace: &Namespace, machine: &Machine) -> Result<Vec<String>> {
     let Some(device) = machine.device else { return Ok(Vec::new()) };
     if machine.tap {
-        lay_bridge(namespace, machine.queues)?;
+        catch(|| lay_bridge(namespace, machine.queues)).map_err(Error::msg)?;
     } else if machine.queues != 1 {
         bail!("a hub has one queue for each NIC");
     }
@@ -153,15 +154,14 @@ fn tap(end: u32) -> String {
 }
 
 /// Two TAP devices with a bridge between them.
-fn lay_bridge(namespace: &Namespace, queues: u32) -> Result<()> {
+fn lay_bridge(namespace: &Namespace, queues: u32) {
     // The host's own IPv6 has nothing to say on this wire.
-    namespace.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
-    namespace.ip("link add wire type bridge stp_state 0 mcast_snooping 0")?;
+    namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1");
+    namespace.ip("link add wire type bridge stp_state 0 mcast_snooping 0");
     for end in [0, 1] {
         let multi = if queues > 1 { " multi_queue" } else { "" };
-        namespace.ip(&format!("tuntap add dev {} mode tap vnet_hdr{multi}", tap(end)))?;
-        namespace.ip(&format!("link set {} master wire up", tap(end)))?;
+        namespace.ip(&format!("tuntap add dev {} mode tap vnet_hdr{multi}", tap(end)));
+        namespace.ip(&format!("link set {} master wire up", tap(end)));
     }
-    namespace.ip("link set wire up")?;
-    Ok(())
+    namespace.ip("link set wire up");
 }
