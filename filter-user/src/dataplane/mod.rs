@@ -307,9 +307,7 @@ impl DataPlane {
 
     /// Tells the XDP program when the 32 s after maintenance are over, so that it need not look at the clock any more.
     fn end_tail(&mut self) -> Result<(), Error> {
-        let maps::Policy { maintenance, tail_until_ns, .. } = self.in_force;
-        let is_set = maintenance == 0 && tail_until_ns != 0;
-        if is_set && monotonic_ns().is_ok_and(|now| now >= tail_until_ns) {
+        if monotonic_ns().is_ok_and(|now| is_tail_over(&self.in_force, now)) {
             self.put_in_force(maps::Policy { tail_until_ns: 0, ..self.in_force })?;
         }
         Ok(())
@@ -361,6 +359,12 @@ fn tail(now: std::io::Result<u64>) -> u64 {
     now.map_or(0, |now| now + maps::TRANSACTION_NS)
 }
 
+/// Returns whether `policy` still has the end of the 32 s after a switch, although that is not later than `now`.
+fn is_tail_over(policy: &maps::Policy, now: u64) -> bool {
+    let maps::Policy { maintenance, tail_until_ns, .. } = *policy;
+    maintenance == 0 && tail_until_ns != 0 && now >= tail_until_ns
+}
+
 /// Says where the responders of an interface run and how they wait, if something was asked for.
 fn log_placement(interface: &str, queues: &[Queue], busy_poll: Duration) {
     let placed = queues.iter().filter_map(Queue::placement).collect::<Vec<_>>();
@@ -406,4 +410,26 @@ fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
 pub(crate) fn check_number_of_queues(interfaces: &[Interface]) -> Result<(), Error> {
     let queues = interfaces.iter().map(|interface| interface.rx_queues).sum();
     if queues > MAX_QUEUES { Err(Error::TooManyQueues { queues }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_common::maps::{Policy, TRANSACTION_NS};
+
+    use super::{is_tail_over, tail};
+
+    #[test]
+    fn tail_after_off_is_over_32_s_later_and_not_before() {
+        let policy = Policy { tail_until_ns: tail(Ok(5)), ..Policy::default() };
+        assert_eq!(TRANSACTION_NS, 32_000_000_000);
+        assert!(!is_tail_over(&policy, 5 + TRANSACTION_NS - 1));
+        assert!(is_tail_over(&policy, 5 + TRANSACTION_NS));
+    }
+
+    #[test]
+    fn tail_is_not_over_during_maintenance_or_if_none_is_set() {
+        let policy = Policy { tail_until_ns: tail(Ok(5)), ..Policy::default() };
+        assert!(!is_tail_over(&Policy { maintenance: 1, ..policy }, u64::MAX));
+        assert!(!is_tail_over(&Policy { tail_until_ns: 0, ..policy }, u64::MAX));
+    }
 }

@@ -67,8 +67,8 @@ fn ack_to_our_503_with_a_route_header_is_absorbed() {
     assert_absorbed(&lab, &caller, &ack);
 }
 
-/// The end of the 32 s is moved into the past instead of awaited. A unit test of the data plane covers the daemon's part:
-/// it removes an end that has passed.
+/// The end of the 32 s is moved into the past instead of awaited. That the daemon removes an end that has passed is
+/// covered by a unit test of its data plane.
 #[test]
 fn ack_to_our_503_reaches_the_server_when_the_32_s_after_off_are_over() {
     let lab = Lab::new();

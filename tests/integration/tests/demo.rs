@@ -34,7 +34,9 @@ fn demonstration_that_is_ended_early_leaves_nothing_behind(#[case] signal: Signa
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", DEMONSTRATION, "--nocapture"]);
     command.env("TMPDIR", &temporary).env(BINARY_VARIABLE, binary);
-    command.stdout(File::create(&output).unwrap()).stderr(File::options().append(true).open(&output).unwrap());
+    // Appending, so that neither stream overwrites the other.
+    let file = File::options().create(true).append(true).open(&output).unwrap();
+    command.stdout(file.try_clone().unwrap()).stderr(file);
     let mut run = Process::spawn(command.process_group(0));
     wait::until("the daemon of the demonstration", Duration::from_secs(30), || {
         fs::read_to_string(&output).unwrap().contains("ready, pid")

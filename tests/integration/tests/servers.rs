@@ -95,7 +95,10 @@ fn changed_row_and_command_are_in_force_on_a_server(#[case] kind: Kind) {
 #[rstest]
 #[case::killed(Server::kill, Server::start_again)]
 #[case::stopped(Server::stop, Server::start_again)]
-#[case::hung(|server: &mut Server| server.signal(Signal::SIGSTOP), |server: &mut Server| server.signal(Signal::SIGCONT))]
+#[case::hung(
+    |server: &mut Server| server.signal(Signal::SIGSTOP),
+    |server: &mut Server| server.signal(Signal::SIGCONT)
+)]
 #[case::out_of_connections(
     |server: &mut Server| { server.limit_connections(1); server.disconnect() },
     |server: &mut Server| server.limit_connections(0)

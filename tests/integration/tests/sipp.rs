@@ -1,4 +1,4 @@
-//! sipp calls through the filter: calls are refused once each while on, complete while off, and continue over the switch.
+//! Calls of sipp through the filter: refused once each while on, completed while off, and continued over the switch.
 
 use std::time::Duration;
 

@@ -31,14 +31,14 @@ pub enum Kind {
     Postgres,
 }
 
-/// Where a server listens, besides its unix socket.
+/// The network address of a server, which also listens on a unix socket.
 #[derive(Debug)]
 pub struct Network {
     /// The host of the server.
     pub namespace: Namespace,
     /// Address of the server on that host.
     pub address: SocketAddr,
-    /// Whether the server accepts connections with TLS only.
+    /// Rejects connections without TLS.
     pub tls: bool,
 }
 

@@ -126,9 +126,8 @@ impl Demo {
         let reached = self.server.count("INVITE", invite.header("Call-ID"));
         assert!(reached == 0, "the SIP server saw the call that was refused");
         let redirected = self.filter.stats().verdict(Verdict::Redirected);
-        say(format_args!(
-            "INVITEs of this call at the SIP server: {reached}. Taken by the XDP program: {redirected} (sip-filter stats)."
-        ));
+        say(format_args!("INVITEs of this call at the SIP server: {reached}"));
+        say(format_args!("INVITEs taken by the XDP program (sip-filter stats): {redirected}"));
         assert!(redirected == 1, "the XDP program has taken {redirected} INVITEs, and not only this one");
     }
 
@@ -142,11 +141,8 @@ impl Demo {
         self.caller.bye(call);
         say("> BYE");
         say("< SIP/2.0 200 OK");
-        let (invites, byes) = (self.server.count("INVITE", &call.call_id), self.server.count("BYE", &call.call_id));
-        assert!(
-            (invites, byes) == (2, 1),
-            "the SIP server saw {invites} INVITEs and {byes} BYEs of the call, not 2 and 1"
-        );
+        let counts = ["INVITE", "BYE"].map(|method| self.server.count(method, &call.call_id));
+        assert!(counts == [2, 1], "the SIP server saw {counts:?} INVITEs and BYEs of the call, not 2 and 1");
     }
 
     /// Ends the daemon as an init system would, and verifies that nothing is left.

@@ -42,12 +42,11 @@ pub struct Options {
     pub children: u32,
     /// The allocator, for `-x` and `-X`; `None` for Kamailio's default.
     pub memory: Option<&'static str>,
-    /// Whether requests within a dialog are relayed along their Route, each in a transaction. Otherwise Kamailio answers
-    /// them itself.
+    /// Relays requests within a dialog along their Route, each in a transaction, instead of answering them.
     pub relays: bool,
     /// Maximum size in bytes of the receive buffer (`maxbuffer`; the kernel doubles it); `None` for Kamailio's default.
     pub max_buffer: Option<u32>,
-    /// Whether Kamailio's log is printed on standard error when it is dropped.
+    /// Prints Kamailio's log on standard error when it is dropped.
     pub shows_log: bool,
 }
 
@@ -208,19 +207,16 @@ impl Kamailio {
     fn script(&self, address: SocketAddr, options: &Options) -> String {
         let socket = self.socket();
         let table = if options.table.is_empty() { "htable_config" } else { &options.table };
-        let (mut modules, mut htable) =
-            (vec!["jsonrpcs", "sl", "pv", "siputils", "textops", "htable"], "size=3;".into());
-        let mut database = String::new();
+        let mut modules = vec!["jsonrpcs", "sl", "pv", "siputils", "textops", "htable"];
+        let (mut htable, mut database) = ("size=3;".to_owned(), String::new());
         if let Some(url) = &options.htable_db_url {
-            modules.insert(
-                0,
-                match url.split(':').next() {
-                    Some("sqlite") => "db_sqlite",
-                    Some("mysql") => "db_mysql",
-                    _ => "db_postgres",
-                },
-            );
-            htable = format!("size=3;dbtable={table};dbmode={};", options.dbmode);
+            let module = match url.split(':').next() {
+                Some("sqlite") => "db_sqlite",
+                Some("mysql") => "db_mysql",
+                _ => "db_postgres",
+            };
+            modules.insert(0, module);
+            htable += &format!("dbtable={table};dbmode={};", options.dbmode);
             database = format!("modparam(\"htable\", \"db_url\", \"{url}\")\n");
         }
         let mut in_dialog = "";
@@ -230,11 +226,12 @@ impl Kamailio {
         }
         let buffer = options.max_buffer.map(|bytes| format!("maxbuffer={bytes}\n")).unwrap_or_default();
         let load: String = modules.iter().map(|module| format!("loadmodule \"{module}.so\"\n")).collect();
-        // At the end a child of Kamailio sometimes hangs (once in some fifty runs of the tests). With ser_kill_timeout it
-        // is killed after 2 s and not after 60 s.
+        // A child of Kamailio sometimes hangs at the end (once in some fifty runs of the tests). With ser_kill_timeout
+        // it is killed after 2 s and not after 60 s.
         format!(
-            "debug=2\nlog_stderror=yes\nser_kill_timeout=2\nchildren={}\ntcp_children=1\nlisten=udp:{address}\nlisten=tcp:{address}\n\
-             {buffer}{load}modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n{database}\
+            "debug=2\nlog_stderror=yes\nser_kill_timeout=2\nchildren={}\ntcp_children=1\n\
+             listen=udp:{address}\nlisten=tcp:{address}\n{buffer}{load}\
+             modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n{database}\
              modparam(\"htable\", \"htable\", \"config=>{htable}\")\n\
              request_route {{\n  if (is_method(\"INVITE\") && !has_totag() && $sht(config=>maint)==\"1\") {{\n    \
              sl_send_reply(\"503\", \"Maintenance of Kamailio\");\n    exit;\n  }}\n\

@@ -32,8 +32,8 @@ pub struct Lab {
     pub server: SipServer,
     /// The sip-filter on the proxy's host.
     pub filter: Installation,
-    /// Whether the daemon's log is printed on standard error when this value is dropped. The test harness shows it only
-    /// if the test has failed.
+    /// Prints the daemon's log on standard error when this value is dropped. The test harness shows it only if the test
+    /// has failed.
     pub shows_log: bool,
 }
 
@@ -57,7 +57,7 @@ impl Lab {
         Self::between(outside, inside, PORT)
     }
 
-    /// Creates a laboratory that leaves the proxy's port to the test: its server listens on a port that gets no packets.
+    /// Creates a laboratory that leaves the proxy's port to the test: its server has a port to which nothing is sent.
     #[track_caller]
     pub fn without_server() -> Self {
         let (outside, inside) = (Namespace::new(), Namespace::new());

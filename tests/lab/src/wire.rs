@@ -75,7 +75,7 @@ pub struct WireOptions {
     pub queues: u32,
     /// MTU at both ends.
     pub mtu: u32,
-    /// Whether the wire carries only what the test sends: it has fixed neighbours instead of ARP, and no IPv6.
+    /// Carries only what the test sends: with fixed neighbours instead of ARP, and without IPv6.
     pub quiet: bool,
 }
 

@@ -16,8 +16,10 @@ use crate::lab::Lab;
 use crate::wire::{Family, PROXY_INTERFACE, WireOptions, wait_until_up};
 use crate::{process, wait};
 
-/// Number of callers for each queue and IP version. Each has its own port, so that a NIC that hashes ports spreads them.
-/// The probability that one of two queues gets none of 32 calls, or one of four none of 64, is less than 10⁻⁶.
+/// Number of callers for each queue and IP version.
+///
+/// Each has its own port, so that a NIC that hashes ports spreads them. The probability that one of two queues gets
+/// none of 32 calls, or one of four none of 64, is less than 10⁻⁶.
 const CALLERS: u32 = 8;
 
 /// Runs the cells and reports each by its name: the number of refused calls, or a sentence about the failure.

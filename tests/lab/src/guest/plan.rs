@@ -27,11 +27,11 @@ pub const DONE_STATUS: i32 = 33;
 /// The work of a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Whether the work of the verifier is counted.
+    /// Counts the instructions that the verifier goes through.
     pub verify: bool,
-    /// Whether the XDP program is run on single packets, which takes minutes.
+    /// Runs the XDP program on single packets, which takes minutes.
     pub fixtures: bool,
-    /// Whether the wire is the machine's two NICs. Otherwise it is a veth pair.
+    /// Uses the machine's two NICs as the wire, and not a veth pair.
     pub nics: bool,
     /// The cells to run over the wire.
     pub cells: Vec<Cell>,
@@ -61,7 +61,7 @@ pub enum Expect {
         socket: String,
         /// Texts that the log must contain.
         log: Vec<String>,
-        /// Whether the NIC spreads the calls over all of its queues, so that each must answer some.
+        /// Requires that each queue answers some calls, since the NIC spreads them over all queues.
         spread: bool,
     },
     /// The daemon does not start.
