@@ -12,7 +12,7 @@ use rstest::rstest;
 #[case::ipv6_native(Family::V6, "native")]
 #[case::ipv4_generic(Family::V4, "generic")]
 #[case::ipv6_generic(Family::V6, "generic")]
-fn new_calls_are_refused_while_on_and_only_then(#[case] family: Family, #[case] mode: &str) {
+fn new_calls_are_refused_only_while_on(#[case] family: Family, #[case] mode: &str) {
     let lab = Lab::new();
     let _daemon = lab.start(mode);
     let caller = lab.caller(family);
@@ -50,7 +50,7 @@ fn established_call_continues_and_ends_at_the_server(#[case] family: Family, #[c
 #[rstest]
 #[case::ipv4(Family::V4)]
 #[case::ipv6(Family::V6)]
-fn other_methods_pass_while_on(#[case] family: Family) {
+fn methods_other_than_invite_pass_while_on(#[case] family: Family) {
     let lab = Lab::new();
     let _daemon = lab.start("native");
     let caller = lab.caller(family);

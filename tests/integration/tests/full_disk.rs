@@ -42,7 +42,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Whoever still has a file open there keeps the file system, but not the mount point.
+        // A process that still has a file open there keeps the file system, but not the mount point.
         let _ = umount2(&self.path, MntFlags::MNT_DETACH);
     }
 }

@@ -165,7 +165,7 @@ fn responders_run_on_any_cpu_without_a_list_and_status_says_so() {
 }
 
 #[test]
-fn next_interface_continues_with_the_next_cpu_of_the_list() {
+fn second_interface_continues_with_the_next_cpu_of_the_list() {
     let lab = Lab::new();
     let daemon = start(&lab, &["--iface", "lo", "--cpus", "1,0"]);
     assert_eq!(Thread::of_interface(&daemon, PROXY_INTERFACE).allowed_cpus(), "1");

@@ -1,4 +1,4 @@
-//! `maint_percent`: a share of the new calls is refused, and each call keeps its fate.
+//! `maint_percent`: a share of the new calls is refused, and each call gets the same status when it is sent again.
 
 use std::collections::HashMap;
 

@@ -9,8 +9,7 @@ pub(crate) const EACH: usize = 100_000;
 
 /// The messages of the corpus.
 pub(crate) fn corpus() -> Vec<Vec<u8>> {
-    let files =
-        fs::read_dir(filter_lab::corpus::folder()).expect("the corpus").map(|entry| entry.expect("an entry").path());
+    let files = fs::read_dir(filter_lab::corpus::folder()).expect("the corpus").map(|entry| entry.expect("an entry").path());
     let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|extension| extension == "sip")).collect();
     files.sort();
     files.iter().map(|file| fs::read(file).expect("a message")).collect()
