@@ -1,9 +1,9 @@
-//! Builds the XDP programs of the benchmarks and leaves them in `OUT_DIR` as `filter_bench`.
+//! Builds the XDP programs of the benchmarks into `OUT_DIR`, as the file `filter_bench`.
 
 use std::process::ExitCode;
 
 #[path = "../xtask/src/ebpf/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "xtask shares these files: it lints and probes, this builds")]
+#[expect(dead_code, unused_imports, reason = "xtask shares these files; this script only builds")]
 mod ebpf;
 
 fn main() -> ExitCode {

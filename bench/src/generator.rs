@@ -1,4 +1,4 @@
-//! The generator of load: a small XDP program that `BPF_PROG_TEST_RUN` runs with live frames.
+//! The load generator: a small XDP program that `BPF_PROG_TEST_RUN` runs with live frames.
 
 use std::time::Duration;
 
@@ -13,17 +13,19 @@ use crate::layout::{NICS, PORT, Pace};
 use crate::messages::{self, Size};
 use crate::programs::{self, PLACEHOLDER};
 
-/// Frames that the generator makes before it lets the kernel receive them: few, since a NIC does not bring sixty-four at once.
+/// Number of frames that the generator creates before the kernel receives them. Fewer than `NAPI_POLL_WEIGHT`, because
+/// a NIC does not deliver 64 frames at once under moderate load.
 const BATCH: u32 = 16;
-/// But it does if its CPU is full: so many are received before others have their turn (`NAPI_POLL_WEIGHT`).
+/// Number of frames that the generator creates before the kernel receives them, if the CPU is full: `NAPI_POLL_WEIGHT`,
+/// as a NIC delivers then.
 const FULL_BATCH: u32 = 64;
-/// In frames a second, more than one CPU can make and receive, unless all that is done with them is `XDP_TX`.
+/// Rate in frames per second that exceeds what one CPU can generate and receive, unless the frames only get `XDP_TX`.
 const FLAT_OUT: f64 = 4e6;
 
-/// A generator on its host; one thread at a time has it run.
+/// A generator on its host. One thread at a time may run it.
 pub(crate) struct Generator {
     host: Namespace,
-    /// Its ends of the wires, by their numbers.
+    /// Interface indices of its ends of the wires.
     nics: [u32; NICS],
     bench: Ebpf,
     _dispatched: Namespace,
@@ -31,29 +33,30 @@ pub(crate) struct Generator {
     frame: Vec<u8>,
 }
 
-/// What a generator has sent.
+/// The frames that a generator has sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
-    /// Frames.
+    /// Number of frames.
     pub(crate) frames: u64,
-    /// From when to when, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// Time of the first frame, in nanoseconds of `CLOCK_MONOTONIC`.
     from_ns: u64,
+    /// Time at which the frame after the last would have been due.
     to_ns: u64,
 }
 
 impl Sent {
-    /// How long that took.
+    /// Returns the duration of the load in seconds.
     pub(crate) fn seconds(self) -> f64 {
         (self.to_ns - self.from_ns) as f64 / 1e9
     }
 
-    /// Frames a second.
+    /// Returns the rate in frames per second.
     pub(crate) fn rate(self) -> f64 {
         self.frames as f64 / self.seconds()
     }
 
-    /// This and what another generator has sent: from when the first began until the last had ended.
-    pub(crate) fn and(self, other: Self) -> Self {
+    /// Returns the frames of this generator and of `other`, from the first frame of either to the last.
+    pub(crate) fn merge(self, other: Self) -> Self {
         Self {
             frames: self.frames + other.frames,
             from_ns: self.from_ns.min(other.from_ns),
@@ -63,7 +66,7 @@ impl Sent {
 }
 
 impl Generator {
-    /// One that sends typical INVITEs, numbered from `first` on, into the NICs in turn.
+    /// Creates a generator that sends typical INVITEs into the NICs in rotation. Their numbers follow `first`.
     pub(crate) fn new(host: &Namespace, nics: [u32; NICS], first: u32) -> Result<Self> {
         let mut bench = programs::load()?;
         let pace = programs::map(&mut bench, "PACE")?;
@@ -73,28 +76,28 @@ impl Generator {
         Ok(generator)
     }
 
-    /// Changes what is sent, and from which number on.
+    /// Changes the frame to send. The numbers of the frames follow `first`.
     pub(crate) fn set_frame(&mut self, frame: Vec<u8>, first: u32) -> Result<()> {
         self.frame = programs::without_checksum(frame);
         programs::set_template(&mut self.bench, &self.frame, first)
     }
 
-    /// Sends frames at `rate` a second for `duration`, or as many as it can. Nobody else has its CPU meanwhile.
+    /// Sends `rate` frames per second for `duration`, or as many as possible, and leaves its CPU to nothing else.
     pub(crate) fn send(&mut self, rate: f64, duration: Duration) -> Result<Sent> {
         cpu::pin(cpu::GENERATOR)?;
-        self.run(rate, duration, frames(rate, duration), BATCH, cpu::take_precedence)
+        self.run(rate, duration, frame_count(rate, duration), BATCH, cpu::take_cpu)
     }
 
-    /// Sends so many frames as fast as it can. Nobody else has its CPU meanwhile.
+    /// Sends `frames` frames as fast as possible, and leaves its CPU to nothing else.
     pub(crate) fn send_at_once(&mut self, frames: u32) -> Result<Sent> {
         cpu::pin(cpu::GENERATOR)?;
-        self.run(FLAT_OUT, Duration::MAX, frames, BATCH, cpu::take_precedence)
+        self.run(FLAT_OUT, Duration::MAX, frames, BATCH, cpu::take_cpu)
     }
 
-    /// Sends as many frames as it can for `duration`, on `cpu`, in what time the answerers leave it there.
+    /// Sends as many frames as possible for `duration` on `cpu`, in the time that the answerers leave.
     pub(crate) fn fill(&mut self, cpu: usize, duration: Duration) -> Result<Sent> {
         cpu::pin(cpu)?;
-        self.run(FLAT_OUT, duration, frames(FLAT_OUT, duration), FULL_BATCH, cpu::take_what_is_left)
+        self.run(FLAT_OUT, duration, frame_count(FLAT_OUT, duration), FULL_BATCH, cpu::take_remaining_cpu)
     }
 
     fn run(
@@ -103,18 +106,18 @@ impl Generator {
         duration: Duration,
         frames: u32,
         batch: u32,
-        begin: fn() -> Result<()>,
+        set_priority: fn() -> Result<()>,
     ) -> Result<Sent> {
         let interval_ns = (1e9 / rate).round() as u64;
         let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let pace = Pace { interval_ns, duration_ns, nics: self.nics, ..Pace::default() };
-        self.pace.set(0, pace, 0).context("the map PACE")?;
-        self.generate(frames, batch, begin)?;
-        let Pace { sent, first_ns, last_ns, .. } = self.pace.get(&0, 0).context("the map PACE")?;
+        self.pace.set(0, pace, 0).context("write the map PACE")?;
+        self.generate(frames, batch, set_priority)?;
+        let Pace { sent, first_ns, last_ns, .. } = self.pace.get(&0, 0).context("read the map PACE")?;
         Ok(Sent { frames: sent, from_ns: first_ns, to_ns: last_ns + interval_ns })
     }
 
-    fn generate(&mut self, frames: u32, batch: u32, begin: fn() -> Result<()>) -> Result<()> {
+    fn generate(&mut self, frames: u32, batch: u32, set_priority: fn() -> Result<()>) -> Result<()> {
         // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let context = [0, self.frame.len() as u32, 0, self.nics[0], 0, 0].map(u32::to_ne_bytes).concat();
         let generator: &Xdp = programs::program(&mut self.bench, "generate")?;
@@ -125,17 +128,18 @@ impl Generator {
             attrs: TestRunAttrs::new().xdp_live_frames(batch),
             ..TestRunOptions::default()
         };
-        // The interface's number is looked up in the namespace of the calling thread.
+        // The kernel looks the interface index up in the namespace of the calling thread.
         self.host.run(|| {
-            begin()?;
-            generator.test_run(options).context("BPF_PROG_TEST_RUN with live frames")
+            set_priority()?;
+            generator.test_run(options).context("run BPF_PROG_TEST_RUN with live frames")
         })?;
         Ok(())
     }
 }
 
-/// How many frames that is; of a rate beyond [`FLAT_OUT`] no more than of that, so that who is as fast is done sooner. Each frame that
-/// comes too late to be sent takes its time too.
-fn frames(rate: f64, duration: Duration) -> u32 {
+/// Returns the number of frames to generate for `rate` frames per second over `duration`.
+///
+/// At most those of [`FLAT_OUT`]: a frame that is generated after the end of the duration is not sent, but costs time.
+fn frame_count(rate: f64, duration: Duration) -> u32 {
     (rate.min(FLAT_OUT) * duration.as_secs_f64()).ceil() as u32
 }

@@ -1,4 +1,5 @@
-//! What the XDP program costs, by the kind of packet, beside a program that does nothing and one that reads the message once.
+//! The cost of the XDP program for each kind of packet, compared with a program that does nothing and one that reads
+//! the message once.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -8,11 +9,11 @@ use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{Policy, QueueKey, QueueState};
-use filter_common::sip::{Method, User};
+use filter_common::sip::{Method, UserPart};
 use filter_lab::af_xdp;
 use filter_lab::namespace::Namespace;
 use filter_user::dataplane::Program;
-use filter_user::policy::EmergencyUser;
+use filter_user::domain::EmergencyUser;
 
 use crate::layout::PORT;
 use crate::messages::{self, Size};
@@ -20,12 +21,14 @@ use crate::programs::{self, PLACEHOLDER};
 use crate::report::{Bound, Report, Rounds};
 use crate::{Effort, cpu};
 
-/// How often a program runs on a packet at a time: for some milliseconds.
+/// Number of runs of a program on a packet at a time: some milliseconds.
 const REPEAT: u32 = 25_000;
-/// How often in a round, all programs in turns: neighbours of the machine come and go.
-const TURNS: u32 = 20;
-/// Where `BPF_PROG_TEST_RUN` says that a packet comes from: the loopback interface, number 1 in any namespace.
+/// Number of iterations of a round. Each runs all programs, so that a disturbance of the machine affects all alike.
+const ITERATIONS: u32 = 20;
+/// RX queue that `BPF_PROG_TEST_RUN` reports for a packet: queue 0 of the loopback interface, whose index is 1 in every
+/// network namespace.
 const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
+/// Prefix of our To tags.
 const TAG_PREFIX: &str = "benchtag";
 
 const XDP_DROP: u32 = 1;
@@ -36,69 +39,70 @@ const XDP_REDIRECT: u32 = 4;
 struct Class {
     name: String,
     packet: Vec<u8>,
-    /// Whether maintenance is on when it comes.
+    /// True if maintenance is on.
     on: bool,
-    /// What has to become of it.
+    /// XDP action that sip-filter must return.
     action: u32,
     target: Option<Target>,
-    /// Nanoseconds a packet of each program, in the order of [`Measured::programs`].
+    /// Nanoseconds per packet of each program: `bare_pass`, `read_once`, sip-filter.
     times: [Rounds; 3],
 }
 
-/// What is to be reached for a kind of packet, in what it costs more than with a bare `XDP_PASS`.
+/// A limit for the cost of a kind of packet above that of a bare `XDP_PASS`.
 #[derive(Clone, Copy)]
 enum Target {
-    /// So many nanoseconds.
+    /// Limit in nanoseconds.
     Nanoseconds(f64),
-    /// So many times what reading the message once costs more.
+    /// Limit in multiples of the cost of reading the message once.
     TimesReading(f64),
 }
 
-/// A call of which there is no memory yet, each time.
-struct FirstOfItsKind {
+/// A kind of packet that is another call each time, of which the transaction caches know nothing.
+struct DistinctCalls {
     name: &'static str,
     on: bool,
     action: u32,
+    /// Nanoseconds per packet above a bare `XDP_PASS`.
     above: Rounds,
 }
 
-/// The programs, with all that they work with.
-struct Measured {
+/// The programs, with everything they need.
+struct Rig {
     filter: Program,
-    /// The bits of the emergency numbers in its table.
+    /// Bits of the emergency numbers in its table ([`Policy::emergency`]).
     emergency: [u64; 2],
     bench: Ebpf,
     next: ProgramArray<MapData>,
     _dispatched: Vec<Namespace>,
-    /// In the XSKMAP, which a socket leaves when it is closed.
+    /// Socket in the XSKMAP. The kernel removes it from there when it is closed.
     _socket: OwnedFd,
 }
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     cpu::pin(cpu::ANSWERER)?;
-    let turns = TURNS / effort.divisor;
-    let mut measured = Measured::load()?;
+    let iterations = ITERATIONS / effort.divisor;
+    let mut rig = Rig::load()?;
     let mut classes = classes()?;
     let mut first = [
-        FirstOfItsKind { name: "typical INVITE while off", on: false, action: XDP_PASS, above: Rounds::default() },
-        FirstOfItsKind { name: "new INVITE, typical", on: true, action: XDP_REDIRECT, above: Rounds::default() },
+        DistinctCalls { name: "typical INVITE while off", on: false, action: XDP_PASS, above: Rounds::default() },
+        DistinctCalls { name: "new INVITE, typical", on: true, action: XDP_REDIRECT, above: Rounds::default() },
     ];
     let typical = packet(messages::invite(Size::Typical, PLACEHOLDER, false))?;
     for _ in 0..effort.rounds {
         for on in [false, true] {
-            measured.switch(on)?;
+            rig.set_maintenance(on)?;
             for class in classes.iter_mut().filter(|class| class.on == on) {
-                (0..turns).try_for_each(|_| measured.turn(class))?;
+                (0..iterations).try_for_each(|_| rig.measure(class))?;
             }
             for class in first.iter_mut().filter(|class| class.on == on) {
-                (0..turns).try_for_each(|_| measured.turn_with_another(class, &typical))?;
+                (0..iterations).try_for_each(|_| rig.measure_distinct(class, &typical))?;
             }
         }
     }
     for class in classes {
         class.report(report);
     }
-    for FirstOfItsKind { name, above, .. } in first {
+    for DistinctCalls { name, above, .. } in first {
         report.figure("kernel", format!("{name}, another call each time: sip-filter above bare XDP_PASS"), "ns", above);
     }
     Ok(())
@@ -111,15 +115,15 @@ impl Class {
 
     fn report(self, report: &mut Report) {
         let [bare, read, filter] = &self.times;
-        let above = filter.against(bare, |filter, bare| filter - bare);
+        let above = filter.zip_with(bare, |filter, bare| filter - bare);
         match self.target {
             Some(Target::Nanoseconds(limit)) => {
                 let name = format!("{}: ns above bare XDP_PASS", self.name);
                 report.target(name, above.median(), Bound::AtMost(limit));
             }
             Some(Target::TimesReading(limit)) => {
-                let reading = read.against(bare, |read, bare| read - bare);
-                let readings = above.against(&reading, |above, reading| above / reading);
+                let reading = read.zip_with(bare, |read, bare| read - bare);
+                let readings = above.zip_with(&reading, |above, reading| above / reading);
                 let name = format!("{}: above bare XDP_PASS, in readings", self.name);
                 report.target(name, readings.median(), Bound::AtMost(limit));
             }
@@ -131,17 +135,18 @@ impl Class {
     }
 }
 
-impl Measured {
-    /// Everything loaded, as the daemon loads it: with emergency numbers, a socket in the slot, and a lease that does not end.
+impl Rig {
+    /// Loads everything. The filter is set up as by the daemon, with emergency numbers, a socket in its slot, and a
+    /// lease that does not expire.
     fn load() -> Result<Self> {
         let mut filter = programs::filter()?;
-        let numbers: HashSet<User> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
+        let numbers: HashSet<UserPart> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
         filter.set_emergency(&numbers)?;
-        let emergency = User::bits_of(numbers);
+        let emergency = UserPart::combined_bits(numbers);
         let socket = af_xdp::bound_socket();
         filter.set_socket(0, &socket)?;
         let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };
-        filter.queues()?.insert(TEST_QUEUE, lease, 0).context("a lease")?;
+        filter.queues()?.insert(TEST_QUEUE, lease, 0).context("grant a lease")?;
         let mut bench = programs::load()?;
         let mut dispatched = vec![programs::keep_dispatched(programs::filter_program(&mut filter)?)?];
         for name in ["bare_pass", "read_once", "distinct"] {
@@ -152,7 +157,7 @@ impl Measured {
         Ok(Self { filter, emergency, bench, next, _dispatched: dispatched, _socket: socket })
     }
 
-    fn switch(&mut self, on: bool) -> Result<()> {
+    fn set_maintenance(&mut self, on: bool) -> Result<()> {
         let mut tag_prefix = [0; 8];
         tag_prefix.copy_from_slice(TAG_PREFIX.as_bytes());
         self.filter.set_policy(Policy {
@@ -167,8 +172,8 @@ impl Measured {
         Ok(())
     }
 
-    /// The three programs on a packet of this kind.
-    fn turn(&mut self, class: &mut Class) -> Result<()> {
+    /// Measures the three programs on a packet of this kind.
+    fn measure(&mut self, class: &mut Class) -> Result<()> {
         let [bare, read, filter] = &mut class.times;
         bare.add(nanoseconds(programs::program(&mut self.bench, "bare_pass")?, &class.packet, XDP_PASS)?);
         read.add(nanoseconds(programs::program(&mut self.bench, "read_once")?, &class.packet, XDP_PASS)?);
@@ -178,13 +183,13 @@ impl Measured {
         Ok(())
     }
 
-    /// What sip-filter costs more than a bare `XDP_PASS`, both by way of a program that makes another call of the packet.
-    fn turn_with_another(&mut self, class: &mut FirstOfItsKind, packet: &[u8]) -> Result<()> {
+    /// Measures sip-filter and a bare `XDP_PASS`, each behind a program that turns the packet into another call.
+    fn measure_distinct(&mut self, class: &mut DistinctCalls, packet: &[u8]) -> Result<()> {
         let bare = programs::program(&mut self.bench, "bare_pass")?.fd()?.try_clone()?;
         let filter = programs::filter_program(&mut self.filter)?.fd()?.try_clone()?;
         let mut times = [0.0; 2];
         for ((next, action), time) in [(&bare, XDP_PASS), (&filter, class.action)].into_iter().zip(&mut times) {
-            self.next.set(0, next, 0).context("the map NEXT")?;
+            self.next.set(0, next, 0).context("write the map NEXT")?;
             let program = programs::program(&mut self.bench, "distinct")?;
             *time = nanoseconds(program, packet, action).with_context(|| class.name)?;
         }
@@ -193,18 +198,20 @@ impl Measured {
     }
 }
 
-/// What the program takes for the packet on average, by the kernel's own account: in whole nanoseconds.
+/// Returns the average time of the program for the packet, as measured by the kernel in whole nanoseconds.
 fn nanoseconds(program: &Xdp, packet: &[u8], action: u32) -> Result<f64> {
     let options = TestRunOptions { data_in: Some(packet), repeat: REPEAT, ..TestRunOptions::default() };
-    let result = program.test_run(options).context("BPF_PROG_TEST_RUN")?;
+    let result = program.test_run(options).context("run BPF_PROG_TEST_RUN")?;
     ensure!(result.return_value == action, "XDP action {} instead of {action}", result.return_value);
     Ok(result.duration.as_nanos() as f64)
 }
 
+/// Returns the packet with `message` to the proxy.
 fn packet(message: Vec<u8>) -> Result<Vec<u8>> {
     messages::frame(message, PORT)
 }
 
+/// Returns the kinds of packets to measure.
 fn classes() -> Result<Vec<Class>> {
     let elsewhere = Some(Target::Nanoseconds(8.0));
     let other = Some(Target::Nanoseconds(20.0));
@@ -217,7 +224,7 @@ fn classes() -> Result<Vec<Class>> {
         Class::new("TCP", tcp, true, XDP_PASS, elsewhere),
         Class::new("UDP to another port", rtp, true, XDP_PASS, elsewhere),
         Class::new("BYE", in_dialog("BYE", "a6c85cf")?, true, XDP_PASS, other),
-        Class::new("200 with SDP", packet(messages::ok(2))?, true, XDP_PASS, other),
+        Class::new("200 with SDP", packet(messages::ok_response(2))?, true, XDP_PASS, other),
         Class::new("ACK while off", in_dialog("ACK", "a6c85cf")?, false, XDP_PASS, other),
         Class::new("ACK to the proxy's response, while on", in_dialog("ACK", "a6c85cf")?, true, XDP_PASS, None),
         Class::new("ACK to our response", in_dialog("ACK", &ours)?, true, XDP_DROP, None),
@@ -233,6 +240,6 @@ fn classes() -> Result<Vec<Class>> {
     Ok(classes)
 }
 
-/// Where an IPv4 header behind an Ethernet header has its protocol.
+/// Offset of the protocol in an IPv4 header behind an Ethernet header.
 const IP_PROTOCOL: usize = 14 + 9;
 const IPPROTO_TCP: u8 = 6;

@@ -1,4 +1,7 @@
-//! What `cargo xtask bench` runs: each subject in several rounds, then a table, and the same as JSON.
+//! The program that `cargo xtask bench` runs. Measures each subject in several rounds, prints the figures as a table
+//! and writes them as JSON.
+#![expect(clippy::indexing_slicing, reason = "a benchmark that panics has failed, and nothing else")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "progress and figures go to the terminal")]
 
 mod allocations;
 mod answers;
@@ -27,47 +30,47 @@ use clap::{Parser, ValueEnum};
 
 use report::Report;
 
-/// Counts what is measured without being asked to: only [`allocations::during`] looks at it.
+/// The allocator of all benchmarks. Only [`allocations::during`] reads its count.
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Only these subjects
+    /// Measure only these subjects
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Subject>,
-    /// Fewer and shorter rounds: to see that it works, not to compare figures
+    /// Run fewer and shorter rounds: shows that the benchmarks work, but the figures cannot be compared
     #[arg(long)]
     quick: bool,
-    /// Where the figures go as JSON
+    /// File to write the figures to, as JSON
     #[arg(long, overrides_with = "json")]
     json: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Subject {
-    /// Answers per second and core, beside the limits of the kernel and beside Kamailio
+    /// Responses per second and core, compared with the limits of the kernel and with Kamailio
     Answers,
-    /// What becomes of calls that are up while new ones come in masses, with and without the filter
+    /// Established calls during a flood of new ones, with and without the filter
     Collateral,
-    /// What the XDP program costs, by the kind of packet
+    /// Cost of the XDP program for each kind of packet
     Kernel,
-    /// What the filter costs the traffic that it lets through, and the host: memory, time to start and to attach
+    /// Cost of the filter for traffic that passes and for the host: memory, time to start and to attach
     Passing,
-    /// How answers per second grow with RX queues, and with responders kept on CPUs or polling
+    /// Responses per second by the number of RX queues, with and without pinned or polling responders
     Queues,
-    /// Reading a request and writing its response, in userspace
+    /// Time to parse a request and write its response, in userspace
     Reply,
-    /// From a change of the row to the first call that is decided by it
+    /// Time from a change of the row to the first call that it decides
     Sync,
 }
 
-/// How long things are measured.
+/// The number and length of the measurements.
 #[derive(Clone, Copy)]
 struct Effort {
-    /// How often each thing is measured; all things take turns.
+    /// Number of rounds. Each round measures everything once, so that a disturbance of the machine affects all alike.
     rounds: usize,
-    /// By how much a round is shorter than it could be.
+    /// Factor by which a round is shorter than a full one.
     divisor: u32,
 }
 
@@ -76,13 +79,14 @@ fn main() -> Result<()> {
     let effort = if arguments.quick { Effort { rounds: 3, divisor: 10 } } else { Effort { rounds: 9, divisor: 1 } };
     let mut report = Report::default();
     let measured = measure(&arguments.only, effort, &mut report);
-    // What has been measured before something failed is worth minutes.
+    // Also after a failure: the figures so far have taken minutes.
     print!("{report}");
     let written = write(&report, &arguments.json);
-    // Of two failures the first comes first.
+    // Of two failures, report the first.
     measured.and(written)
 }
 
+/// Writes the figures to a file, as JSON.
 fn write(report: &Report, to: &Path) -> Result<()> {
     let json = serde_json::to_vec_pretty(report).context("the figures as JSON")?;
     std::fs::write(to, json).with_context(|| format!("write {}", to.display()))?;
@@ -90,7 +94,7 @@ fn write(report: &Report, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Measures the subjects in `only`, or all if there are none.
+/// Measures the subjects in `only`, or all if it is empty.
 fn measure(only: &[Subject], effort: Effort, report: &mut Report) -> Result<()> {
     for subject in Subject::value_variants() {
         if !only.is_empty() && !only.contains(subject) {

@@ -1,15 +1,15 @@
-//! The INVITEs that are measured: a short one, a usual one with SDP, a long one.
+//! The messages of the benchmarks: INVITEs of three sizes, requests within a dialog, a response.
 
 use filter_lab::frame::Frame;
 
-/// How long an INVITE is.
+/// The size of an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// The headers that must be there, no body.
+    /// Mandatory headers only, no body.
     Short,
-    /// As a carrier's SBC sends it, with SDP: about 950 octets.
+    /// Headers and SDP as from a carrier's SBC: about 950 bytes.
     Typical,
-    /// Through three proxies, with more of everything: about 1400 octets, near the MTU.
+    /// Three proxies on the way, more headers and more codecs: about 1400 bytes, near the MTU.
     Long,
 }
 
@@ -25,7 +25,7 @@ impl Size {
     }
 }
 
-/// The INVITE of call number `call`; `to_tag` puts it into a dialog.
+/// Returns the INVITE of call number `call`. With `to_tag` it is within a dialog.
 pub(crate) fn invite(size: Size, call: u32, to_tag: bool) -> Vec<u8> {
     let to = if to_tag { "To: <sip:+4930123456@198.18.0.2>;tag=a6c85cf" } else { "To: <sip:+4930123456@198.18.0.2>" };
     let start = format!(
@@ -45,18 +45,19 @@ pub(crate) fn invite(size: Size, call: u32, to_tag: bool) -> Vec<u8> {
     message.into_bytes()
 }
 
-/// A request within the dialog of call number `call`, without a body. `to_tag` is eight octets and more.
+/// Returns a request within the dialog of call number `call`, without a body.
 pub(crate) fn in_dialog(method: &str, call: u32, to_tag: &str) -> Vec<u8> {
     let invite = String::from_utf8_lossy(&invite(Size::Short, call, true)).into_owned();
     invite.replace("INVITE", method).replace("a6c85cf", to_tag).into_bytes()
 }
 
-/// The 200 to the INVITE of call number `call`, with SDP.
-pub(crate) fn ok(call: u32) -> Vec<u8> {
+/// Returns the 200 to the INVITE of call number `call`, with SDP.
+pub(crate) fn ok_response(call: u32) -> Vec<u8> {
     let invite = String::from_utf8_lossy(&invite(Size::Typical, call, true)).into_owned();
     invite.replacen(START, "SIP/2.0 200 OK", 1).into_bytes()
 }
 
+/// Returns the last headers and the body.
 fn body(sdp: &str) -> String {
     format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len())
 }
@@ -80,7 +81,7 @@ const LONG_SDP: &str = "v=0\r\no=- 20518 0 IN IP4 198.18.0.1\r\ns=-\r\nc=IN IP4 
     a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
     a=fmtp:96 useinbandfec=1\r\na=ptime:20\r\na=rtcp:54743\r\na=sendrecv\r\n";
 
-/// The frame around `message`, from the caller's host to the proxy's.
+/// Returns the frame with `message` from the caller's host to the proxy's.
 pub(crate) fn frame(message: Vec<u8>, destination_port: u16) -> anyhow::Result<Vec<u8>> {
     let frame = Frame {
         source_mac: [2, 0, 0, 0, 0, 1],

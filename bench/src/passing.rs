@@ -1,5 +1,5 @@
-//! What the filter costs those whom it does not answer: traffic that passes, beside a bare `XDP_PASS`; memory; time to start
-//! and to attach.
+//! The cost of the filter apart from responses: throughput of traffic that passes, compared with a bare `XDP_PASS`;
+//! memory; time to start and to attach.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,13 +19,14 @@ use crate::report::{Bound, Report, Rounds};
 use crate::stage::Stage;
 use crate::{Effort, cpu};
 
-/// Frames that are sent at a time: some 10 ms.
+/// Number of frames sent at a time: some 10 ms.
 const SEND: u32 = 16_000;
-/// How often in a round, with a bare `XDP_PASS` and with sip-filter in turns: neighbours of the machine come and go.
-const TURNS: u32 = 30;
-/// Where nobody but the benchmark listens.
+/// Number of iterations of a round. Each sends with a bare `XDP_PASS` and with sip-filter, so that a disturbance of the
+/// machine affects both alike.
+const ITERATIONS: u32 = 30;
+/// Port other than the proxy's.
 const OTHER_PORT: u16 = 30_000;
-/// RX and TX queues of the NIC.
+/// Number of RX and TX queues of the NIC.
 const QUEUES: u32 = 2;
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -33,32 +34,37 @@ const MIB: f64 = 1024.0 * 1024.0;
 struct Class {
     name: &'static str,
     frame: Vec<u8>,
-    /// Frames a second with a bare `XDP_PASS` on the NIC.
+    /// Frames per second with a bare `XDP_PASS` on the NIC.
     bare: Rounds,
-    /// Frames a second with sip-filter.
+    /// Frames per second with sip-filter on the NIC.
     filter: Rounds,
 }
 
-/// What a daemon takes.
+/// The time and memory that a daemon takes.
 #[derive(Default)]
 struct Footprint {
+    /// Time to load and verify the program with its maps.
     load_ms: Rounds,
+    /// Time to attach the loaded program.
     attach_ms: Rounds,
+    /// Time from the start of the process until it is ready.
     start_ms: Rounds,
+    /// Resident memory in MiB.
     resident: Rounds,
+    /// Memory of the BPF maps in MiB.
     maps: Rounds,
 }
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let mut classes = classes()?;
     let mut footprint = Footprint::default();
-    let turns = TURNS / effort.divisor.min(5);
+    let iterations = ITERATIONS / effort.divisor.min(5);
     for _ in 0..effort.rounds {
-        round(&mut classes, turns, &mut footprint)?;
-        attach_alone(&mut footprint)?;
+        round(&mut classes, iterations, &mut footprint)?;
+        measure_load_and_attach(&mut footprint)?;
     }
     for Class { name, bare, filter, .. } in classes {
-        let ratio = filter.against(&bare, |filter, bare| filter / bare);
+        let ratio = filter.zip_with(&bare, |filter, bare| filter / bare);
         report.target(format!("{name}: what passes, by a bare XDP_PASS"), ratio.median(), Bound::AtLeast(0.97));
         report.figure("passing", format!("{name}: with bare XDP_PASS"), "1/s", bare);
         report.figure("passing", format!("{name}: with sip-filter"), "1/s", filter);
@@ -73,6 +79,7 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Returns the kinds of packets to measure.
 fn classes() -> Result<Vec<Class>> {
     let class = |name, message, port| {
         let frame = messages::frame(message, port)?;
@@ -85,8 +92,8 @@ fn classes() -> Result<Vec<Class>> {
     ])
 }
 
-/// Two wires, at the one a bare `XDP_PASS`, at the other the daemon.
-fn round(classes: &mut [Class], turns: u32, footprint: &mut Footprint) -> Result<()> {
+/// Measures one round on two stages: one with a bare `XDP_PASS`, one with the daemon.
+fn round(classes: &mut [Class], iterations: u32, footprint: &mut Footprint) -> Result<()> {
     let (mut bare, mut filter) = (Stage::new(QUEUES)?, Stage::new(QUEUES)?);
     let mut bench = programs::load()?;
     let pass = programs::program(&mut bench, "bare_pass")?;
@@ -98,35 +105,35 @@ fn round(classes: &mut [Class], turns: u32, footprint: &mut Footprint) -> Result
     footprint.start_ms.add(milliseconds(start));
     installation.run(&["on"]);
     for class in classes {
-        class.in_turns(&mut bare, &mut filter, turns).context(class.name)?;
+        class.measure(&mut bare, &mut filter, iterations).context(class.name)?;
     }
-    footprint.resident.add(resident(&daemon)? / MIB);
-    footprint.maps.add(maps(&daemon)? / MIB);
+    footprint.resident.add(resident_bytes(&daemon)? / MIB);
+    footprint.maps.add(map_bytes(&daemon)? / MIB);
     Ok(())
 }
 
 impl Class {
-    /// What passes the one and the other, so often in turns.
-    fn in_turns(&mut self, bare: &mut Stage, filter: &mut Stage, turns: u32) -> Result<()> {
-        let _listening = [listen(bare), listen(filter)];
+    /// Sends packets of this kind to both stages alternately.
+    fn measure(&mut self, bare: &mut Stage, filter: &mut Stage, iterations: u32) -> Result<()> {
+        let _sockets = [bind_ports(bare), bind_ports(filter)];
         bare.set_frame(self.frame.clone())?;
         filter.set_frame(self.frame.clone())?;
         let before = [received(bare), received(filter)];
-        for _ in 0..turns {
+        for _ in 0..iterations {
             self.bare.add(bare.send_at_once(SEND)?.rate());
             self.filter.add(filter.send_at_once(SEND)?.rate());
         }
-        let sent = f64::from(SEND * turns);
+        let sent = f64::from(SEND * iterations);
         for (after, before) in [received(bare), received(filter)].into_iter().zip(before) {
             let received = after - before;
-            ensure!(received as f64 >= sent * 0.999, "only {received} of {sent} frames have passed");
+            ensure!(received as f64 >= sent * 0.999, "only {received} of {sent} frames arrived at the NIC");
         }
         Ok(())
     }
 }
 
-/// What of a start has to do with the kernel alone: the program is loaded as the daemon loads it, and goes onto the NIC.
-fn attach_alone(footprint: &mut Footprint) -> Result<()> {
+/// Measures the part of a start that is the kernel's: loads the program as the daemon does, and attaches it to the NIC.
+fn measure_load_and_attach(footprint: &mut Footprint) -> Result<()> {
     let stage = Stage::new(QUEUES)?;
     cpu::pin(cpu::ANSWERER)?;
     let start = Instant::now();
@@ -141,35 +148,37 @@ fn attach_alone(footprint: &mut Footprint) -> Result<()> {
     Ok(())
 }
 
+/// Returns the time since `since` in milliseconds.
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
-/// Sockets at the ports to which frames are sent, or else the kernel would answer them by ICMP.
-fn listen(stage: &Stage) -> [UdpSocket; 2] {
+/// Binds sockets to the ports to which frames are sent. Otherwise the kernel would answer with ICMP errors.
+fn bind_ports(stage: &Stage) -> [UdpSocket; 2] {
     let bind = |port| stage.inside.bind_udp(SocketAddr::new(End::Proxy.address(Family::V4), port));
     [bind(PORT), bind(OTHER_PORT)]
 }
 
-/// What the NIC has received.
+/// Returns the number of packets that the NIC has received.
 fn received(stage: &Stage) -> u64 {
     wire::interface_counter(&stage.inside, PROXY_INTERFACE, "rx", "packets")
 }
 
-/// `VmRSS` of the daemon, in octets.
-fn resident(daemon: &Daemon) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).context("the daemon's status")?;
+/// Returns the resident memory (`VmRSS`) of the daemon in bytes.
+fn resident_bytes(daemon: &Daemon) -> Result<f64> {
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", daemon.pid())).context("read the daemon's status in /proc")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
     let kib: f64 = line.and_then(|kib| kib.trim().parse().ok()).context("no VmRSS in the daemon's status")?;
     Ok(kib * 1024.0)
 }
 
-/// What the BPF maps of the daemon take of the kernel's memory, in octets: each once, however many descriptors it has.
-fn maps(daemon: &Daemon) -> Result<f64> {
+/// Returns the kernel memory of the daemon's BPF maps in bytes. A map with several descriptors counts once.
+fn map_bytes(daemon: &Daemon) -> Result<f64> {
     let mut maps: HashMap<u64, f64> = HashMap::new();
     let folder = format!("/proc/{}/fdinfo", daemon.pid());
     for entry in fs::read_dir(&folder).with_context(|| folder.clone())? {
-        // A descriptor may have been closed meanwhile.
+        // The daemon may have closed the descriptor meanwhile.
         let Ok(info) = fs::read_to_string(entry?.path()) else { continue };
         let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
         if let (Some(id), Some(memory)) = (field("map_id:"), field("memlock:")) {

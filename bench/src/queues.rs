@@ -1,4 +1,4 @@
-//! How answers per second grow with RX queues, and what it does to keep responders on CPUs (`--cpus`) or have them poll
+//! Responses per second by the number of RX queues, with pinned responders (`--cpus`) and with polling ones
 //! (`--busy-poll`).
 
 use std::time::Duration;
@@ -8,91 +8,95 @@ use filter_lab::daemon::Daemon;
 use filter_lab::installation::Installation;
 use filter_lab::wire::PROXY_INTERFACE;
 
-use crate::layout::ANSWERS;
+use crate::layout::RESPONSES;
 use crate::loss_free::{FAST, Search};
 use crate::report::{Report, Rounds};
 use crate::stage::{SECOND_PROXY_INTERFACE, Stage};
 use crate::{Effort, cpu, servers};
 
-/// How long a CPU is filled with all the work of its queues.
+/// Duration for which the CPUs are filled with the work of their queues.
 const FILL: Duration = Duration::from_millis(500);
 
-/// RX queues.
+/// The RX queues of the proxy's host.
 #[derive(Clone, Copy)]
 struct Queues {
     two_nics: bool,
-    of_each: u32,
+    /// Number of queues of each NIC.
+    per_nic: u32,
 }
 
-const ONE: Queues = Queues { two_nics: false, of_each: 1 };
-const TWO: Queues = Queues { two_nics: false, of_each: 2 };
-const FOUR: Queues = Queues { two_nics: true, of_each: 2 };
-/// A NIC each: a veth spreads frames over its queues by the CPU that sends them, and here that is one.
-const TWO_FROM_ONE_CPU: Queues = Queues { two_nics: true, of_each: 1 };
+const ONE: Queues = Queues { two_nics: false, per_nic: 1 };
+const TWO: Queues = Queues { two_nics: false, per_nic: 2 };
+const FOUR: Queues = Queues { two_nics: true, per_nic: 2 };
+/// Two queues on two NICs. A veth selects the queue by the CPU that sends, so one CPU cannot load two queues of one
+/// veth.
+const TWO_FROM_ONE_CPU: Queues = Queues { two_nics: true, per_nic: 1 };
 
 const BOTH: &[usize] = &[cpu::GENERATOR, cpu::ANSWERER];
 
-/// The load, the receive work and the responder of a queue are all on one CPU.
-struct Whole {
+/// A case in which the load, the receive work and the responder of a queue share one CPU.
+struct SharedCpu {
     name: &'static str,
     queues: Queues,
-    /// Where load is made.
+    /// CPUs on which load is generated.
     cpus: &'static [usize],
     arguments: &'static [&'static str],
-    answers: Rounds,
-    /// Answered of what was sent, in percent.
+    /// Frames answered per second.
+    responses: Rounds,
+    /// Share of the frames sent that were answered, in percent.
     answered: Rounds,
-    /// What the daemon's threads have run for an answer, in microseconds.
+    /// CPU time of the daemon per response, in microseconds.
     cpu: Rounds,
 }
 
-/// The load and the receive work are on the one CPU, the responders on the other.
-struct Apart {
+/// A case in which the load and the receive work are on one CPU, and the responders on the other.
+struct SeparateCpus {
     name: &'static str,
     queues: Queues,
     arguments: &'static [&'static str],
     loss_free: Rounds,
-    /// At nine tenths of that: the daemon's threads and the receive work, for an answer, in microseconds.
+    /// CPU time of the daemon and of the receive work per response, in microseconds, at nine tenths of the loss-free
+    /// rate.
     cpu: Rounds,
 }
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
-    let mut whole = whole();
-    let mut apart = apart();
-    // A round takes half a minute: a third of the rounds that others have.
+    let mut shared = shared_cpu_cases();
+    let mut separate = separate_cpus_cases();
+    // A round takes half a minute, so there are a third of the rounds of other subjects.
     for _ in 0..effort.rounds.div_ceil(3) {
-        for case in &mut whole {
+        for case in &mut shared {
             case.round(effort).context(case.name)?;
         }
-        for case in &mut apart {
+        for case in &mut separate {
             case.round(effort).context(case.name)?;
         }
     }
-    let [one, two, four, ..] = &whole;
-    let growth = |more: &Whole| more.answers.against(&one.answers, |more, one| more / one);
+    let [one, two, four, ..] = &shared;
+    let growth = |more: &SharedCpu| more.responses.zip_with(&one.responses, |more, one| more / one);
     report.figure("queues", "CPUs filled, --cpus: answers of 2 queues on 2 CPUs by 1 on 1", "", growth(two));
     report.figure("queues", "CPUs filled, --cpus: answers of 4 queues on 2 CPUs by 1 on 1", "", growth(four));
-    for Whole { name, answers, answered, cpu, .. } in whole {
-        report.figure("queues", format!("{name}: answers"), "1/s", answers);
+    for SharedCpu { name, responses, answered, cpu, .. } in shared {
+        report.figure("queues", format!("{name}: answers"), "1/s", responses);
         report.figure("queues", format!("{name}: answered"), "%", answered);
         report.figure("queues", format!("{name}: responders' time per answer"), "µs", cpu);
     }
-    for Apart { name, loss_free, cpu, .. } in apart {
+    for SeparateCpus { name, loss_free, cpu, .. } in separate {
         report.figure("queues", format!("responders apart, {name}: loss-free rate"), "1/s", loss_free);
         report.figure("queues", format!("responders apart, {name}: CPU time per answer"), "µs", cpu);
     }
     Ok(())
 }
 
-/// Those whose growth is reported come first: pinned, one, two and four queues.
-fn whole() -> [Whole; 6] {
+/// Returns the cases. The first three, pinned with one, two and four queues, are those whose growth is reported.
+fn shared_cpu_cases() -> [SharedCpu; 6] {
     let one_cpu: &[usize] = &[cpu::ANSWERER];
-    let case = |name, queues, cpus, arguments| Whole {
+    let case = |name, queues, cpus, arguments| SharedCpu {
         name,
         queues,
         cpus,
         arguments,
-        answers: Rounds::default(),
+        responses: Rounds::default(),
         answered: Rounds::default(),
         cpu: Rounds::default(),
     };
@@ -106,8 +110,8 @@ fn whole() -> [Whole; 6] {
     ]
 }
 
-fn apart() -> [Apart; 4] {
-    let case = |name, queues, arguments| Apart {
+fn separate_cpus_cases() -> [SeparateCpus; 4] {
+    let case = |name, queues, arguments| SeparateCpus {
         name,
         queues,
         arguments,
@@ -122,42 +126,44 @@ fn apart() -> [Apart; 4] {
     ]
 }
 
-impl Whole {
+impl SharedCpu {
     fn round(&mut self, effort: Effort) -> Result<()> {
-        let mut stage = self.queues.stage()?;
-        let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::MORE_PRECEDENCE)?;
+        let stage = self.queues.create_stage()?;
+        let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::HIGHER_PRIORITY)?;
         let before = cpu::process_seconds(daemon.pid())?;
-        let probe = stage.fill(self.cpus, FILL / effort.divisor.min(5), ANSWERS)?;
+        let probe = stage.fill(self.cpus, FILL / effort.divisor.min(5), RESPONSES)?;
         let seconds = cpu::process_seconds(daemon.pid())? - before;
-        self.answers.add(probe.answer_rate);
+        self.responses.add(probe.answer_rate);
         self.answered.add(probe.answered as f64 / probe.sent as f64 * 100.0);
         self.cpu.add(seconds * 1e6 / probe.answered as f64);
         Ok(())
     }
 }
 
-impl Apart {
+impl SeparateCpus {
     fn round(&mut self, effort: Effort) -> Result<()> {
-        let mut stage = self.queues.stage()?;
-        let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::PRECEDENCE)?;
+        let mut stage = self.queues.create_stage()?;
+        let (daemon, _files) = self.queues.start(&stage, self.arguments, cpu::PRIORITY)?;
         let cpu_seconds = || anyhow::Ok(cpu::process_seconds(daemon.pid())? + cpu::receiving_seconds()?);
-        let mut search = Search::new(&mut stage, ANSWERS, FAST, effort);
+        let mut search = Search::new(&mut stage, RESPONSES, FAST, effort);
         let loss_free = search.loss_free()?;
         self.loss_free.add(loss_free);
-        self.cpu.add(search.cpu_us(loss_free, cpu_seconds)?);
+        self.cpu.add(search.cpu_us_per_response(loss_free, cpu_seconds)?);
         Ok(())
     }
 }
 
 impl Queues {
-    fn stage(self) -> Result<Stage> {
-        if self.two_nics { Stage::with_two_wires(self.of_each) } else { Stage::new(self.of_each) }
+    /// Creates a stage with these queues.
+    fn create_stage(self) -> Result<Stage> {
+        if self.two_nics { Stage::with_two_wires(self.per_nic) } else { Stage::new(self.per_nic) }
     }
 
-    /// The daemon on all of them, with this real-time priority. It may run on either CPU, but for what its arguments say.
+    /// Starts the daemon on all queues, with this real-time priority. It may run on either CPU, unless `arguments` pin
+    /// it.
     fn start(self, stage: &Stage, arguments: &[&str], priority: i32) -> Result<(Daemon, Installation)> {
         let both = format!("{PROXY_INTERFACE},{SECOND_PROXY_INTERFACE}");
         let interfaces = if self.two_nics { &both } else { PROXY_INTERFACE };
-        cpu::anywhere(priority, || servers::sip_filter(stage, interfaces, arguments))
+        cpu::run_unpinned(priority, || servers::sip_filter(stage, interfaces, arguments))
     }
 }

@@ -1,42 +1,46 @@
-//! Userspace alone: from a request's frame to its response's, in nanoseconds and allocations.
+//! The cost of a response in userspace, from the frame of the request to that of the response, in nanoseconds and
+//! allocations.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use filter_user::policy::Refusal;
-use filter_user::responder::{ReplyTemplate, TagSecret, answer};
+use filter_reply::{ResponseTemplate, TagSecret, respond};
+use filter_user::domain::Refusal;
 
 use crate::messages::{Size, frame, invite};
 use crate::report::{Bound, Report, Rounds};
 use crate::{Effort, allocations, cpu};
 
-/// So many different calls take turns: one alone would be learnt by heart by the branch predictor.
+/// Number of different calls. With a single one, the branch predictor would learn it.
 const CALLS: u32 = 64;
-/// Answers at a time, some milliseconds: neighbours of the machine come and go.
-const ANSWERS: u32 = 8_000;
-/// How often in a round, all sizes in turns.
-const TURNS: usize = 50;
+/// Number of responses of each size in an iteration: some milliseconds.
+const RESPONSES_PER_ITERATION: u32 = 8_000;
+/// Number of iterations of a round. Each measures all sizes, so that a disturbance of the machine affects all alike.
+const ITERATIONS: usize = 50;
 const MTU: usize = 1500;
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     cpu::pin(cpu::ANSWERER)?;
-    let template = ReplyTemplate::new(&Refusal::default(), &TagSecret { prefix: *b"benchtag", key: [7; 16] })?;
+    let template = ResponseTemplate::new(&Refusal::default(), &TagSecret::new(*b"benchtag", [7; 16])?);
     let frames = Size::ALL.iter().map(|size| (0..CALLS).map(|call| frame(invite(*size, call, false), 5060)).collect());
     let frames = frames.collect::<Result<Vec<Vec<_>>>>()?;
     for frame in frames.iter().flatten() {
-        ensure!(answer(frame, MTU, &mut [0; 4096], &template).is_ok(), "a request of the benchmark gets no answer");
+        ensure!(
+            respond(frame, MTU, &mut [0; 4096], &template).is_ok(),
+            "the responder does not answer a request of the benchmark"
+        );
     }
     let mut times = Size::ALL.map(|_| Rounds::default());
     let mut allocated = Rounds::default();
-    for _ in 0..effort.rounds * TURNS / effort.divisor as usize {
-        let mut turn = [0.0; Size::ALL.len()];
+    for _ in 0..effort.rounds * ITERATIONS / effort.divisor as usize {
+        let mut iteration = [0.0; Size::ALL.len()];
         let allocations = allocations::during(|| {
-            for (frames, time) in frames.iter().zip(&mut turn) {
+            for (frames, time) in frames.iter().zip(&mut iteration) {
                 *time = nanoseconds(frames, &template);
             }
         });
-        times.iter_mut().zip(turn).for_each(|(times, time)| times.add(time));
+        times.iter_mut().zip(iteration).for_each(|(times, time)| times.add(time));
         allocated.add(allocations as f64);
     }
     for (size, times) in Size::ALL.into_iter().zip(times) {
@@ -50,13 +54,13 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What an answer takes, on average.
-fn nanoseconds(frames: &[Vec<u8>], template: &ReplyTemplate) -> f64 {
+/// Returns the average time of a response.
+fn nanoseconds(frames: &[Vec<u8>], template: &ResponseTemplate) -> f64 {
     let mut out = [0; 4096];
     let start = Instant::now();
-    for frame in frames.iter().cycle().take(ANSWERS as usize) {
-        let _ = black_box(answer(black_box(frame), MTU, &mut out, template));
+    for frame in frames.iter().cycle().take(RESPONSES_PER_ITERATION as usize) {
+        let _ = black_box(respond(black_box(frame), MTU, &mut out, template));
         black_box(&mut out);
     }
-    start.elapsed().as_nanos() as f64 / f64::from(ANSWERS)
+    start.elapsed().as_nanos() as f64 / f64::from(RESPONSES_PER_ITERATION)
 }

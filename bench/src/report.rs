@@ -1,17 +1,17 @@
-//! The figures of a run, each with its rounds, and the targets that they meet or miss.
+//! The figures of a run with their rounds, and the targets that are met or missed.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// What a run has found.
+/// The results of a run.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
     figures: Vec<Figure>,
     targets: Vec<Target>,
 }
 
-/// One thing that was measured, once in each round.
+/// A figure that was measured once in each round.
 #[derive(Clone, Serialize)]
 pub(crate) struct Figure {
     subject: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Figure {
     rounds: Rounds,
 }
 
-/// What the rounds said.
+/// The measured values of one figure.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rounds(Vec<f64>);
 
@@ -41,12 +41,12 @@ impl Rounds {
         }
     }
 
-    /// What `compare` makes of each round and the same round of `other`.
-    pub(crate) fn against(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(own, other)| compare(*own, *other)).collect())
+    /// Applies `combine` to each value and the value of `other` from the same measurement.
+    pub(crate) fn zip_with(&self, other: &Self, combine: impl Fn(f64, f64) -> f64) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(own, other)| combine(*own, *other)).collect())
     }
 
-    /// The value that so many percent of the rounds do not exceed.
+    /// Returns the smallest value that at least `percent` % of the values do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -75,7 +75,7 @@ impl Serialize for Rounds {
     }
 }
 
-/// Something to be reached.
+/// A target, and the value reached.
 #[derive(Serialize)]
 struct Target {
     name: String,
@@ -84,7 +84,7 @@ struct Target {
     met: bool,
 }
 
-/// Where a target's value may lie.
+/// The bound of a target's value.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
@@ -93,7 +93,7 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    fn holds(self, value: f64) -> bool {
+    fn is_met_by(self, value: f64) -> bool {
         match self {
             Self::AtMost(limit) => value <= limit,
             Self::AtLeast(limit) => value >= limit,
@@ -102,7 +102,7 @@ impl Bound {
 }
 
 impl Report {
-    /// Takes in what the rounds of one thing said.
+    /// Adds a figure.
     pub(crate) fn figure(
         &mut self,
         subject: &'static str,
@@ -113,9 +113,9 @@ impl Report {
         self.figures.push(Figure { subject, name: name.into(), unit, rounds });
     }
 
-    /// Takes in how a target was reached.
+    /// Adds a target and the value reached.
     pub(crate) fn target(&mut self, name: impl Into<String>, value: f64, bound: Bound) {
-        self.targets.push(Target { name: name.into(), bound, value, met: bound.holds(value) });
+        self.targets.push(Target { name: name.into(), bound, value, met: bound.is_met_by(value) });
     }
 }
 
@@ -144,14 +144,12 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Three or four digits that mean something.
+/// Formats a value with three or four significant digits.
 fn rounded(value: f64) -> String {
-    let digits = if value.abs() < 10.0 {
-        2
-    } else if value.abs() < 100.0 {
-        1
-    } else {
-        0
+    let digits = match value.abs() {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
     };
     format!("{value:.digits$}")
 }

@@ -1,4 +1,4 @@
-//! The daemon and Kamailio, each started at the far end of a stage's wire, where the calling thread runs and with its priority.
+//! The daemon and Kamailio on the inner host of a stage. Both inherit the CPU and the priority of the calling thread.
 
 use std::net::SocketAddr;
 
@@ -12,12 +12,14 @@ use serde_json::json;
 use crate::layout::PORT;
 use crate::stage::Stage;
 
-/// Where the proxy listens.
+/// Returns the address of the proxy.
 pub(crate) fn proxy() -> SocketAddr {
     SocketAddr::new(End::Proxy.address(Family::V4), PORT)
 }
 
-/// The daemon on these interfaces (a list with commas), with these arguments besides; maintenance is on. It lives no longer than its files.
+/// Starts the daemon on `interfaces`, separated by commas, with further `arguments`, and switches maintenance on.
+///
+/// The caller has to keep the [`Installation`], which has the daemon's files.
 pub(crate) fn sip_filter(stage: &Stage, interfaces: &str, arguments: &[&str]) -> Result<(Daemon, Installation)> {
     let installation = Installation::new(&stage.inside, &Installation::binary_from_env());
     let daemon = installation.start(&[&["--iface", interfaces, "--mode", "native"], arguments].concat());
@@ -25,7 +27,7 @@ pub(crate) fn sip_filter(stage: &Stage, interfaces: &str, arguments: &[&str]) ->
     Ok((daemon, installation))
 }
 
-/// Kamailio as the proxy, which refuses new calls.
+/// Starts Kamailio as the proxy, and switches its maintenance on.
 pub(crate) fn kamailio(stage: &Stage, options: &Options) -> Result<Kamailio> {
     let options = Options { shows_log: false, ..options.clone() };
     let mut kamailio = Kamailio::new(&stage.inside, proxy(), &options);

@@ -1,4 +1,5 @@
-//! Wires with generators and the counter at their one end, and what is measured to come at their other one.
+//! The stage of a benchmark: two hosts, wires between them, and a generator and a counter at the caller's end. The
+//! other end is for what is measured.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,47 +15,48 @@ use crate::generator::{Generator, Sent};
 use crate::layout::NICS;
 use crate::programs;
 
-/// When no answer has come for so long, none will come any more.
+/// Time without a response after which no more are expected.
 const SILENCE: Duration = Duration::from_millis(100);
-/// From one look at the counter to the next.
-const PAUSE: Duration = Duration::from_millis(5);
-/// The ends of a second wire.
+/// Interval at which the counter is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Generator's end of a second wire.
 const SECOND_CALLER_INTERFACE: &str = "wire1";
+/// Proxy's end of a second wire.
 pub(crate) const SECOND_PROXY_INTERFACE: &str = "nic1";
 
-/// Two hosts and the wires between them.
+/// Two hosts, and the wires between them.
 pub(crate) struct Stage {
-    /// The host of what is measured.
+    /// Host of what is measured.
     pub(crate) inside: Namespace,
-    /// The host of the generators.
+    /// Host of the generators.
     pub(crate) outside: Namespace,
-    /// The generators' ends, by their numbers; twice the same, if there is one wire.
+    /// Interface indices of the generators' ends. With one wire, both are the same.
     nics: [u32; NICS],
     generator: Generator,
     _counter: Ebpf,
     counted: PerCpuArray<MapData, u64>,
 }
 
-/// What has become of a load.
+/// The outcome of a load.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    /// Frames that were sent.
+    /// Number of frames sent.
     pub(crate) sent: u64,
-    /// Frames a second.
+    /// Frames sent per second.
     pub(crate) sent_rate: f64,
-    /// Answers, those after the end of the load too.
+    /// Number of frames answered, including those answered after the end of the load.
     pub(crate) answered: u64,
-    /// Answers a second, as long as the load lasted.
+    /// Frames answered per second while the load lasted.
     pub(crate) answer_rate: f64,
 }
 
 impl Stage {
-    /// A stage with one wire, so many queues at each end of it, and typical INVITEs to be sent.
+    /// Creates a stage with one wire, with `queues` queues at each end. Its generator sends typical INVITEs.
     pub(crate) fn new(queues: u32) -> Result<Self> {
         Self::over([CALLER_INTERFACE; NICS], queues)
     }
 
-    /// The same with two wires.
+    /// Creates a stage with two wires, each with `queues` queues at each end.
     pub(crate) fn with_two_wires(queues: u32) -> Result<Self> {
         Self::over([CALLER_INTERFACE, SECOND_CALLER_INTERFACE], queues)
     }
@@ -62,7 +64,8 @@ impl Stage {
     fn over(ends: [&str; NICS], queues: u32) -> Result<Self> {
         let (outside, inside) = (Namespace::new(), Namespace::new());
         wire::connect(&outside, &inside, WireOptions { quiet: true, queues, ..WireOptions::default() });
-        // Without an XDP program, as with Kamailio, a veth takes XDP frames only with NAPI.
+        // Without an XDP program, as with Kamailio alone, a veth receives XDP frames only with NAPI, which GRO turns
+        // on.
         inside.exec(&format!("ethtool -K {PROXY_INTERFACE} gro on"));
         if ends[0] != ends[1] {
             lay_second_wire(&outside, &inside, queues);
@@ -75,36 +78,38 @@ impl Stage {
             if ends[0] != ends[1] {
                 count.attach(ends[1], XdpMode::Driver).context("attach the counter to the second wire")?;
             }
-            let index = |end| nix::net::if_::if_nametoindex(end).context("the generator's end of a wire");
+            let index = |end| nix::net::if_::if_nametoindex(end).context("find the generator's end of a wire");
             anyhow::Ok([index(ends[0])?, index(ends[1])?])
         })?;
         let generator = Generator::new(&outside, nics, 0)?;
         Ok(Self { inside, outside, nics, generator, _counter: counter, counted })
     }
 
-    /// Changes what is sent.
+    /// Changes the frame to send.
     pub(crate) fn set_frame(&mut self, frame: Vec<u8>) -> Result<()> {
         self.generator.set_frame(frame, 0)
     }
 
-    /// Sends so many frames as fast as it can.
+    /// Sends `frames` frames as fast as possible.
     pub(crate) fn send_at_once(&mut self, frames: u32) -> Result<Sent> {
         self.generator.send_at_once(frames)
     }
 
-    /// Sends frames at `rate` a second for `duration`, or as many as it can, and counts. `answers`: which counter has the answers.
-    pub(crate) fn probe(&mut self, rate: f64, duration: Duration, answers: u32) -> Result<Probe> {
-        let before = self.count(answers)?;
+    /// Sends `rate` frames per second for `duration`, or as many as possible, and counts the responses at index
+    /// `counter`.
+    pub(crate) fn probe(&mut self, rate: f64, duration: Duration, counter: u32) -> Result<Probe> {
+        let before = self.count(counter)?;
         let sent = self.generator.send(rate, duration)?;
-        self.counted_since(before, sent, answers)
+        self.outcome(before, sent, counter)
     }
 
-    /// Sends from each of these CPUs as much as the answerers there leave it time for, and counts.
-    pub(crate) fn fill(&mut self, cpus: &[usize], duration: Duration, answers: u32) -> Result<Probe> {
-        // Numbers that no other generator comes to.
+    /// Sends as many frames from each of `cpus` as the answerers there leave time for, and counts the responses at
+    /// index `counter`.
+    pub(crate) fn fill(&self, cpus: &[usize], duration: Duration, counter: u32) -> Result<Probe> {
+        // Ranges of numbers that do not overlap with one another, nor with that of `self.generator`.
         let generators = cpus.iter().map(|cpu| Generator::new(&self.outside, self.nics, (*cpu as u32 + 1) << 28));
         let mut generators = generators.collect::<Result<Vec<_>>>()?;
-        let before = self.count(answers)?;
+        let before = self.count(counter)?;
         let sent = thread::scope(|scope| {
             let fill = |(generator, cpu): (_, &usize)| {
                 let (generator, cpu): (&mut Generator, usize) = (generator, *cpu);
@@ -112,30 +117,32 @@ impl Stage {
             };
             let running = generators.iter_mut().zip(cpus).map(fill).collect::<Vec<_>>();
             let ended =
-                running.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a generator has panicked"))?);
+                running.into_iter().map(|thread| thread.join().map_err(|_panic| anyhow!("a generator panicked"))?);
             ended.collect::<Result<Vec<_>>>()
         })?;
-        let sent = sent.into_iter().reduce(Sent::and).context("no CPU to generate on")?;
-        self.counted_since(before, sent, answers)
+        let sent = sent.into_iter().reduce(Sent::merge).context("no CPU to generate on")?;
+        self.outcome(before, sent, counter)
     }
 
-    /// What has become of `sent`, which has just ended.
-    fn counted_since(&self, before: u64, sent: Sent, answers: u32) -> Result<Probe> {
-        let at_end = self.count(answers)? - before;
-        let answered = self.settled(answers, before + sent.frames)? - before;
+    /// Returns the outcome of the load `sent`, which has just ended. `before` is the count before it began.
+    fn outcome(&self, before: u64, sent: Sent, counter: u32) -> Result<Probe> {
+        let at_end = self.count(counter)? - before;
+        let answered = self.settled(counter, before + sent.frames)? - before;
         Ok(Probe { sent: sent.frames, sent_rate: sent.rate(), answered, answer_rate: at_end as f64 / sent.seconds() })
     }
 
-    fn count(&self, answers: u32) -> Result<u64> {
-        Ok(self.counted.get(&answers, 0).context("the map COUNTED")?.iter().sum())
+    /// Returns the sum over all CPUs of the count at index `counter`.
+    fn count(&self, counter: u32) -> Result<u64> {
+        Ok(self.counted.get(&counter, 0).context("read the map COUNTED")?.iter().sum())
     }
 
-    /// The counter, when it has reached `expected`, or has come to rest.
-    fn settled(&self, answers: u32, expected: u64) -> Result<u64> {
-        let (mut last, mut change) = (self.count(answers)?, Instant::now());
+    /// Waits until the count at index `counter` has reached `expected` or has not changed for [`SILENCE`], and returns
+    /// it.
+    fn settled(&self, counter: u32, expected: u64) -> Result<u64> {
+        let (mut last, mut change) = (self.count(counter)?, Instant::now());
         while last < expected && change.elapsed() < SILENCE {
-            thread::sleep(PAUSE);
-            let now = self.count(answers)?;
+            thread::sleep(POLL_INTERVAL);
+            let now = self.count(counter)?;
             if now != last {
                 (last, change) = (now, Instant::now());
             }
@@ -144,7 +151,7 @@ impl Stage {
     }
 }
 
-/// A wire beside the first one. It has no addresses: what is answered from it needs none.
+/// Creates a second wire. It has no addresses, since responses to its frames need none.
 fn lay_second_wire(outside: &Namespace, inside: &Namespace, queues: u32) {
     let end = format!("numrxqueues {queues} numtxqueues {queues}");
     outside.ip(&format!(

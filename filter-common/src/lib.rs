@@ -1,9 +1,13 @@
-//! What the XDP program and the daemon of sip-filter must agree on: the layouts of the BPF maps
-//! between them, and the SIP grammar by which a call is told to be new. `no_std`, no I/O, no allocation.
+//! Code that the XDP program and the daemon of sip-filter share: the layouts of the BPF maps, the walk over a frame's
+//! headers, and the SIP grammar that tells a new call from an established one. `no_std`, no I/O, no allocation.
 #![no_std]
+#![expect(non_ascii_idents, reason = "zerocopy's derive macros generate them")]
 
 pub mod maps;
-pub mod memory;
+pub mod net;
+mod reasons;
 pub mod sip;
 pub mod transaction;
+pub mod transaction_cache;
 pub mod verdict;
+pub mod words;

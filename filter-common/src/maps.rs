@@ -1,87 +1,93 @@
-//! Layouts of the BPF maps between the XDP program and the daemon. All numbers are in host byte order.
+//! Names and layouts of the BPF maps that the XDP program and the daemon share. Numbers are in host byte order.
 
-/// Map of one [`Policy`], at index 0: the flag and what goes with it.
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Array of one [`Policy`], at index 0.
 pub const POLICY: &str = "POLICY";
-/// Hash from [`QueueKey`] to [`QueueState`]: one entry for each RX queue that a responder serves.
+/// Hash from [`QueueKey`] to [`QueueState`], with an entry for each RX queue that a responder serves.
 pub const QUEUES: &str = "QUEUES";
 /// XSKMAP of the responders' AF_XDP sockets, indexed by [`QueueState::socket`].
 pub const SOCKETS: &str = "SOCKETS";
-/// One [`PortSet`], at index 0: the UDP destination ports on which the proxy listens.
+/// Array of one [`PortSet`], at index 0: the UDP destination ports on which the proxy listens.
 pub const PORTS: &str = "PORTS";
-/// Per-CPU array of `u64`, indexed by [`Verdict`](crate::verdict::Verdict): packets by reason.
+/// Per-CPU array of `u64` packet counters, indexed by [`Verdict`](crate::verdict::Verdict).
 pub const VERDICTS: &str = "VERDICTS";
-/// Array of [`Bucket`](crate::memory::Bucket)s: INVITEs that passed. The lower bits of a transaction's
-/// [`identity`](crate::transaction::identity) are the index of its bucket.
+/// Array of [`Bucket`](crate::transaction_cache::Bucket)s: the transactions of INVITEs that passed. A bucket's index is
+/// the lower bits of a transaction's [`identity`](crate::transaction::identity).
 pub const PASSED: &str = "PASSED";
-/// The same for INVITEs that were refused. Two maps, so that a flood of calls that are refused while maintenance is on
-/// does not push out what is known of calls that are being set up.
+/// Array of [`Bucket`](crate::transaction_cache::Bucket)s: the transactions of INVITEs that were refused.
+///
+/// Separate from [`PASSED`], so that a flood of refused calls does not evict calls that are being set up.
 pub const REFUSED: &str = "REFUSED";
-/// Hash of [`User`](crate::sip::User) to nothing: the user parts of emergency numbers.
+/// Hash with a [`UserPart`](crate::sip::UserPart) as the key of each emergency number. Values have no meaning.
 pub const EMERGENCY: &str = "EMERGENCY";
-/// LPM trie of IPv4 prefixes (network byte order) from which calls are never refused.
+/// LPM trie of the IPv4 prefixes (network byte order) whose calls are never refused.
 pub const BYPASS_IPV4: &str = "BYPASS_IPV4";
-/// The same for IPv6.
+/// LPM trie of the IPv6 prefixes (network byte order) whose calls are never refused.
 pub const BYPASS_IPV6: &str = "BYPASS_IPV6";
-/// Global: the seed of [`transaction_hash`](crate::transaction::transaction_hash).
+/// Global `u64`: the seed of [`transaction_hash`](crate::transaction::transaction_hash).
 pub const HASH_SEED: &str = "HASH_SEED";
-/// Global: how many [`Bucket`](crate::memory::Bucket)s [`PASSED`] and [`REFUSED`] each have, less one.
+/// Global `u32`: the number of buckets in [`PASSED`] and in [`REFUSED`], a power of two, less one.
 pub const BUCKET_MASK: &str = "BUCKET_MASK";
-/// Per-CPU buffer into which the XDP program copies the message that it scans.
+/// Per-CPU buffer of the XDP program for the message that it scans.
 pub const SCRATCH: &str = "SCRATCH";
 
-/// The most RX queues that one daemon can serve, over all interfaces: the size of [`QUEUES`] and [`SOCKETS`].
+/// Maximum number of RX queues that one daemon can serve on all interfaces: the size of [`QUEUES`] and of [`SOCKETS`].
 pub const MAX_QUEUES: u32 = 256;
-/// How many transactions [`PASSED`] and [`REFUSED`] each have room for, unless the daemon says otherwise when it loads them: four
-/// times those of 2000 calls a second in 32 s, with which one bucket in four thousand is too full.
+/// Capacity of [`PASSED`] and of [`REFUSED`] in transactions, unless the daemon sets another when it loads the program.
+///
+/// This is four times the transactions of 2000 calls a second in 32 s; then one bucket in four thousand overflows.
 pub const DEFAULT_TRANSACTIONS: u32 = 262_144;
-/// The room for emergency numbers: twice as many as there can be, for a new set goes in before the old one goes out.
+/// Capacity of [`EMERGENCY`]: twice the allowed number of entries, since the daemon inserts new ones before it removes
+/// old ones.
 pub const MAX_EMERGENCY: u32 = 1024;
-/// The room for bypass prefixes of each family: twice as many as there can be, likewise.
+/// Capacity of [`BYPASS_IPV4`] and of [`BYPASS_IPV6`]: twice the allowed number of prefixes, as for [`MAX_EMERGENCY`].
 pub const MAX_BYPASS: u32 = 16_384;
 
-/// The longest frame, from its Ethernet header to its last byte, that is redirected.
+/// Maximum length in bytes, from its Ethernet header on, of a frame that is redirected.
 ///
-/// It is what an AF_XDP frame of 4096 bytes can hold after the kernel's `XDP_PACKET_HEADROOM` of 256: a longer
-/// one would be lost at the socket (`xsk_rcv_check()` in `net/xdp/xsk.c`), so it is passed instead.
+/// This is the room in an AF_XDP frame of 4096 bytes after the kernel's `XDP_PACKET_HEADROOM` of 256. A longer frame
+/// would be lost at the socket (`xsk_rcv_check()` in `net/xdp/xsk.c`), so it is passed.
 pub const MAX_FRAME: u32 = 4096 - 256;
 
-/// The policy that the database row states, as the XDP program needs it.
+/// Time for which a transaction is remembered on either side of a switch, in nanoseconds: 64·T1, after which a client
+/// transaction has timed out (RFC 3261 section 17.1.1.2, timer B).
+pub const TRANSACTION_NS: u64 = 32_000_000_000;
+
+/// The policy as the XDP program needs it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Policy {
-    /// Not zero while maintenance is on: new calls are redirected to the responder.
+    /// Nonzero during maintenance, when new calls are redirected to the responder.
     pub maintenance: u32,
-    /// The methods that are refused then: [`Method::bit`](crate::sip::Method::bit) of each.
+    /// The methods that are refused during maintenance: [`Method::bit`](crate::sip::Method::bit) of each.
     pub methods: u32,
-    /// The share of new calls that is refused, 0 to 100.
+    /// Share of new calls that is refused, 0 to 100 percent.
     pub percent: u32,
-    /// Which families have bypass prefixes: [`Policy::BYPASS_IPV4`], [`Policy::BYPASS_IPV6`]. A trie that is empty need
-    /// not be asked.
+    /// The families that have bypass prefixes: [`Policy::BYPASS_IPV4`], [`Policy::BYPASS_IPV6`]. An empty trie is not
+    /// searched.
     pub bypass: u32,
-    /// With what our To tags begin: eight octets, the first in the lowest bits.
+    /// The first eight bytes of all our To tags as a [word](crate::words).
     pub tag_prefix: u64,
-    /// [`User::bits_of`](crate::sip::User::bits_of) the emergency numbers: a user part that has another bit is none of them, so
-    /// that the table need not be asked.
+    /// [`UserPart::combined_bits`](crate::sip::UserPart::combined_bits) of the emergency numbers. A user part with any
+    /// other bit is not one of them, so the table is not searched.
     pub emergency: [u64; 2],
-    /// For 32 s after maintenance has ended, in nanoseconds of `CLOCK_MONOTONIC`: until then a request that was refused
-    /// is refused again, and the ACK to a response of ours dropped. Zero: maintenance has not ended for long.
+    /// End of the 32 s after maintenance, in nanoseconds of `CLOCK_MONOTONIC`, or zero if it is past.
+    ///
+    /// Until then, an INVITE that was refused is refused again, and the ACK to one of our responses is dropped.
     pub tail_until_ns: u64,
 }
 
 impl Policy {
-    /// There are IPv4 prefixes.
+    /// Bit of [`Policy::bypass`]: there are IPv4 prefixes.
     pub const BYPASS_IPV4: u32 = 1;
-    /// There are IPv6 prefixes.
+    /// Bit of [`Policy::bypass`]: there are IPv6 prefixes.
     pub const BYPASS_IPV6: u32 = 2;
 }
 
-/// How long a transaction is remembered on either side of a switch: 64·T1 (RFC 3261 section 17.1.1.2, timer B), after which
-/// a client transaction has given up.
-pub const TRANSACTION_NS: u64 = 32_000_000_000;
-
-/// An RX queue of an interface, as `struct xdp_md` names it.
+/// An RX queue of an interface, as `struct xdp_md` identifies it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct QueueKey {
     /// `ingress_ifindex`.
     pub ifindex: u32,
@@ -89,40 +95,43 @@ pub struct QueueKey {
     pub queue: u32,
 }
 
-/// What the XDP program knows of the responder that serves a queue.
+/// The responder of an RX queue, as the XDP program knows it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct QueueState {
-    /// The lease: until when frames may be redirected, in nanoseconds of `CLOCK_MONOTONIC`
-    /// (`bpf_ktime_get_coarse_ns()`). The responder thread renews it from its own loop, after it has made progress, so
-    /// that a thread that hangs fails open when the lease runs out.
+    /// End of the lease, until which frames may be redirected, in nanoseconds of `CLOCK_MONOTONIC`
+    /// (`bpf_ktime_get_coarse_ns()`).
+    ///
+    /// The responder thread renews it in its own loop after it has made progress. If the thread hangs, the lease
+    /// expires and calls pass.
     pub redirect_until_ns: u64,
     /// Index of the queue's AF_XDP socket in [`SOCKETS`].
     pub socket: u32,
-    /// Keeps the size a multiple of the alignment, without padding that the verifier would call uninitialised.
+    /// Always zero. Replaces padding, which the verifier would consider uninitialised.
     pub reserved: u32,
 }
 
 /// A set of UDP ports: one bit for each of the 65 536.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct PortSet {
     words: [u64; 1024],
 }
 
+#[expect(clippy::indexing_slicing, reason = "a port has 16 bits, so `port >> 6` is below 1024")]
 impl PortSet {
-    /// The set without any port.
+    /// The empty set.
     pub const EMPTY: Self = Self { words: [0; 1024] };
 
-    /// Puts `port` (host byte order) into the set.
+    /// Inserts `port` (host byte order).
     pub fn insert(&mut self, port: u16) {
         self.words[usize::from(port >> 6)] |= 1 << (port & 63);
     }
 
-    /// Whether `port` (host byte order) is in the set.
+    /// Returns whether `port` (host byte order) is in the set.
     #[inline(always)]
     pub fn contains(&self, port: u16) -> bool {
-        self.words[usize::from(port >> 6)] >> (port & 63) & 1 == 1
+        (self.words[usize::from(port >> 6)] >> (port & 63)) & 1 == 1
     }
 }
 
@@ -134,22 +143,37 @@ impl FromIterator<u16> for PortSet {
     }
 }
 
-#[cfg(feature = "user")]
-mod pod {
-    use super::{Policy, PortSet, QueueKey, QueueState};
-    use crate::sip::User;
+// The layouts are compiled for two targets, and have to be the same on both.
+const _: () = {
+    assert!(size_of::<Policy>() == 48);
+    assert!(size_of::<QueueKey>() == 8);
+    assert!(size_of::<QueueState>() == 16);
+    assert!(size_of::<PortSet>() == 8192);
+};
 
-    // SAFETY: all are `repr(C)` structs of integers without padding (4 × u32 + 4 × u64; 2 × u64; 2 × u32;
-    // u64 + 2 × u32; 1024 × u64), so every byte is initialised and any bit pattern is a value.
-    unsafe impl aya::Pod for Policy {}
-    // SAFETY: see above.
-    unsafe impl aya::Pod for User {}
-    // SAFETY: see above.
-    unsafe impl aya::Pod for QueueKey {}
-    // SAFETY: see above.
-    unsafe impl aya::Pod for QueueState {}
-    // SAFETY: see above.
-    unsafe impl aya::Pod for PortSet {}
+/// Implementations of aya's `Pod`, by which the daemon passes the layouts to the kernel as bytes.
+#[cfg(feature = "user")]
+#[expect(unsafe_code, reason = "`Pod` is an unsafe trait")]
+mod pod {
+    use zerocopy::{FromBytes, IntoBytes};
+
+    use super::{Policy, PortSet, QueueKey, QueueState};
+    use crate::sip::UserPart;
+
+    /// Compiles only if a `T` is valid from any bytes and has no padding.
+    const fn assert_plain<T: FromBytes + IntoBytes + Copy + 'static>() {}
+
+    macro_rules! implement_pod {
+        ($($layout:ty),+) => {$(
+            const _: () = assert_plain::<$layout>();
+
+            // SAFETY: `assert_plain` holds for the type, so any bytes are a valid value, and all bytes of a value are
+            // initialised.
+            unsafe impl aya::Pod for $layout {}
+        )+};
+    }
+
+    implement_pod!(Policy, QueueKey, QueueState, PortSet, UserPart);
 }
 
 #[cfg(test)]
@@ -157,7 +181,7 @@ mod tests {
     use super::PortSet;
 
     #[test]
-    fn a_port_set_holds_exactly_its_ports() {
+    fn a_port_set_contains_exactly_its_ports() {
         let set = PortSet::from_iter([0, 5060, 5061, 65535]);
         for port in 0..=u16::MAX {
             assert_eq!(set.contains(port), matches!(port, 0 | 5060 | 5061 | 65535), "port {port}");

@@ -1,30 +1,30 @@
-//! Telling one transaction from another by a hash over the octets of its request, and by its source.
+//! Identifying a transaction by a hash of its request and by the request's source.
 
 use crate::sip::Message;
 
-/// How many octets from the beginning of a message the hash covers.
+/// Maximum number of bytes, from the beginning of a message, that the hash covers.
 ///
-/// Retransmissions are the same in every octet (RFC 3261 section 17.1.1.2), and the branch, which tells transactions
-/// apart, is in the topmost Via, which hardly ever stands further in.
-pub const HASHED_OCTETS: u32 = 512;
+/// Retransmissions are identical (RFC 3261 section 17.1.1.2). Transactions differ in the branch of the topmost Via,
+/// which is within these bytes in all but odd messages.
+pub const HASHED_BYTES: u32 = 512;
 
-/// How many octets the hash takes in at a time.
+/// Number of bytes that the hash consumes at a time.
 pub const HASHED_BLOCK: u32 = 32;
 
-/// The hash of a message of `length` octets, over its first [`HASHED_OCTETS`].
+/// Returns the hash of a message of `length` bytes, over its first [`HASHED_BYTES`].
 ///
-/// Multiply and fold, eight octets at a time: good enough to tell requests apart that one source sends, and to share them
-/// out evenly by [`is_refused`]. In four lanes, since a multiplication takes its time and does not wait for another lane's.
-/// The octets of the last block that are beyond the message's end have to be zero.
+/// The hash multiplies and folds, eight bytes at a time. That is good enough to tell the requests of one source apart,
+/// and to spread them evenly for [`is_refused`]. It has four lanes, since a multiplication does not wait for those of
+/// other lanes. Bytes of the last block beyond the message have to be zero.
 ///
-/// `seed` is secret, so that nobody knows the hash of a request. Two with the same hash can be made up all the same, by whom
-/// all of both are up to: the highest bit of a word is undone by two bits of the next word of its lane. Calls share a fate by
-/// that only if they come from one address and port as well ([`identity`]).
+/// `seed` is secret, so that nobody can compute the hash of a request. A sender that controls two messages can still
+/// construct a collision: flipping the highest bit of a word is cancelled by two bits of the next word in its lane.
+/// Only calls from one address and port can share a fate that way ([`identity`]).
 #[inline(always)]
 pub fn transaction_hash<M: Message + ?Sized>(message: &M, length: u32, seed: u64) -> u64 {
     let seed = seed ^ u64::from(length);
     let mut lanes = [seed, !seed, seed.swap_bytes(), !seed.swap_bytes()];
-    for block in 0..HASHED_OCTETS / HASHED_BLOCK {
+    for block in 0..HASHED_BYTES / HASHED_BLOCK {
         let offset = block * HASHED_BLOCK;
         if offset >= length {
             break;
@@ -36,23 +36,24 @@ pub fn transaction_hash<M: Message + ?Sized>(message: &M, length: u32, seed: u64
     lanes.into_iter().fold(seed, |hash, lane| fold(hash ^ lane))
 }
 
-/// What tells one INVITE and its retransmissions from all others: the [`transaction_hash`] of the message, with its source's
-/// address (as IPv6, in network byte order, in two words) and port.
+/// Returns the identity that an INVITE and its retransmissions have in common, and no other transaction.
 ///
-/// Who guesses right, which is one in 2^53 with the default memory, makes a call share the fate of another one.
+/// `hash` is the [`transaction_hash`] of the message. `source` is its source address as IPv6, in network byte order, in
+/// two words; `port` is its source port. Guessing the identity of another call, to share its fate, succeeds once in
+/// 2^53 with the default number of transactions.
 #[inline(always)]
 pub const fn identity(hash: u64, source: [u64; 2], port: u16) -> u64 {
     fold(fold(fold(hash ^ source[0]) ^ source[1]) ^ port as u64)
 }
 
-/// One round (the finalizer of MurmurHash3, shortened).
+/// Runs one round of the hash (the finalizer of `MurmurHash3`, shortened).
 #[inline(always)]
 const fn fold(word: u64) -> u64 {
     let word = word.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    word ^ word >> 32
+    word ^ (word >> 32)
 }
 
-/// Whether the transaction with this hash is of the share, in percent, that is refused.
+/// Returns whether the transaction with this hash is in the share, in percent, that is refused.
 #[inline(always)]
 pub const fn is_refused(hash: u64, percent: u32) -> bool {
     ((hash >> 32) * 100) >> 32 < percent as u64
@@ -81,18 +82,18 @@ mod tests {
     }
 
     #[test]
-    fn the_length_counts_and_so_does_the_seed() {
+    fn the_hash_depends_on_length_and_seed() {
         assert_ne!(hash("INVITE"), hash("INVITE\0"));
         let seeded = |seed| transaction_hash(b"INVITE sip:bob@b".as_slice(), 16, seed);
         assert_ne!(seeded(1), seeded(2));
     }
 
     #[test]
-    fn the_same_request_from_elsewhere_is_another_transaction() {
+    fn the_same_request_from_another_source_is_another_transaction() {
         let mut identities = HashSet::new();
         for address in 0..100 {
             for port in 5000..5100 {
-                assert!(identities.insert(identity(1, [0, address << 32 | 0xffff_0000], port)), "{address} {port}");
+                assert!(identities.insert(identity(1, [0, (address << 32) | 0xffff_0000], port)), "{address} {port}");
                 assert!(identities.insert(identity(1, [address + 1, 0], port)), "{address} {port}");
             }
         }
@@ -105,14 +106,14 @@ mod tests {
         for number in 0..4096 {
             buckets[identity(hash(&invite(number)), [0, 0xffff_0000], 5060) as usize % buckets.len()] += 1;
         }
-        // On an average four to a bucket: by chance, one in 10 000 has more than thirteen.
+        // Four in a bucket on average: by chance, one bucket in 10 000 has more than thirteen.
         assert!(buckets.iter().all(|count| *count < 16), "{:?}", buckets.iter().max());
         let empty = buckets.iter().filter(|count| **count == 0).count();
-        assert!(empty < 40, "{empty} of 1024 are empty, e^-4 of them should be");
+        assert!(empty < 40, "{empty} of 1024 are empty, expected are e^-4 of them");
     }
 
     #[test]
-    fn the_refused_share_is_what_it_is_said_to_be() {
+    fn the_refused_share_is_that_of_the_policy() {
         for percent in [0, 1, 10, 30, 50, 99, 100] {
             let refused = (0..10_000).filter(|number| is_refused(hash(&invite(*number)), percent)).count();
             let share = refused as f64 / 100.0;

@@ -1,16 +1,17 @@
-//! What makes a call pass although it is new, by tables that the operator keeps.
+//! Exemptions of new calls by tables that the operator maintains: bypass prefixes and emergency numbers.
+#![expect(unsafe_code, reason = "a key is built in a map element, and lookups in aya's maps are unsafe")]
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use filter_common::maps::{MAX_BYPASS, MAX_EMERGENCY, Policy};
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 
 use crate::packet::Source;
 
 #[map]
-static EMERGENCY: HashMap<User, u32> = HashMap::with_max_entries(MAX_EMERGENCY, 0);
+static EMERGENCY: HashMap<UserPart, u32> = HashMap::with_max_entries(MAX_EMERGENCY, 0);
 
 // A trie cannot be preallocated (`trie_alloc()` in `kernel/bpf/lpm_trie.c`).
 #[map]
@@ -19,14 +20,14 @@ static BYPASS_IPV4: LpmTrie<u32, u32> = LpmTrie::with_max_entries(MAX_BYPASS, BP
 #[map]
 static BYPASS_IPV6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MAX_BYPASS, BPF_F_NO_PREALLOC);
 
-/// Where the key for a trie is put together. Its address is four octets in, and on the stack the verifier accepts no
-/// word that is not aligned.
+/// Memory in which the key of a trie is built: its address begins at the fourth byte, and the verifier rejects
+/// unaligned words on the stack.
 #[map]
 static KEY: PerCpuArray<Key<[u64; 2]>> = PerCpuArray::with_max_entries(1, 0);
 
-/// Whether the source is in a bypass prefix.
+/// Returns whether the source is in a bypass prefix.
 #[inline(always)]
-pub fn is_bypassed(source: &Source, policy: &Policy) -> bool {
+pub(crate) fn is_bypassed(source: &Source, policy: &Policy) -> bool {
     let ipv4 = source.ipv4();
     let family = if ipv4.is_some() { Policy::BYPASS_IPV4 } else { Policy::BYPASS_IPV6 };
     if policy.bypass & family == 0 {
@@ -35,26 +36,26 @@ pub fn is_bypassed(source: &Source, policy: &Policy) -> bool {
     let Some(key) = KEY.get_ptr_mut(0) else {
         return false;
     };
-    // SAFETY: the pointer is to this CPU's own element, which has room for either key, and which nothing else uses while
-    // the program runs; a `Key` is packed, so that any address is aligned for it.
+    // SAFETY: the pointer is to this CPU's element, which has room for either key. Nothing else uses it while the
+    // program runs. A `Key` is packed, so any address is aligned for it.
     unsafe {
         if let Some(ipv4) = ipv4 {
             let key = key.cast::<Key<u32>>();
             key.write(Key::new(32, ipv4));
             BYPASS_IPV4.get(&*key).is_some()
         } else {
-            key.write(Key::new(128, source.address));
+            key.write(Key::new(128, source.address()));
             BYPASS_IPV6.get(&*key).is_some()
         }
     }
 }
 
-/// Whether a call to `user` is an emergency call.
+/// Returns whether a call to `user` is an emergency call.
 #[inline(always)]
-pub fn is_emergency(user: &User, policy: &Policy) -> bool {
-    if !user.has_only(policy.emergency) {
+pub(crate) fn is_emergency(user: &UserPart, policy: &Policy) -> bool {
+    if !user.has_only_bits(policy.emergency) {
         return false;
     }
-    // SAFETY: only whether there is an element matters, nothing is read through the reference.
+    // SAFETY: nothing is read through the reference. Only its presence matters.
     unsafe { EMERGENCY.get(user) }.is_some()
 }

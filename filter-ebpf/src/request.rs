@@ -1,4 +1,6 @@
-//! What becomes of a request: its method and the policy, its past, its headers, what exempts it.
+//! The verdict on a request: by its method and the policy, by whether its transaction was seen before, by its headers,
+//! and by what exempts it.
+#![forbid(unsafe_code)]
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::programs::XdpContext;
@@ -7,34 +9,34 @@ use filter_common::sip::{Decision, Method, SHORTEST_REQUEST};
 use filter_common::transaction::is_refused;
 use filter_common::verdict::Verdict;
 
-use crate::packet::{self, Packet};
+use crate::packet::{Packet, Source};
 use crate::scratch::Scratch;
-use crate::transactions::{self, Transaction};
+use crate::transactions::{PASSED, REFUSED, Transaction};
 use crate::{exemptions, maps, scan};
 
-/// The verdict on a packet to the proxy's port.
+/// Returns the verdict on a packet to the proxy's port. Redirects the packet if that is the verdict.
 #[inline(always)]
-pub fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
-    packet.skip(packet::leading_line_ends(ctx, &packet));
-    if packet.length < SHORTEST_REQUEST {
+pub(crate) fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
+    packet.skip_leading_line_ends(ctx);
+    if packet.length() < SHORTEST_REQUEST {
         return Verdict::NotInvite;
     }
-    let Some(first) = packet::words(ctx, packet.offset) else {
+    let Some(first) = packet.first_words(ctx) else {
         return Verdict::Malformed;
     };
-    let Some((method, name)) = Method::of(first) else {
+    let Some((method, request_uri)) = Method::from_first_words(first) else {
         return Verdict::NotInvite;
     };
     let Some(policy) = maps::policy() else {
         return Verdict::Off;
     };
-    if !is_looked_at(method, policy) {
+    if !is_relevant(method, policy) {
         return Verdict::NotInvite;
     }
-    let Some(scratch) = Scratch::of(packet) else {
+    let Some(scratch) = Scratch::new(packet) else {
         return Verdict::Undecided;
     };
-    match packet::source(ctx, scratch.packet()) {
+    match Source::from_packet(ctx, scratch.packet()) {
         Ok(source) => scratch.set_source(source),
         Err(passed) => return passed,
     }
@@ -43,11 +45,13 @@ pub fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
     if scratch.load(ctx).is_none() {
         return Verdict::Undecided;
     }
+    // From here on the method is read back from the scratch element, so that the verifier follows one path for all
+    // methods.
     if scratch.is_method(Method::Invite) && !refuses(policy, Method::Invite) {
         return invite_while_off(ctx, policy, now, scratch);
     }
-    // The scan is the most of the program, and the verifier goes through it for each place that it is called at.
-    let decision = scan::decide(scratch, name);
+    // The scan is most of the program and is verified once per call site, so there is only one.
+    let decision = scan::decide(scratch, request_uri);
     if scratch.is_method(Method::Ack) {
         ack(policy, decision, scratch)
     } else if scratch.is_method(Method::Invite) {
@@ -57,24 +61,24 @@ pub fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
     }
 }
 
-/// Whether requests of a method are refused now.
+/// Returns whether the policy refuses requests of a method now.
 #[inline(always)]
 fn refuses(policy: &Policy, method: Method) -> bool {
     policy.maintenance != 0 && policy.methods & method.bit() != 0
 }
 
-/// Whether there is any more to be found out about a request. INVITEs are remembered also while nothing is refused.
+/// Returns whether a request of a method needs more than to pass. INVITEs are remembered even while nothing is refused.
 #[inline(always)]
-fn is_looked_at(method: Method, policy: &Policy) -> bool {
+fn is_relevant(method: Method, policy: &Policy) -> bool {
     match method {
         Method::Invite => true,
-        // Where it is zero, which it mostly is, the clock need not be read: a seventh of what an ACK costs.
+        // The end is mostly zero. Then the clock is not read, which would be a seventh of the cost of an ACK.
         Method::Ack => policy.maintenance != 0 || policy.tail_until_ns != 0 && maps::now() < policy.tail_until_ns,
         _ => refuses(policy, method),
     }
 }
 
-/// An ACK: dropped if its To tag is one of ours, for then the proxy has never seen its INVITE.
+/// Returns the verdict on an ACK. It is absorbed if its To tag is one of ours, since the proxy never saw its INVITE.
 #[inline(always)]
 fn ack(policy: &Policy, decision: Decision, scratch: &Scratch) -> Verdict {
     if decision == Decision::InDialog && scratch.tag() == policy.tag_prefix {
@@ -84,51 +88,51 @@ fn ack(policy: &Policy, decision: Decision, scratch: &Scratch) -> Verdict {
     }
 }
 
-/// An INVITE while they pass: its headers do not matter. One that was refused before is refused again.
+/// Returns the verdict on an INVITE while INVITEs pass, whatever its headers: one that was refused is refused again.
 #[inline(always)]
 fn invite_while_off(ctx: &XdpContext, policy: &Policy, now: u64, scratch: &Scratch) -> Verdict {
-    let transaction = Transaction::of(scratch);
-    if now < policy.tail_until_ns && transactions::REFUSED.holds(&transaction, now) {
+    let transaction = Transaction::new(scratch);
+    if now < policy.tail_until_ns && REFUSED.contains(&transaction, now) {
         return redirect(ctx, now, Verdict::RedirectedAgain);
     }
-    transactions::PASSED.remember(&transaction, now);
+    PASSED.insert(&transaction, now);
     Verdict::Off
 }
 
-/// An INVITE while they are refused.
+/// Returns the verdict on an INVITE while INVITEs are refused.
 #[inline(always)]
 fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scratch: &Scratch) -> Verdict {
-    // These say always the same of the same octets, so that nothing has to be remembered. What is said of the others hangs on
-    // the time, or on tables that may change.
+    // These depend only on the message, so a retransmission is decided the same way without being remembered. The
+    // others depend on time or on tables.
     match decision {
         Decision::InDialog => return Verdict::InDialog,
         Decision::Undecided => return Verdict::Undecided,
         Decision::Replaces => return Verdict::Replaces,
         Decision::New | Decision::Emergency => {}
     }
-    let transaction = Transaction::of(scratch);
-    // What was refused stays refused when the share has been made smaller.
-    if policy.percent < 100 && transactions::REFUSED.holds(&transaction, now) {
+    let transaction = Transaction::new(scratch);
+    // A call that was refused stays refused after the share has been reduced.
+    if policy.percent < 100 && REFUSED.contains(&transaction, now) {
         return redirect(ctx, now, Verdict::RedirectedAgain);
     }
-    if transactions::PASSED.holds(&transaction, now) {
+    if PASSED.contains(&transaction, now) {
         return Verdict::Seen;
     }
     let verdict = match exempted(policy, decision, scratch) {
         Some(passed) => passed,
-        None if !is_refused(transaction.hash, policy.percent) => Verdict::Spared,
+        None if !is_refused(transaction.hash(), policy.percent) => Verdict::Spared,
         None => redirect(ctx, now, Verdict::Redirected),
     };
-    // Each with its own call: the kernel puts the lookup itself in place of a call only where there is one map to look into.
+    // A call for each map: the kernel inlines a lookup only where the map is a constant.
     if verdict == Verdict::Redirected {
-        transactions::REFUSED.remember(&transaction, now);
+        REFUSED.insert(&transaction, now);
     } else {
-        transactions::PASSED.remember(&transaction, now);
+        PASSED.insert(&transaction, now);
     }
     verdict
 }
 
-/// Why a request passes although its method is refused; `None` if nothing exempts it.
+/// Returns the verdict on a request that passes although its method is refused, or `None` if nothing exempts it.
 #[inline(always)]
 fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
     match decision {
@@ -142,9 +146,9 @@ fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Ve
     }
 }
 
-/// Hands the frame to the responder of its queue: `verdict`, or the reason for which it passes after all.
+/// Redirects the frame to the responder of its queue. Returns `verdict`, or the reason why the frame passes instead.
 ///
-/// An empty slot, because the responder has just closed its socket, is a pass.
+/// The frame passes if the slot is empty because the responder has just closed its socket.
 #[inline(always)]
 fn redirect(ctx: &XdpContext, now: u64, verdict: Verdict) -> Verdict {
     let Some(socket) = maps::leased_socket(&maps::rx_queue(ctx), now) else {

@@ -1,4 +1,5 @@
-//! Drives the scan of `filter-common` over the message at hand.
+//! Runs the scan of `filter-common` over the current message.
+#![expect(unsafe_code, reason = "`bpf_loop` takes a callback and its argument as raw pointers")]
 
 use core::ops::ControlFlow;
 
@@ -8,54 +9,38 @@ use filter_common::sip::Decision;
 
 use crate::scratch::{BUFFER, Scratch};
 
-/// A scan takes fewer turns than three for each octet ([`Scan::turn`](filter_common::sip::Scan::turn)).
-const MAX_TURNS: u32 = 3 * BUFFER as u32;
+/// Maximum number of steps: a scan takes less than three for each byte
+/// ([`Scan::step`](filter_common::sip::Scan::step)).
+const MAX_STEPS: u32 = 3 * BUFFER as u32;
 
-// Decisions as numbers.
-const UNDECIDED: u32 = 0;
-const NEW: u32 = 1;
-const IN_DIALOG: u32 = 2;
-const EMERGENCY: u32 = 3;
-const REPLACES: u32 = 4;
-
-/// What `turn` works on, on the stack, as `bpf_loop` wants it.
-struct Turns {
+/// The argument of [`step`]. It is on the stack, where `bpf_loop` requires it.
+struct Argument {
     scratch: *mut Scratch,
 }
 
-/// Decides on the message at hand, whose method and the space after it have `name` octets.
+/// Scans the current message from its Request-URI on, at `request_uri`, and returns the decision.
 #[inline(always)]
-pub fn decide(scratch: &mut Scratch, name: u32) -> Decision {
-    scratch.scan.begin(name, scratch.packet().length);
-    scratch.decision = UNDECIDED;
+pub(crate) fn decide(scratch: &mut Scratch, request_uri: u32) -> Decision {
+    scratch.scan.restart(request_uri, scratch.packet().length());
+    scratch.decision = Decision::Undecided as u32;
     let scratch: *mut Scratch = scratch;
-    let mut turns = Turns { scratch };
-    // SAFETY: `turn` has the signature that bpf_loop calls (`long (u32 index, void *ctx)`), and `turns` outlives the call.
-    // Should the helper fail, there is no decision.
-    unsafe { bpf_loop(MAX_TURNS, turn as *mut c_void, (&raw mut turns).cast(), 0) };
-    // SAFETY: the pointer was made of a reference that is not used meanwhile, and `turn` runs no more.
-    match unsafe { (*scratch).decision } {
-        NEW => Decision::New,
-        IN_DIALOG => Decision::InDialog,
-        EMERGENCY => Decision::Emergency,
-        REPLACES => Decision::Replaces,
-        _ => Decision::Undecided,
-    }
+    let mut argument = Argument { scratch };
+    // SAFETY: `step` has the signature that `bpf_loop` calls (`long (u32 index, void *ctx)`), and `argument` outlives
+    // the call. If the helper fails, the decision stays `Undecided`.
+    unsafe { bpf_loop(MAX_STEPS, step as *mut c_void, (&raw mut argument).cast(), 0) };
+    // SAFETY: the pointer comes from a reference that is not used meanwhile, and `step` runs no more.
+    Decision::from_u32(unsafe { (*scratch).decision })
 }
 
-/// One turn of the scan; the callback of `bpf_loop`, where 1 ends the loop.
-unsafe extern "C" fn turn(_index: u64, turns: *mut Turns) -> i64 {
-    // SAFETY: `bpf_loop` passes on the pointer that `decide` gave it, to a `Turns` whose `scratch` is this CPU's element.
-    let scratch = unsafe { &mut *(*turns).scratch };
-    let ControlFlow::Break(decision) = scratch.scan.turn(&scratch.message) else {
-        return 0;
-    };
-    scratch.decision = match decision {
-        Decision::New => NEW,
-        Decision::InDialog => IN_DIALOG,
-        Decision::Emergency => EMERGENCY,
-        Decision::Replaces => REPLACES,
-        Decision::Undecided => UNDECIDED,
-    };
-    1
+/// Runs one step of the scan. The callback of `bpf_loop`, which continues on 0 and stops on 1.
+unsafe extern "C" fn step(_index: u64, argument: *mut Argument) -> i64 {
+    // SAFETY: `bpf_loop` passes on the pointer to the `Argument` of `decide`, whose `scratch` is this CPU's element.
+    let scratch = unsafe { &mut *(*argument).scratch };
+    match scratch.scan.step(&scratch.message) {
+        ControlFlow::Continue(()) => 0,
+        ControlFlow::Break(decision) => {
+            scratch.decision = decision as u32;
+            1
+        }
+    }
 }

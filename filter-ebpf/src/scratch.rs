@@ -1,8 +1,10 @@
-//! What is known of the packet at hand, in this CPU's element of a map rather than on the stack.
+//! The state of the current packet, in this CPU's element of a map rather than on the stack.
 //!
-//! The stack has only 512 octets. And the verifier follows registers and stack value by value: each way on which a packet may
-//! have come to a place (VLAN tags, extension headers, method) would be followed through all that comes after it. Of what is
-//! read back from a map it knows nothing, so that the ways join again: a quarter of the instructions to verify.
+//! The stack has only 512 bytes. Moreover, the verifier tracks values in registers and on the stack. It would follow
+//! each path by which a packet can reach a point (VLAN tags, extension headers, method) through all the code after it.
+//! It knows nothing about a value that is read back from a map, so the paths join there. This saves three quarters of
+//! the instructions that it verifies.
+#![expect(unsafe_code, reason = "a map element is lent as a reference, and filled by a helper and by volatile writes")]
 
 use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::macros::map;
@@ -10,21 +12,23 @@ use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::XdpContext;
 use filter_common::sip::{Message, Method, Scan};
 use filter_common::transaction::HASHED_BLOCK;
+use zerocopy::FromBytes;
 
 use crate::packet::{Packet, Source};
 
-/// The most octets of a message, a power of two: [`MAX_FRAME`](filter_common::maps::MAX_FRAME) is less.
-pub const BUFFER: usize = 4096;
+/// Maximum length of a message in bytes, a power of two above [`MAX_FRAME`](filter_common::maps::MAX_FRAME).
+pub(crate) const BUFFER: usize = 4096;
 
-/// How many octets of zero follow a message: a word may reach beyond its end, and so may a block of the scan or the hash.
+/// Number of zero bytes after a message: a word may extend beyond its end, and so may a block of the scan or the hash.
 const ZEROS: usize = HASHED_BLOCK as usize;
 
-/// How many octets may be read after the longest message: as far as a `u8` reaches, and a word from there on.
+/// Number of bytes after the longest message that may be read: the range of a `u8`, and a word from there on.
 const BEYOND: usize = 256 + 8;
 
-/// The octets of the message, and [`ZEROS`] after them, from a multiple of eight on.
+/// The message and the [`ZEROS`] after it.
 #[repr(C, align(8))]
-pub struct Buffer([u8; BUFFER + BEYOND]);
+#[derive(FromBytes)]
+pub(crate) struct Buffer([u8; BUFFER + BEYOND]);
 
 // The scan reads blocks of four words.
 const _: () = assert!(ZEROS >= size_of::<[u64; 4]>() && ZEROS + 8 <= BEYOND);
@@ -38,118 +42,120 @@ impl Message for Buffer {
     #[inline(always)]
     fn word_near(&self, offset: u32, further: u8) -> u64 {
         let offset = offset as usize & (BUFFER - 1);
-        // SAFETY: `offset` is less than BUFFER, and the buffer goes on for more than 255 octets and a word after that.
+        // SAFETY: `offset` is below BUFFER, and the buffer extends at least 255 bytes and a word beyond that.
         u64::from_le(unsafe { self.0.as_ptr().add(offset).add(further.into()).cast::<u64>().read_unaligned() })
     }
 
     #[inline(always)]
-    fn octet_near(&self, offset: u32, further: u8) -> u8 {
+    fn byte_near(&self, offset: u32, further: u8) -> u8 {
         let offset = offset as usize & (BUFFER - 1);
-        // SAFETY: `offset` is less than BUFFER, and the buffer goes on for more than 255 octets after that.
+        // SAFETY: `offset` is below BUFFER, and the buffer extends at least 256 bytes beyond that.
         unsafe { self.0.as_ptr().add(offset).add(further.into()).read() }
     }
 }
 
-/// What is known of the packet at hand.
+/// The state of the current packet.
 #[repr(C)]
-pub struct Scratch {
+#[derive(FromBytes)]
+pub(crate) struct Scratch {
     packet: Packet,
     source: Source,
+    /// The [`Method`] as a number.
     method: u32,
-    /// A [`Decision`](filter_common::sip::Decision) as a number.
-    pub decision: u32,
+    /// The [`Decision`](filter_common::sip::Decision) as a number.
+    pub(crate) decision: u32,
     /// The scan of the message.
-    pub scan: Scan,
-    /// The message, once it has been loaded.
-    pub message: Buffer,
+    pub(crate) scan: Scan,
+    /// The message, once it is loaded.
+    pub(crate) message: Buffer,
 }
 
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 impl Scratch {
-    /// This CPU's element, with the packet in it.
+    /// Stores the current packet in this CPU's element and returns the element.
     #[inline(always)]
-    pub fn of(packet: Packet) -> Option<&'static mut Self> {
+    pub(crate) fn new(packet: Packet) -> Option<&'static mut Self> {
         let scratch = SCRATCH.get_ptr_mut(0)?;
-        // SAFETY: the pointer is to this CPU's element, which nothing else uses while the program runs, which it does once
-        // for each packet; all its fields are integers, of which any value is valid. Volatile, so that LLVM reads the
-        // packet back from there and does not go on with what it has in registers.
+        // SAFETY: the pointer is to this CPU's element. Nothing else uses it while the program runs, and the program
+        // calls this function once. Any content is valid (`FromBytes`). Volatile, so that LLVM reads the packet back
+        // from the map and does not go on with the values in registers.
         unsafe {
             (&raw mut (*scratch).packet).write_volatile(packet);
             Some(&mut *scratch)
         }
     }
 
-    /// The packet.
+    /// Returns the current packet.
     #[inline(always)]
-    pub fn packet(&self) -> &Packet {
+    pub(crate) fn packet(&self) -> &Packet {
         &self.packet
     }
 
-    /// Where the packet comes from, once that has been noted.
+    /// Returns the source of the packet, which has to be set before.
     #[inline(always)]
-    pub fn source(&self) -> &Source {
+    pub(crate) fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Notes where the packet comes from.
+    /// Stores the source of the packet.
     #[inline(always)]
-    pub fn set_source(&mut self, source: Source) {
-        // SAFETY: a reference is valid for writes. Volatile, as in `of`.
+    pub(crate) fn set_source(&mut self, source: Source) {
+        // SAFETY: a reference is valid for writes. Volatile, as in `new`.
         unsafe { (&raw mut self.source).write_volatile(source) };
     }
 
-    /// Notes the method.
+    /// Stores the method of the request.
     #[inline(always)]
-    pub fn set_method(&mut self, method: Method) {
-        // SAFETY: a reference is valid for writes. Volatile, as in `of`.
+    pub(crate) fn set_method(&mut self, method: Method) {
+        // SAFETY: a reference is valid for writes. Volatile, as in `new`.
         unsafe { (&raw mut self.method).write_volatile(method as u32) }
     }
 
-    /// Whether this was the method noted.
+    /// Returns whether the request has this method.
     #[inline(always)]
-    pub fn is_method(&self, method: Method) -> bool {
+    pub(crate) fn is_method(&self, method: Method) -> bool {
         self.method == method as u32
     }
 
-    /// Copies the message of the packet into the buffer. `None`: it is empty, or not all there.
+    /// Copies the message of the packet into the buffer. Returns `None` if it is empty or not all in the frame.
     #[inline(always)]
-    pub fn load(&mut self, ctx: &XdpContext) -> Option<()> {
-        // One less goes through the mask: up to Linux 6.7 or so the verifier does not learn from a comparison with zero
-        // that a number is at least one, which the helper wants (6.1: "R3 min value is outside of the allowed range").
-        let length = bounded(self.packet.length.checked_sub(1)?) + 1;
-        let buffer = (&raw mut self.message).cast::<u8>();
-        // SAFETY: `length` is BUFFER at most, so that the copy, and the zeros after it, are within the buffer; it is
-        // aligned for a u64, and the offsets of all zeros but the first ones are multiples of eight.
+    pub(crate) fn load(&mut self, ctx: &XdpContext) -> Option<()> {
+        // The helper requires a length of at least one. Up to about Linux 6.7 the verifier does not learn that from a
+        // comparison with zero (6.1: "R3 min value is outside of the allowed range"), but it does from this sum.
+        let length = bounded(self.packet.length().checked_sub(1)?) + 1;
+        let buffer = (&raw mut self.message).cast::<u64>();
+        // SAFETY: `length` is at most BUFFER, so the copy and the zeros after it are within the buffer. The buffer is
+        // aligned for `u64`, and so are all zeros but the first ones, whose offsets are multiples of eight.
         unsafe {
-            if bpf_xdp_load_bytes(ctx.ctx, self.packet.offset, buffer.cast(), length as u32) != 0 {
+            if bpf_xdp_load_bytes(ctx.ctx, self.packet.offset(), buffer.cast(), length as u32) != 0 {
                 return None;
             }
-            buffer.add(length).cast::<u64>().write_unaligned(0);
-            let aligned = buffer.add((length + 7) & (2 * BUFFER - 8)).cast::<u64>();
+            buffer.byte_add(length).write_unaligned(0);
+            let aligned = buffer.byte_add((length + 7) & (2 * BUFFER - 8));
             for word in 0..ZEROS / 8 {
-                // Volatile, or LLVM would make a call of them, to a function that writes octet by octet.
+                // Volatile, or LLVM would replace the loop with a call to a function that writes byte by byte.
                 aligned.add(word).write_volatile(0);
             }
         }
         Some(())
     }
 
-    /// The first eight octets of the To tag, after the scan has found that there is one.
+    /// Returns the first eight bytes of the To tag as a word, after the scan has found a tag.
     #[inline(always)]
-    pub fn tag(&self) -> u64 {
+    pub(crate) fn tag(&self) -> u64 {
         self.message.word(self.scan.tag())
     }
 }
 
-/// `length`, less than [`BUFFER`] in the verifier's eyes too.
+/// Returns `length`, bounded below [`BUFFER`] in a way that the verifier sees.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
 fn bounded(length: u32) -> usize {
     let mut length = u64::from(length);
-    // SAFETY: one instruction on one register. LLVM would leave the mask out, since it knows the range already from
-    // comparisons that the verifier has forgotten by then.
+    // SAFETY: one instruction on one register. LLVM would omit the mask, since it knows the range from comparisons that
+    // the verifier has forgotten here.
     unsafe { core::arch::asm!("{0} &= 0xfff", inout(reg) length) };
     length as usize
 }

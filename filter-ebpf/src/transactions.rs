@@ -1,19 +1,21 @@
-//! The memory of INVITEs, so that one that is sent again gets the same answer (RFC 3261 sections 8.2.7 and 16.11).
+//! The transactions of INVITEs seen before, so that a retransmission is treated as the first INVITE was (RFC 3261
+//! sections 8.2.7 and 16.11).
+#![expect(unsafe_code, reason = "the daemon finds the globals by their symbols")]
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use filter_common::maps::DEFAULT_TRANSACTIONS;
-use filter_common::memory::{Bucket, SLOTS};
 use filter_common::transaction::{identity, transaction_hash};
+use filter_common::transaction_cache::{Bucket, SLOTS};
 
 use crate::scratch::Scratch;
 
 const DEFAULT_BUCKETS: u32 = DEFAULT_TRANSACTIONS / SLOTS as u32;
 
-// Nobody maps them. But an array that can be mapped begins at a page (`array_map_alloc()` in `kernel/bpf/arraymap.c`), so
-// that each bucket is one line of the cache and not parts of two.
+// The maps are mappable, although nothing maps them, so that their memory begins at a page (`array_map_alloc()` in
+// `kernel/bpf/arraymap.c`). Then each bucket is one cache line, and not parts of two.
 #[map(name = "PASSED")]
 static PASSED_MAP: Array<Bucket> = Array::with_max_entries(DEFAULT_BUCKETS, BPF_F_MMAPABLE);
 
@@ -26,43 +28,49 @@ static HASH_SEED: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static BUCKET_MASK: Global<u32> = Global::new(DEFAULT_BUCKETS - 1);
 
-/// INVITEs that passed.
-pub const PASSED: Memory = Memory(&PASSED_MAP);
-/// INVITEs that were refused.
-pub const REFUSED: Memory = Memory(&REFUSED_MAP);
+/// The transactions of INVITEs that passed.
+pub(crate) const PASSED: TransactionCache = TransactionCache(&PASSED_MAP);
+/// The transactions of INVITEs that were refused.
+pub(crate) const REFUSED: TransactionCache = TransactionCache(&REFUSED_MAP);
 
-/// One INVITE and its retransmissions: the same octets from the same source.
-pub struct Transaction {
-    /// The hash of its octets, by which the share is drawn that is refused: the same on all hosts of a cluster.
-    pub hash: u64,
+/// An INVITE and its retransmissions: the same bytes from the same source.
+pub(crate) struct Transaction {
+    hash: u64,
     identity: u64,
 }
 
 impl Transaction {
-    /// The transaction of the message at hand.
+    /// Computes the transaction of the current message.
     #[inline(always)]
-    pub fn of(scratch: &Scratch) -> Self {
-        let hash = transaction_hash(&scratch.message, scratch.packet().length, HASH_SEED.load());
+    pub(crate) fn new(scratch: &Scratch) -> Self {
+        let hash = transaction_hash(&scratch.message, scratch.packet().length(), HASH_SEED.load());
         let source = scratch.source();
-        Self { hash, identity: identity(hash, source.address, source.port) }
+        Self { hash, identity: identity(hash, source.address(), source.port()) }
+    }
+
+    /// Returns the hash of the message, which decides whether it is in the refused share: the same on all hosts of a
+    /// cluster.
+    #[inline(always)]
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
     }
 }
 
-/// What is remembered of one kind of INVITE, for 32 s each.
-pub struct Memory(&'static Array<Bucket>);
+/// A cache of transactions, each of which it remembers for 32 s.
+pub(crate) struct TransactionCache(&'static Array<Bucket>);
 
-impl Memory {
-    /// Whether the transaction was remembered less than 32 s before `now`.
+impl TransactionCache {
+    /// Returns whether the transaction was inserted in the 32 s before `now`.
     #[inline(always)]
-    pub fn holds(&self, transaction: &Transaction, now: u64) -> bool {
-        self.bucket(transaction).is_some_and(|bucket| bucket.holds(transaction.identity, now))
+    pub(crate) fn contains(&self, transaction: &Transaction, now: u64) -> bool {
+        self.bucket(transaction).is_some_and(|bucket| bucket.contains(transaction.identity, now))
     }
 
-    /// Remembers the transaction, from its first INVITE on: the ones that follow do not make it longer.
+    /// Inserts the transaction, unless the cache contains it: a retransmission does not prolong its lifetime.
     #[inline(always)]
-    pub fn remember(&self, transaction: &Transaction, now: u64) {
+    pub(crate) fn insert(&self, transaction: &Transaction, now: u64) {
         if let Some(bucket) = self.bucket(transaction) {
-            bucket.remember(transaction.identity, now);
+            bucket.insert(transaction.identity, now);
         }
     }
 

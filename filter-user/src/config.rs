@@ -10,17 +10,17 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValue};
+use clap::{Args, ValueEnum};
 use filter_common::maps::DEFAULT_TRANSACTIONS;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::cpus::CpuList;
 use crate::dataplane::Mode;
+use crate::dataplane::cpus::CpuList;
+use crate::domain::{NodeName, TableName};
 use crate::kamailio::{self, HtableName};
-use crate::node;
-use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl, NodeName, TableName};
+use crate::store::{DatabaseUrl, DatabaseUrlError, GivenUrl};
 
 const CONFIG: &str = "/etc/sip-filter/config.toml";
 const SOCKET: &str = "/run/sip-filter/control.sock";
@@ -270,6 +270,22 @@ pub enum Error {
     Database(#[from] DatabaseUrlError),
 }
 
+/// The values of `--mode`. Not derived, since the data plane knows nothing of the command line.
+impl ValueEnum for Mode {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Native, Self::Generic]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::Auto => ("auto", "In the driver if it can, otherwise in the network stack"),
+            Self::Native => ("native", "In the driver, or not at all"),
+            Self::Generic => ("generic", "In the network stack: works with any driver, and is slower"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
+}
+
 impl Common {
     /// Reads the file that the flags name, or the default one.
     pub fn file(&self) -> Result<Self, Error> {
@@ -302,7 +318,7 @@ impl Common {
                 .clone()
                 .or_else(|| file.state_file.clone())
                 .unwrap_or_else(|| STATE_FILE.into()),
-            node: file.run.node.clone().unwrap_or_else(node::name),
+            node: file.run.node.clone().unwrap_or_else(host_name),
         })
     }
 }
@@ -350,6 +366,11 @@ impl RunOptions {
             log_level: self.log_level.clone().or_else(|| file.run.log_level.clone()).unwrap_or_else(|| "info".into()),
         })
     }
+}
+
+/// Returns the host name, as the kernel has it, as the name of this host among those that share the database.
+fn host_name() -> NodeName {
+    NodeName::from_host_name(&std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default())
 }
 
 fn check_interfaces(interfaces: &[String], common: &Common) -> Result<(), Error> {
@@ -460,7 +481,7 @@ mod tests {
     #[case::port_too_high("[run]\nport = [65536]", "line 2: invalid value: integer `65536`")]
     #[case::metrics_without_a_port("[run]\nmetrics = \"127.0.0.1\"", "line 2: invalid socket address")]
     #[case::mode("[run]\nmode = \"turbo\"", "turbo")]
-    #[case::cpus("[run]\ncpus = \"5-2\"", "line 2: 5-2 is no range of CPUs")]
+    #[case::cpus("[run]\ncpus = \"5-2\"", "line 2: 5-2 is not a range of CPUs")]
     #[case::cpus_as_a_number("[run]\ncpus = 2", "expected a string")]
     #[case::busy_poll("[run]\nbusy-poll = -1", "line 2: invalid value: integer `-1`")]
     #[case::kamailio_without_unix("[run]\nkamailio = \"/run/kamailio/rpc.sock\"", "unix:PATH is wanted")]

@@ -1,20 +1,18 @@
-//! The daemon and the tools of sip-filter as a library.
+//! The daemon and the commands of sip-filter as a library.
 
-pub mod alarm;
+mod backoff;
 pub mod config;
 pub mod control;
-pub mod cpus;
 pub mod daemon;
 pub mod dataplane;
 pub mod doctor;
+pub mod domain;
 pub mod kamailio;
 pub mod metrics;
-pub mod node;
-pub mod policy;
-pub mod prefix;
-pub mod refusal_log;
+mod panic;
+pub mod protocol;
 pub mod responder;
-pub mod state_file;
+mod stoppable_thread;
 pub mod store;
 pub mod sync;
-pub mod tag;
+pub mod user;

@@ -1,5 +1,5 @@
--- Kamailio's htable, as its own utils/kamctl/mysql/htable-create.sql has it (version 2), under the name that
--- --table gives it. Not a numbered migration: those have fixed text and a checksum, this has a name that varies.
+-- Kamailio's table, as in its utils/kamctl/mysql/htable-create.sql (table version 2), under the name of --table.
+-- Not a numbered migration: the text and the checksum of a migration are fixed, and this name varies.
 CREATE TABLE IF NOT EXISTS {table} (
     id         INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
     key_name   VARCHAR(256) DEFAULT '' NOT NULL,

@@ -1,10 +1,11 @@
 #!/bin/sh
-# The compiler for `cargo xtask fuzz` (cargo's RUSTC_WORKSPACE_WRAPPER): counts which code of ours an input reaches.
+# Compiler wrapper of `cargo xtask fuzz` (RUSTC_WORKSPACE_WRAPPER of cargo): instruments the crates under test, so that
+# libFuzzer sees which of their code an input reaches.
 #
-# These flags are those of cargo-fuzz without a sanitizer, all of them stable. As a wrapper and not as RUSTFLAGS, since
-# those would have all dependencies compiled a second time.
+# The flags are those of cargo-fuzz without a sanitizer, and all of them are stable. A wrapper rather than RUSTFLAGS, because
+# RUSTFLAGS would compile all dependencies a second time.
 case "${CARGO_CRATE_NAME-}" in
-filter_common | filter_user)
+filter_common | filter_reply | filter_user)
     set -- "$@" \
         -Cpasses=sancov-module \
         -Cllvm-args=-sanitizer-coverage-level=4 \

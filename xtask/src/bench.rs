@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the benchmarks as a product is built, optimised, and runs them.
+//! `cargo xtask bench`: builds daemon and benchmarks with the release profile, and runs the benchmarks.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask build`: everything, in the one profile that demo and tests use too.
+//! `cargo xtask build`: builds everything, in the profile that the demo and the tests use too.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{command, workspace};
 
-/// Builds all and returns the path of the binary `sip-filter`.
+/// Builds the default members of the workspace and returns the path of the binary `sip-filter`.
 pub(crate) fn run(release: bool) -> Result<PathBuf> {
     let mut cargo = workspace::cargo();
     cargo.arg("build");
@@ -19,7 +19,7 @@ pub(crate) fn run(release: bool) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Where cargo puts `sip-filter` in that profile.
+/// Returns the path of the binary `sip-filter` in the folder `profile` of the target folder.
 pub(crate) fn binary(profile: &str) -> Result<PathBuf> {
     Ok(workspace::target()?.join(profile).join("sip-filter"))
 }

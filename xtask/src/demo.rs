@@ -1,15 +1,15 @@
-//! `cargo xtask demo`: set up, build, and play the scenario of `filter_lab::demo`.
+//! `cargo xtask demo`: runs setup and build, and plays the scenario of `filter_lab::demo`.
 
 use anyhow::{Error, Result, bail};
 use nix::unistd::Uid;
 
 use crate::{build, setup};
 
-/// From a bare machine to a call that is refused before one's eyes.
+/// Prepares the machine, builds the daemon, and runs the demo.
 pub(crate) fn run() -> Result<()> {
     if !Uid::effective().is_root() {
         bail!(
-            "the demo makes network namespaces and loads an XDP program, which takes root: \
+            "the demo creates network namespaces and loads an XDP program, which requires root: \
              run `sudo env PATH=\"$PATH\" HOME=\"$HOME\" cargo xtask demo`"
         );
     }

@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: builds the fuzz targets of `tests/fuzz` and runs them side by side for a bounded time.
+//! `cargo xtask fuzz`: builds the fuzz targets of `tests/fuzz` and runs them in parallel for a bounded time.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,19 +11,20 @@ use filter_lab::frame::Frame;
 
 use crate::{command, workspace};
 
-/// Longer messages are read by the same loops, only slower. Without a limit, libFuzzer takes the longest of the corpus.
+/// Maximum length of an input in bytes. Without a limit, libFuzzer takes the longest message of the corpus. Longer
+/// inputs reach no more code, only more iterations of the same loops.
 const MAX_LEN: u32 = 4096;
-/// A run that tries fewer inputs a second than this has tried nothing to speak of.
-const LEAST_RATE: u64 = 50;
-/// How much of the log is shown when a target fails: the panic, and what libFuzzer says of the input.
-const SHOWN: usize = 40;
+/// Minimum number of inputs per second. A slower run has tested next to nothing and fails.
+const MIN_RATE: u64 = 50;
+/// Number of log lines to print after a failure: enough for the panic message and libFuzzer's report of the input.
+const SHOWN_LINES: usize = 40;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Target {
-    /// The grammar that kernel and host share
+    /// The SIP grammar that the XDP program and the daemon share
     Grammar,
-    /// The frame that answers a frame
+    /// The responder: a frame in, a response frame or nothing out
     Responder,
 }
 
@@ -39,19 +40,19 @@ impl Target {
         Ok(workspace::target()?.join("debug").join(format!("fuzz-{}", self.name())))
     }
 
-    /// Where its corpus grows, and its log and failing inputs lie.
+    /// Returns the folder of the target's growing corpus, its log and the inputs that failed.
     fn folder(self) -> Result<PathBuf> {
         Ok(workspace::target()?.join("fuzz").join(self.name()))
     }
 }
 
-/// Runs `target`, or all of them, for `seconds`, and says how much each has tried.
+/// Runs `target`, or all targets, for `seconds`, and prints the number of inputs that each has tried.
 pub(crate) fn run(seconds: u32, target: Option<Target>) -> Result<()> {
     build()?;
     let targets = target.map_or_else(|| Target::value_variants().to_vec(), |target| vec![target]);
     let runs: Vec<Result<String>> = thread::scope(|scope| {
         let runs: Vec<_> = targets.iter().map(|target| scope.spawn(|| fuzz(*target, seconds))).collect();
-        runs.into_iter().map(|run| run.join().unwrap_or_else(|_| bail!("xtask itself panicked"))).collect()
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|_panic| bail!("xtask itself panicked"))).collect()
     });
     let mut failed = vec![];
     for (target, run) in targets.iter().zip(runs) {
@@ -63,15 +64,15 @@ pub(crate) fn run(seconds: u32, target: Option<Target>) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n")) }
 }
 
-/// Runs `target` on the file `input` alone.
+/// Runs `target` once, on the file `input`.
 pub(crate) fn reproduce(target: Target, input: &Path) -> Result<()> {
     build()?;
-    // Run without an input that exists, libFuzzer would take the name for that of a corpus to be made.
+    // libFuzzer takes a path that does not exist for a corpus folder and creates it.
     fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
     command::run(Command::new(target.program()?).arg(input).env("RUST_BACKTRACE", "1"))
 }
 
-/// Builds the targets, with the crates under test instrumented.
+/// Builds the targets, with coverage instrumentation in the crates under test.
 fn build() -> Result<()> {
     let wrapper = workspace::root().join("tests/fuzz/instrument.sh");
     let mut cargo = workspace::cargo();
@@ -79,6 +80,7 @@ fn build() -> Result<()> {
     command::run(&mut cargo)
 }
 
+/// Runs `target` for `seconds` and returns a summary.
 fn fuzz(target: Target, seconds: u32) -> Result<String> {
     let folder = target.folder()?;
     let (corpus, failures, log) = (folder.join("corpus"), folder.join("failures"), folder.join("log"));
@@ -86,34 +88,41 @@ fn fuzz(target: Target, seconds: u32) -> Result<String> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     write_seeds(target, &corpus)?;
-    let file = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-    // What is found is written to the first folder; the other ones are only read.
-    let status = Command::new(target.program()?)
-        .arg(&corpus)
-        .arg(workspace::root().join("tests/corpus"))
-        .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-max_len={MAX_LEN}"))
-        .arg(format!("-artifact_prefix={}/", failures.display()))
-        .args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
-        // A backtrace would push what the panic says out of what is shown; seen again, the input gives one.
-        .env("RUST_BACKTRACE", "0")
-        .stdout(file.try_clone()?)
-        .stderr(file)
-        .status()
-        .context("cannot start it")?;
+    let status = run_libfuzzer(target, seconds, &corpus, &failures, &log)?;
     let log = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let log = String::from_utf8_lossy(&log);
     if !status.success() {
         bail!("{status}\n{}", failure(target, &log));
     }
     let (executions, rate) = (statistic(&log, "number_of_executed_units")?, statistic(&log, "average_exec_per_sec")?);
-    if rate < LEAST_RATE {
-        bail!("{executions} inputs in {seconds} s are too few to say anything");
+    if rate < MIN_RATE {
+        bail!("only {executions} inputs in {seconds} s, too few for a result (minimum: {MIN_RATE} per second)");
     }
-    Ok(format!("{executions} inputs, {rate} a second, none of which fails"))
+    Ok(format!("{executions} inputs, {rate} per second, no failure"))
 }
 
-/// What else the corpus begins with: messages in frames of other shapes (`tests/fuzz/src/input.rs` says how they are told).
+/// Runs the program of `target` with its output in the file `log`.
+fn run_libfuzzer(target: Target, seconds: u32, corpus: &Path, failures: &Path, log: &Path) -> Result<ExitStatus> {
+    let log = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    let program = target.program()?;
+    Command::new(&program)
+        // libFuzzer writes new inputs to the first folder and only reads the others.
+        .arg(corpus)
+        .arg(workspace::root().join("tests/corpus"))
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_len={MAX_LEN}"))
+        .arg(format!("-artifact_prefix={}/", failures.display()))
+        .args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
+        // A backtrace would push the panic message out of the lines that are shown. `reproduce` prints one.
+        .env("RUST_BACKTRACE", "0")
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .status()
+        .with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// Writes further seeds to `corpus`: messages in frames of other shapes, encoded as `tests/fuzz/src/input.rs` decodes
+/// them.
 fn write_seeds(target: Target, corpus: &Path) -> Result<()> {
     if !matches!(target, Target::Responder) {
         return Ok(());
@@ -134,8 +143,8 @@ fn write_seeds(target: Target, corpus: &Path) -> Result<()> {
             tags: vec![],
             ipv4_options: vec![],
             ipv6_extensions: vec![],
-            source: source.parse().context("an address")?,
-            destination: destination.parse().context("an address")?,
+            source: source.parse().context("cannot parse the seed's source address")?,
+            destination: destination.parse().context("cannot parse the seed's destination address")?,
             payload: message.clone(),
             padding: 0,
         };
@@ -144,20 +153,20 @@ fn write_seeds(target: Target, corpus: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `stat::NAME: 123`, as libFuzzer prints it at the end.
+/// Parses the value of `stat::NAME: VALUE`, which libFuzzer prints at the end of a run.
 fn statistic(log: &str, name: &str) -> Result<u64> {
     let value = log.lines().find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name)?.strip_prefix(':'));
-    value.and_then(|value| value.trim().parse().ok()).with_context(|| format!("libFuzzer prints no {name}"))
+    value.and_then(|value| value.trim().parse().ok()).with_context(|| format!("libFuzzer printed no {name}"))
 }
 
-/// The end of the log, and how to see it again.
+/// Returns the last lines of the log, and the command that reproduces the failure.
 fn failure(target: Target, log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    let shown = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+    let skipped = log.lines().count().saturating_sub(SHOWN_LINES);
+    let shown = log.lines().skip(skipped).collect::<Vec<_>>().join("\n");
     let input = log.lines().find_map(|line| line.split_once("Test unit written to ")).map(|(_, path)| path.trim());
     match input {
         Some(input) => {
-            format!("{shown}\nthe input is {input}\nto see it again: cargo xtask fuzz {} {input}", target.name())
+            format!("{shown}\nthe input is {input}\nto reproduce: cargo xtask fuzz {} {input}", target.name())
         }
         None => shown,
     }

@@ -1,10 +1,15 @@
-//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`, `bench`, `kernels`.
+//! The tasks of this repository: `cargo xtask setup`, `build`, `demo`, `test`, `fuzz`, `bench`, `kernels`, `audit`.
 
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks report to the terminal")]
+
+mod audit;
 mod bench;
 mod build;
 mod command;
 mod demo;
-#[allow(dead_code, unused_imports, reason = "build scripts share these files: they build, xtask lints and probes")]
+#[expect(clippy::allow_attributes, reason = "rustc reports an expected dead_code of functions as unfulfilled")]
+#[allow(dead_code, unused_imports, reason = "shared with the build scripts, which alone call `run_build_script`")]
 mod ebpf;
 mod fuzz;
 mod kernels;
@@ -12,6 +17,7 @@ mod setup;
 mod test;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,61 +32,66 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Find or install what build, demo and tests need
+    /// Find or install everything that the build, the demo and the tests need
     ///
-    /// Each thing is printed as found or installed; what is there is left alone, so a second run changes nothing.
-    /// Installing Debian packages takes root; what cannot be installed is said in one line each.
+    /// Prints one line per requirement: found, installed, or MISSING with a remedy. Software that is present is left
+    /// alone, so a second run changes nothing. Installing Debian packages requires root.
     Setup,
-    /// Build everything: the XDP program, the daemon with it inside, and the tools
+    /// Build the XDP program, the daemon that embeds it, and the tools
     ///
-    /// The binary is target/debug/sip-filter, the same that the demo and the tests run, so that nothing is built
-    /// twice. The XDP program in it is optimised either way; --release is for a binary to be installed.
+    /// The binary is target/debug/sip-filter. The demo and the tests run the same binary, so nothing is built twice.
+    /// The XDP program in it is always optimised. Use --release for a binary to install.
     Build {
-        /// Optimise the daemon too: target/release/sip-filter
+        /// Optimise the daemon too; the binary is target/release/sip-filter
         #[arg(long)]
         release: bool,
     },
-    /// Show a call refused and a call kept up, on a veth pair in network namespaces (root)
+    /// Show a new call refused and an established call unaffected, over a veth pair in network namespaces (root)
     Demo,
-    /// Set up, check the format, lint, and run all tests (root)
+    /// Run the setup, check comments, format and lints, and run all tests (root)
     ///
-    /// All of it is run even if a part fails; the last line says how many tests passed and failed. Of the kernels of
-    /// `cargo xtask kernels` it has 6.1 and the newest, without the packet fixtures.
+    /// A failure does not stop the run. The last line is the number of tests passed and failed. The run includes a part
+    /// of `cargo xtask kernels`: Linux 6.1 and the newest kernel, without the packet fixtures.
     Test {
-        /// What to pass to `cargo test`: a filter, `--test NAME`, …
+        /// Arguments for `cargo test`: a filter, `--test NAME`, …
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Try the SIP grammar and the responder on inputs that a fuzzer makes up from the corpus
+    /// Fuzz the SIP grammar and the responder, starting from the corpus
     ///
-    /// Needs no root and no nightly. What it learns is kept in target/fuzz; an input that fails is kept there too.
+    /// Requires neither root nor nightly. Inputs that reach new code, and inputs that fail, are kept in target/fuzz.
     Fuzz {
-        /// How long each target runs
+        /// Duration of the run in seconds; the targets run in parallel
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
-        /// Only this target
+        /// Fuzz this target only
         #[arg(value_enum)]
         target: Option<fuzz::Target>,
-        /// Run the target on this file alone, to see a failure again
+        /// Run the target once, on this file, to reproduce a failure
         #[arg(requires = "target")]
-        input: Option<std::path::PathBuf>,
+        input: Option<PathBuf>,
     },
-    /// Measure, print the figures as a table, and write them to target/bench.json
+    /// Run the benchmarks, print the results as a table, and write them to target/bench.json
     ///
-    /// Each thing is measured in several rounds, of which median, least and most are shown, on CPU 1 of a machine with
-    /// two CPUs or more; that takes six to seven minutes, after the build. No test depends on the figures. docs/benchmarks.md
-    /// says what they mean and what is to be reached.
+    /// Each subject is measured in several rounds, on CPU 1 if the machine has two CPUs or more. The table shows the
+    /// median, the minimum and the maximum. After the build, a run takes six to seven minutes. No test depends on the
+    /// results; docs/benchmarks.md explains them and states the targets.
     Bench {
-        /// What to pass on: `--only SUBJECT,…`, `--quick`
+        /// Arguments for the benchmarks: `--only SUBJECT,…`, `--quick`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Boot the kernels and NIC drivers that the product claims, in emulated machines, and try it on each (root)
+    /// Test sip-filter on all supported kernels and NIC drivers, in emulated machines (root)
     ///
-    /// On each kernel: the XDP program is verified and run on single packets. On each NIC: new calls are refused and calls
-    /// that are up pass, in each mode that the driver has, and all pass when the daemon is killed. Kernels and QEMU are
-    /// fetched by Debian's package tools (about 600 MB) into $XDG_CACHE_HOME/sip-filter/kernels, and installed nowhere.
+    /// On each kernel, the XDP program is verified and run on single packets. On each NIC, in each mode of its driver,
+    /// new calls are refused, established calls pass, and everything passes after the daemon is killed. Kernels and
+    /// QEMU (about 600 MB) are downloaded from Debian into $XDG_CACHE_HOME/sip-filter/kernels and not installed.
     Kernels(kernels::Options),
+    /// Check all dependencies: bans, licences, sources and security advisories
+    ///
+    /// Runs `cargo deny check` with the rules in deny.toml. Installs cargo-deny if it is missing, which takes some
+    /// minutes. If the advisory database cannot be downloaded, a line says so and the other checks decide.
+    Audit,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -92,6 +103,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Fuzz { seconds, target, .. } => fuzz::run(seconds, target)?,
         Task::Bench { arguments } => bench::run(&arguments)?,
         Task::Kernels(options) => kernels::run(&options)?,
+        Task::Audit => audit::run()?,
         Task::Test { arguments } => return test::run(&arguments),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! The XDP programs of the benchmarks: what the product's is compared with, what makes its load, what counts its answers.
-#![allow(missing_docs, reason = "the `xdp` macro writes a function without")]
+//! XDP programs of the benchmarks: floors and limits to compare the product's program with, a load generator, and a
+//! counter of what comes back.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 
@@ -15,14 +15,15 @@ mod reflect;
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // A loop without an end: the verifier refuses the program if a panic can be reached at all.
+    // Never runs: the verifier rejects an infinite loop, so a program in which a panic is reachable does not load.
     loop {}
 }
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
 
-/// The kernel lets only GPL-compatible programs call some helpers.
+/// The license. The kernel offers some helpers to GPL-compatible programs only.
+#[expect(unsafe_code, reason = "the kernel finds the license by its section")]
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

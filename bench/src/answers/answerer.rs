@@ -1,4 +1,4 @@
-//! Those who answer, each started on the answerer's CPU at the far end of the wire.
+//! The answerers, started on the answerers' CPU at the proxy's end of the wire.
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
@@ -9,30 +9,30 @@ use filter_lab::kamailio::{Kamailio, Options};
 use filter_lab::wire::PROXY_INTERFACE;
 
 use super::reflector::Reflector;
-use crate::layout::{ANSWERS, REFLECTED};
+use crate::layout::{REFLECTED, RESPONSES};
 use crate::loss_free::{FAST, SLOW};
 use crate::stage::Stage;
 use crate::{cpu, programs, servers};
 
-/// Who answers.
+/// A program that answers the load.
 #[derive(Clone, Copy)]
 pub(super) enum Answerer {
     /// The daemon, with maintenance on.
     SipFilter,
-    /// A process that sends back what comes out of an AF_XDP socket.
+    /// A thread that sends back the frames from an AF_XDP socket.
     AfXdpReflector,
-    /// An XDP program that sends back what comes.
+    /// An XDP program that sends back the frames.
     XdpTxReflector,
-    /// Kamailio, whose script refuses new calls.
+    /// Kamailio, with a script that refuses new calls.
     Kamailio {
-        /// Its processes for UDP, all on one CPU.
+        /// Number of its UDP processes, all on one CPU.
         children: u32,
-        /// Its allocator, if not the one that it comes with.
+        /// Memory manager, if not the default one.
         memory: Option<&'static str>,
     },
 }
 
-/// An answerer at work; it ends with this value.
+/// An answerer at work, until this value is dropped.
 pub(super) enum Running {
     SipFilter(Daemon, #[expect(dead_code, reason = "its files are held, not read")] Installation),
     AfXdpReflector(Reflector),
@@ -41,12 +41,12 @@ pub(super) enum Running {
 }
 
 impl Running {
-    /// What it has taken so far to receive and to answer, in seconds of CPU time: its processes, and the receive work of its
-    /// NIC. What is received from others in between is in it too.
+    /// Returns the CPU time in seconds spent so far: that of the answerer's processes, and the receive work on the
+    /// generator's CPU, which includes packets of others.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
         let own = match self {
             Self::SipFilter(daemon, _) => cpu::process_seconds(daemon.pid())?,
-            Self::AfXdpReflector(reflector) => cpu::thread_seconds(reflector.thread())?,
+            Self::AfXdpReflector(reflector) => cpu::thread_seconds(reflector.proc_path())?,
             Self::XdpTxReflector(_) => 0.0,
             Self::Kamailio(kamailio) => {
                 kamailio.processes().into_iter().map(cpu::process_seconds).sum::<Result<_>>()?
@@ -57,28 +57,28 @@ impl Running {
 }
 
 impl Answerer {
-    /// Which counter has its answers.
-    pub(super) fn answers(self) -> u32 {
+    /// Returns the index at which its responses are counted.
+    pub(super) fn counter(self) -> u32 {
         match self {
-            Self::SipFilter | Self::Kamailio { .. } => ANSWERS,
+            Self::SipFilter | Self::Kamailio { .. } => RESPONSES,
             Self::AfXdpReflector | Self::XdpTxReflector => REFLECTED,
         }
     }
 
-    /// The rate at which the search for what it can do begins.
-    pub(super) fn begin(self) -> f64 {
+    /// Returns the rate at which the search for its loss-free rate begins.
+    pub(super) fn first_rate(self) -> f64 {
         if let Self::Kamailio { .. } = self { SLOW } else { FAST }
     }
 
-    /// Starts it.
+    /// Starts the answerer.
     pub(super) fn start(self, stage: &Stage) -> Result<Running> {
-        cpu::as_answerer(|| match self {
+        cpu::run_as_answerer(|| match self {
             Self::SipFilter => {
                 let (daemon, installation) = servers::sip_filter(stage, PROXY_INTERFACE, &[])?;
                 Ok(Running::SipFilter(daemon, installation))
             }
             Self::AfXdpReflector => Reflector::start(&stage.inside).map(Running::AfXdpReflector),
-            Self::XdpTxReflector => xdp_tx(stage),
+            Self::XdpTxReflector => start_xdp_tx_reflector(stage),
             Self::Kamailio { children, memory } => {
                 let options = Options { children, memory, ..Options::default() };
                 servers::kamailio(stage, &options).map(Running::Kamailio)
@@ -87,7 +87,7 @@ impl Answerer {
     }
 }
 
-fn xdp_tx(stage: &Stage) -> Result<Running> {
+fn start_xdp_tx_reflector(stage: &Stage) -> Result<Running> {
     let mut bench = programs::load()?;
     let reflect = programs::program(&mut bench, "reflect")?;
     stage.inside.run(|| reflect.attach(PROXY_INTERFACE, XdpMode::Driver)).context("attach the reflector")?;

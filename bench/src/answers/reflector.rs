@@ -1,6 +1,7 @@
-//! The limit of an answer by AF_XDP: each frame goes back with its addresses swapped, and nothing of it is parsed.
+//! The limit of a responder on AF_XDP: each frame goes back with its addresses swapped, and is not parsed.
 //!
-//! The socket is as sip-filter's: copy mode, 2048 entries in each ring, frames of 4 KiB.
+//! The socket has the settings of sip-filter's: copy mode, 2048 entries in each ring, frames of 4 KiB.
+#![expect(unsafe_code, reason = "the rings of the crate `xdp` require that the UMEM outlives their packets")]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -27,38 +28,42 @@ use xdp::{CompletionRing, Packet, RingConfigBuilder, RxRing, Umem, WakableFillRi
 
 use crate::programs;
 
+/// Number of entries in each ring.
 const RING: u32 = 2048;
+/// Number of frames in the UMEM.
 const FRAMES: u32 = 2 * RING;
+/// Maximum number of frames received at a time.
 const BATCH: usize = 64;
-/// How many frames the kernel sends in one call in copy mode (`TX_BATCH_SIZE` in `net/xdp/xsk.c`).
+/// Number of frames that the kernel sends in one call in copy mode (`TX_BATCH_SIZE` in `net/xdp/xsk.c`).
 const TX_BATCH: usize = 32;
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for the thread to get ready.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The reflector's thread; it ends with this value.
+/// The thread of the reflector. Dropping it stops the thread.
 pub(super) struct Reflector {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    /// The thread's folder in `/proc`.
-    folder: PathBuf,
+    /// Directory of the thread in `/proc`.
+    proc_path: PathBuf,
 }
 
 impl Reflector {
-    /// Starts the thread, on the CPU of the calling one, and waits until it is ready.
+    /// Starts the thread on the CPU of the calling one, and waits until it is ready.
     pub(super) fn start(namespace: &Namespace) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, readiness) = channel();
         let stopped = Arc::clone(&stop);
-        // A thread that is started in the namespace stays there.
+        // A thread started in the namespace stays there.
         let thread = namespace.run(|| thread::spawn(move || work(&stopped, &ready)));
-        let mut reflector = Self { stop, thread: Some(thread), folder: PathBuf::new() };
-        let id = readiness.recv_timeout(PATIENCE).context("the AF_XDP reflector does not get ready")??;
-        reflector.folder = format!("/proc/self/task/{id}").into();
+        let mut reflector = Self { stop, thread: Some(thread), proc_path: PathBuf::new() };
+        let id = readiness.recv_timeout(START_TIMEOUT).context("wait for the AF_XDP reflector to get ready")??;
+        reflector.proc_path = format!("/proc/self/task/{id}").into();
         Ok(reflector)
     }
 
-    /// The thread's folder in `/proc`.
-    pub(super) fn thread(&self) -> &Path {
-        &self.folder
+    /// Returns the directory of the thread in `/proc`.
+    pub(super) fn proc_path(&self) -> &Path {
+        &self.proc_path
     }
 }
 
@@ -66,25 +71,26 @@ impl Drop for Reflector {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            eprintln!("the AF_XDP reflector has panicked");
+            eprintln!("the AF_XDP reflector panicked");
         }
     }
 }
 
+/// Reflects frames until `stop` is set. Sends the thread's id when it is ready, or the reason why it cannot be.
 fn work(stop: &AtomicBool, ready: &Sender<Result<Pid>>) {
     let attached = programs::load().and_then(|mut bench| {
-        let socket = Socket::open()?;
+        let queue = Queue::open()?;
         let mut sockets: XskMap<_> = programs::map(&mut bench, "REFLECTORS")?;
-        sockets.set(0, socket.socket.as_raw_fd(), 0).context("the XSKMAP")?;
+        sockets.set(0, queue.socket.as_raw_fd(), 0).context("put the socket into the XSKMAP")?;
         let redirect = programs::program(&mut bench, "redirect")?;
         redirect.attach(PROXY_INTERFACE, XdpMode::Driver).context("attach the redirector")?;
-        Ok((bench, socket))
+        Ok((bench, queue))
     });
-    // The receiver is gone only if nobody waits any more, and then `stop` is set.
+    // Sending fails only if `start` has given up waiting. It sets `stop` then.
     match attached {
-        Ok((_bench, mut socket)) => {
+        Ok((_bench, mut queue)) => {
             let _ = ready.send(Ok(nix::unistd::gettid()));
-            if let Err(error) = socket.reflect(stop) {
+            if let Err(error) = queue.reflect(stop) {
                 eprintln!("the AF_XDP reflector: {error}");
             }
         }
@@ -94,34 +100,36 @@ fn work(stop: &AtomicBool, ready: &Sender<Result<Pid>>) {
     }
 }
 
-/// The socket with its UMEM. The order of the fields is the order in which they go: rings and socket before the memory.
-struct Socket {
+/// The proxy's only RX and TX queue: the socket with its rings and its UMEM. Fields are dropped in order, so the rings
+/// and the socket go before the memory.
+struct Queue {
     fill: WakableFillRing,
     rx: RxRing,
     tx: WakableTxRing,
     completion: CompletionRing,
     socket: XdpSocket,
     umem: Umem,
-    /// Frames in the fill ring and the RX ring.
+    /// Number of frames in the fill ring and the RX ring.
     receiving: usize,
-    /// Frames in the TX ring and the completion ring.
+    /// Number of frames in the TX ring and the completion ring.
     sending: usize,
 }
 
-impl Socket {
+impl Queue {
     fn open() -> Result<Self> {
-        let ifindex = nix::net::if_::if_nametoindex(PROXY_INTERFACE).context("the proxy's end of the wire")?;
+        let ifindex = nix::net::if_::if_nametoindex(PROXY_INTERFACE).context("find the proxy's end of the wire")?;
         let config =
             UmemCfgBuilder { frame_size: FrameSize::FourK, frame_count: FRAMES, ..Default::default() }.build()?;
         let mut umem = Umem::map(config).context("map the UMEM")?;
-        let mut builder = XdpSocketBuilder::new().context("socket(AF_XDP)")?;
+        let mut builder = XdpSocketBuilder::new().context("open an AF_XDP socket")?;
         let rings =
             RingConfigBuilder { rx_count: RING, tx_count: RING, fill_count: RING, completion_count: RING }.build()?;
         let (mut rings, mut flags) = builder.build_wakable_rings(&umem, rings)?;
         // SAFETY: the UMEM is a field of the same struct as the socket, and is dropped after it.
-        let receiving = unsafe { rings.fill_ring.enqueue(&mut umem, RING as usize, false) }.context("the fill ring")?;
+        let receiving =
+            unsafe { rings.fill_ring.enqueue(&mut umem, RING as usize, false) }.context("fill the fill ring")?;
         flags.force_copy();
-        let socket = builder.bind(NicIndex::new(ifindex), 0, flags).context("bind to the queue")?;
+        let socket = builder.bind(NicIndex::new(ifindex), 0, flags).context("bind the AF_XDP socket to the queue")?;
         Ok(Self {
             fill: rings.fill_ring,
             rx: rings.rx_ring.ok_or_else(|| anyhow!("no RX ring"))?,
@@ -138,14 +146,14 @@ impl Socket {
         let mut received = HeapSlab::with_capacity(BATCH);
         let mut replies = HeapSlab::with_capacity(BATCH);
         while !stop.load(Ordering::Relaxed) {
-            // SAFETY: the packets are all sent, or given back, before the next turn.
+            // SAFETY: all packets are sent or freed before the end of the iteration, so none outlives the UMEM.
             let count = unsafe { self.rx.recv(&self.umem, &mut received) };
             self.receiving -= count;
             while let Some(mut packet) = received.pop_back() {
                 swap_addresses(&mut packet);
                 replies.push_front(packet);
             }
-            // SAFETY: the packets are of this UMEM, which is dropped after the socket.
+            // SAFETY: the packets belong to this UMEM, which is dropped after the socket.
             self.sending += unsafe { self.tx.send(&mut replies, false) }?;
             while let Some(packet) = replies.pop_back() {
                 self.umem.free_packet(packet);
@@ -161,7 +169,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Has the kernel send what is in the TX ring: `sendto` does it itself, a batch a call, and says EAGAIN if there is more.
+    /// Makes the kernel send the frames in the TX ring. In copy mode `sendto` sends a batch itself, and returns EAGAIN
+    /// if there are more.
     fn flush(&mut self) -> io::Result<()> {
         self.sending -= self.completion.dequeue(&mut self.umem, FRAMES as usize);
         for _ in 0..=self.sending / TX_BATCH {
@@ -179,7 +188,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Waits for frames, or shortly for what is still to be sent, or until it is time to look whether to stop.
+    /// Waits until a frame arrives, or 1 ms if frames remain to be sent, or 50 ms, after which the caller checks
+    /// whether to stop.
     fn wait(&self) -> io::Result<()> {
         let timeout = PollTimeout::from(if self.sending > 0 { 1_u8 } else { 50 });
         // SAFETY: the descriptor is open as long as `self.socket` lives, which is longer than this call.
@@ -191,7 +201,8 @@ impl Socket {
     }
 }
 
-/// Ethernet, IPv4 without options, UDP: so the checksums stay right.
+/// Swaps the source and destination in the headers of Ethernet, IPv4 without options, and UDP. The checksums stay
+/// valid.
 fn swap_addresses(frame: &mut Packet) {
     for (at, length) in [(0, 6), (26, 4), (34, 2)] {
         let (source, destination) = frame[at..at + 2 * length].split_at_mut(length);

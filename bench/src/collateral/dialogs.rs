@@ -1,4 +1,4 @@
-//! Calls that are up through the proxy, and the re-INVITEs within them: sent in time, and each only once.
+//! Established calls through the proxy, and re-INVITEs within them, each sent on schedule and only once.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
@@ -15,108 +15,119 @@ use nix::sys::time::TimeSpec;
 use crate::stage::Stage;
 use crate::{cpu, servers};
 
-/// From one request to the next: fifty a second.
+/// Time between two requests: fifty per second.
 pub(super) const INTERVAL: Duration = Duration::from_millis(20);
-/// T1 of RFC 3261: who has no answer by then sends again.
+/// T1 of RFC 3261 section 17.1.1.1: a client without a response by then retransmits the request.
 pub(super) const T1: Duration = Duration::from_millis(500);
-/// Where the caller is reached. The generator is at another port.
+/// Port of the caller. The generator uses another one.
 const CALLER_PORT: u16 = 5070;
-/// Where the called party is reached, on the proxy's host: what goes there comes past no NIC, and is no concern of the filter.
+/// Port of the called party, which is on the proxy's host: packets to it pass no NIC, so the filter does not see them.
 const CALLED_PORT: u16 = 5080;
 
-/// A caller and a called party, and the proxy between them, at which the route of their calls was recorded.
+/// A caller and a called party, with established calls through a proxy that has recorded their route.
 pub(super) struct Dialogs {
     caller: UdpSocket,
     _called: SipServer,
-    /// The CSeq number of the next request. None has that of another, whatever their call.
-    next: usize,
+    /// CSeq number of the next request. No two requests have the same number, not even in different calls.
+    next_cseq: usize,
 }
 
-/// A request that is to be sent.
-struct Due {
+/// A re-INVITE, before or after it is sent.
+struct Reinvite {
     request: Vec<u8>,
-    /// What its answer is acknowledged with.
+    /// ACK to its response.
     ack: Vec<u8>,
     sent: Option<Instant>,
-    answered: Option<Duration>,
+    /// Time from the request to its final response.
+    latency: Option<Duration>,
 }
 
 impl Dialogs {
-    /// Both parties. The called one answers at once, on the CPU of the answerers and before these.
+    /// Creates both parties. The called one answers at once: it is on the CPU of the answerers, with a priority above
+    /// theirs.
     pub(super) fn new(stage: &Stage) -> Result<Self> {
         let caller = stage.outside.bind_udp(caller());
-        caller.connect(servers::proxy()).context("the proxy as the caller's peer")?;
-        caller.set_nonblocking(true).context("a socket that does not block")?;
-        let called = cpu::before_answerers(|| Ok(SipServer::start(&stage.inside, CALLED_PORT)))?;
-        Ok(Self { caller, _called: called, next: 1 })
+        caller.connect(servers::proxy()).context("connect the caller's socket to the proxy")?;
+        caller.set_nonblocking(true).context("make the caller's socket non-blocking")?;
+        let called = cpu::run_before_answerers(|| Ok(SipServer::start(&stage.inside, CALLED_PORT)))?;
+        Ok(Self { caller, _called: called, next_cseq: 1 })
     }
 
-    /// Sends so many requests. For each, how long its final answer took, if that came within [`T1`].
-    pub(super) fn go_on(&mut self, count: usize) -> Result<Vec<Option<Duration>>> {
-        let first = self.next;
-        self.next += count;
-        let mut requests = requests(first, count);
+    /// Sends `count` re-INVITEs. Returns the time from each to its final response, or `None` if that took longer than
+    /// [`T1`].
+    pub(super) fn send(&mut self, count: usize) -> Result<Vec<Option<Duration>>> {
+        let first = self.next_cseq;
+        self.next_cseq += count;
+        let mut reinvites = reinvites(first, count);
         let start = Instant::now();
         for place in 0..count {
-            self.receive_until(start + INTERVAL * place as u32, first, &mut requests)?;
-            let due = &mut requests[place];
-            due.sent = Some(Instant::now());
-            self.caller.send(&due.request).context("send a request within a dialog")?;
+            self.receive_until(start + INTERVAL * place as u32, first, &mut reinvites)?;
+            let reinvite = &mut reinvites[place];
+            reinvite.sent = Some(Instant::now());
+            self.caller.send(&reinvite.request).context("send a request within a dialog")?;
         }
-        self.receive_until(Instant::now() + T1, first, &mut requests)?;
-        Ok(requests.into_iter().map(|due| due.answered.filter(|latency| *latency <= T1)).collect())
+        self.receive_until(Instant::now() + T1, first, &mut reinvites)?;
+        Ok(reinvites.into_iter().map(|reinvite| reinvite.latency.filter(|latency| *latency <= T1)).collect())
     }
 
-    /// Notes the answers that come until then.
-    fn receive_until(&self, until: Instant, first: usize, requests: &mut [Due]) -> Result<()> {
+    /// Receives responses to `reinvites`, whose CSeq numbers begin at `first`, until the time `until`.
+    fn receive_until(&self, until: Instant, first: usize, reinvites: &mut [Reinvite]) -> Result<()> {
         let mut buffer = [0; 4096];
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            // Not a timeout of the socket, which the kernel counts in ticks of some milliseconds.
+            // A timeout of the socket would be too coarse: the kernel counts it in ticks of some milliseconds.
             let ready = ppoll(
                 &mut [PollFd::new(self.caller.as_fd(), PollFlags::POLLIN)],
                 Some(TimeSpec::from_duration(left)),
                 None,
             );
-            if ready.context("wait for answers")? == 0 {
+            if ready.context("wait for responses")? == 0 {
                 return Ok(());
             }
-            let length = self.caller.recv(&mut buffer).context("receive an answer")?;
+            let length = self.caller.recv(&mut buffer).context("receive a response")?;
             let now = Instant::now();
-            let answer = Message::parse(&buffer[..length])?;
-            if let Some(due) = answered(&answer, first, requests)? {
-                due.answered = due.sent.map(|sent| now - sent);
-                self.caller.send(&due.ack).context("send an ACK")?;
+            let response = Message::parse(&buffer[..length])?;
+            if let Some(reinvite) = newly_answered(&response, first, reinvites)? {
+                reinvite.latency = reinvite.sent.map(|sent| now - sent);
+                self.caller.send(&reinvite.ack).context("send an ACK")?;
             }
         }
     }
 }
 
-/// Which of the requests is answered by this for good, and was not before. An answer to an earlier load is none.
-fn answered<'a>(answer: &Message, first: usize, requests: &'a mut [Due]) -> Result<Option<&'a mut Due>> {
-    let status = answer.status().context("something else than a response")?;
+/// Returns the request to which `response` is the first final response, or `None` if it is a provisional one, a
+/// retransmission, or belongs to an earlier load.
+fn newly_answered<'a>(
+    response: &Message,
+    first: usize,
+    reinvites: &'a mut [Reinvite],
+) -> Result<Option<&'a mut Reinvite>> {
+    let status = response.status().with_context(|| format!("not a response:\n{response}"))?;
     if status < 200 {
         return Ok(None);
     }
-    let number = answer.require("CSeq").split(' ').next().unwrap_or_default();
+    let number = response.require("CSeq").split(' ').next().unwrap_or_default();
     let number: usize = number.parse().context("the number of a CSeq")?;
-    let Some(due) = number.checked_sub(first).and_then(|place| requests.get_mut(place)) else { return Ok(None) };
-    ensure!(status == 200, "a request within a dialog was refused:\n{answer}");
-    Ok(Some(due).filter(|due| due.answered.is_none()))
+    let Some(reinvite) = number.checked_sub(first).and_then(|place| reinvites.get_mut(place)) else { return Ok(None) };
+    ensure!(status == 200, "a request within a dialog was refused:\n{response}");
+    Ok(Some(reinvite).filter(|reinvite| reinvite.latency.is_none()))
 }
 
-/// So many re-INVITEs, each within a call of its own.
-fn requests(first: usize, count: usize) -> Vec<Due> {
-    let due = |number| {
+/// Returns `count` re-INVITEs, each within another call, with CSeq numbers from `first` on.
+fn reinvites(first: usize, count: usize) -> Vec<Reinvite> {
+    let reinvite = |cseq| {
         let call = [fresh("call-"), fresh("from-"), fresh("to-")];
-        let [request, ack] = ["INVITE", "ACK"].map(|method| within(method, &call, number).to_bytes());
-        Due { request, ack, sent: None, answered: None }
+        let [request, ack] = ["INVITE", "ACK"].map(|method| in_dialog(method, &call, cseq).to_bytes());
+        Reinvite { request, ack, sent: None, latency: None }
     };
-    (first..first + count).map(due).collect()
+    (first..first + count).map(reinvite).collect()
 }
 
-/// A request within a call, to the called party by way of the proxy; an INVITE is as long as a new one.
-fn within(method: &str, [call_id, from, to]: &[String; 3], number: usize) -> Request {
+/// Returns a request within a call, to the called party by way of the proxy. An INVITE is as long as a new one.
+///
+/// `call` is the Call-ID, the From tag and the To tag.
+fn in_dialog(method: &str, call: &[String; 3], cseq: usize) -> Request {
+    let [call_id, from, to] = call;
     let (caller, proxy) = (caller(), servers::proxy());
     let mut request = match method {
         "INVITE" => Request::invite(caller, proxy),
@@ -127,10 +138,11 @@ fn within(method: &str, [call_id, from, to]: &[String; 3], number: usize) -> Req
     request.set("From", &format!("<sip:alice@{}>;tag={from}", caller.ip()));
     request.set("To", &format!("<sip:+4930123456@{}>;tag={to}", proxy.ip()));
     request.set("Call-ID", call_id);
-    request.set("CSeq", &format!("{number} {method}"));
+    request.set("CSeq", &format!("{cseq} {method}"));
     request
 }
 
+/// Returns the address of the caller.
 fn caller() -> SocketAddr {
     SocketAddr::new(End::Caller.address(Family::V4), CALLER_PORT)
 }

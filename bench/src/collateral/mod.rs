@@ -1,4 +1,4 @@
-//! What becomes of calls that are up while new ones come in masses: through Kamailio alone, and with sip-filter in front of it.
+//! Established calls during a flood of new ones: through Kamailio alone, and with sip-filter in front of it.
 
 mod buffer;
 mod dialogs;
@@ -12,41 +12,42 @@ use filter_lab::installation::Installation;
 use filter_lab::kamailio::{Kamailio, Options};
 use filter_lab::wire::PROXY_INTERFACE;
 
-use crate::layout::ANSWERS;
+use crate::layout::RESPONSES;
 use crate::loss_free::{SLOW, Search};
 use crate::report::{Bound, Report, Rounds};
 use crate::stage::Stage;
 use crate::{Effort, cpu, servers};
 use dialogs::{Dialogs, INTERVAL, T1};
 
-/// Requests within dialogs while one load of new calls lasts: of a hundred, the p99 is the last but one.
+/// Number of requests within dialogs during one load of new calls. Of a hundred, the p99 is the last but one.
 const REQUESTS: usize = 100;
-/// For so long the load is there before the first of the requests.
+/// Time from the beginning of the load to the first of the requests.
 const LEAD: Duration = Duration::from_millis(200);
-/// The loads, in capacities of Kamailio.
+/// Loads of new calls, in multiples of the capacity of Kamailio.
 const LOADS: [f64; 5] = [0.0, 1.0, 2.0, 4.0, 10.0];
 
-/// Who has the proxy's port.
+/// A proxy with or without the filter, and its results.
 struct Setup {
     name: &'static str,
     filter: bool,
-    /// What was found at each of [`LOADS`].
+    /// Results at each of [`LOADS`].
     steps: [Step; LOADS.len()],
 }
 
-/// What was found at one load.
+/// The results at one load.
 #[derive(Default)]
 struct Step {
-    /// New INVITEs that were really sent, in a second.
+    /// New INVITEs really sent per second.
     sent: Rounds,
-    /// Requests within dialogs that were answered, in percent.
+    /// Share of requests within dialogs that were answered, in percent.
     answered: Rounds,
-    /// Of those that were answered, how long that took, in milliseconds.
+    /// Median of the time to the response in milliseconds, of the requests that were answered.
     median: Rounds,
+    /// 99th percentile of the same.
     p99: Rounds,
 }
 
-/// A proxy at work, and the filter before it, if it is there.
+/// A proxy at work, and the filter in front of it, if any.
 struct Proxy {
     _filter: Option<(Daemon, Installation)>,
     _kamailio: Kamailio,
@@ -60,9 +61,9 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
         steps: Default::default(),
     });
     let requests = REQUESTS / effort.divisor.min(4) as usize;
-    // A round takes half a minute: a third of the rounds that others have.
+    // A round takes half a minute, so there are a third of the rounds of other subjects.
     for _ in 0..effort.rounds.div_ceil(3) {
-        let found = capacity_of_kamailio(effort).context("the capacity of Kamailio")?;
+        let found = capacity_of_kamailio(effort).context("measure the capacity of Kamailio")?;
         capacity.add(found);
         for setup in &mut setups {
             setup.round(found, requests).context(setup.name)?;
@@ -75,17 +76,18 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The highest rate of new INVITEs of which Kamailio, alone, refuses at least 99.9 %.
+/// Returns the highest rate of new INVITEs of which Kamailio alone refuses at least 99.9 %.
 fn capacity_of_kamailio(effort: Effort) -> Result<f64> {
     let mut stage = Stage::new(1)?;
     let _proxy = Proxy::start(&mut stage, false)?;
-    Search::new(&mut stage, ANSWERS, SLOW, effort).loss_free()
+    Search::new(&mut stage, RESPONSES, SLOW, effort).loss_free()
 }
 
 impl Proxy {
+    /// Starts Kamailio, and the filter if `filter`.
     fn start(stage: &mut Stage, filter: bool) -> Result<Self> {
-        let max_buffer = Some(buffer::full_of_frames(stage)?);
-        cpu::as_answerer(|| {
+        let max_buffer = Some(buffer::fullest_size(stage)?);
+        cpu::run_as_answerer(|| {
             let options = Options { relays: true, max_buffer, ..Options::default() };
             let kamailio = servers::kamailio(stage, &options)?;
             let filter = filter.then(|| servers::sip_filter(stage, PROXY_INTERFACE, &[])).transpose()?;
@@ -95,11 +97,12 @@ impl Proxy {
 }
 
 impl Setup {
+    /// Measures one round on a new stage.
     fn round(&mut self, capacity: f64, requests: usize) -> Result<()> {
         let mut stage = Stage::new(1)?;
         let _proxy = Proxy::start(&mut stage, self.filter)?;
         let mut dialogs = Dialogs::new(&stage)?;
-        // The first requests find nothing in any cache.
+        // Warm up caches. The result does not count.
         under_load(&mut stage, &mut dialogs, 0.0, requests / 10)?;
         for (load, step) in LOADS.into_iter().zip(&mut self.steps) {
             let (sent, latencies) = under_load(&mut stage, &mut dialogs, capacity * load, requests)?;
@@ -113,7 +116,7 @@ impl Setup {
         for (load, Step { sent, answered, median, p99 }) in LOADS.into_iter().zip(self.steps) {
             let name = format!("{}, new INVITEs at {load} times the capacity", self.name);
             if self.filter {
-                let slower = p99.against(&unloaded, |p99, unloaded| p99 / unloaded);
+                let slower = p99.zip_with(&unloaded, |p99, unloaded| p99 / unloaded);
                 report.target(format!("{name}: least answered, %"), answered.min(), Bound::AtLeast(100.0));
                 if load > 0.0 {
                     report.target(format!("{name}: p99 by that without"), slower.median(), Bound::AtMost(1.5));
@@ -128,6 +131,7 @@ impl Setup {
 }
 
 impl Step {
+    /// Adds the results of one round.
     fn add(&mut self, sent: f64, latencies: &[Option<Duration>]) {
         let mut answered = Rounds::default();
         latencies.iter().flatten().for_each(|latency| answered.add(latency.as_secs_f64() * 1000.0));
@@ -139,26 +143,28 @@ impl Step {
     }
 }
 
-/// Requests within dialogs while new INVITEs come at `rate`: what was really sent of these, and how long each of those took. The
-/// caller is on the CPU of the answerers, and goes before them.
+/// Sends requests within dialogs while new INVITEs arrive at `rate`. Returns the rate of new INVITEs really sent, and
+/// the time to the response of each request.
+///
+/// The caller is on the CPU of the answerers, with a priority above theirs.
 fn under_load(
     stage: &mut Stage,
     dialogs: &mut Dialogs,
     rate: f64,
     requests: usize,
 ) -> Result<(f64, Vec<Option<Duration>>)> {
-    // The caller's priority comes first: the tool that sets it would not get at the CPU under load.
-    cpu::before_answerers(|| {
+    // Set the priority before the load begins: under load this thread would not get the CPU any more.
+    cpu::run_before_answerers(|| {
         if rate == 0.0 {
-            return Ok((0.0, dialogs.go_on(requests)?));
+            return Ok((0.0, dialogs.send(requests)?));
         }
         let duration = LEAD + INTERVAL * requests as u32 + T1;
         thread::scope(|scope| {
-            let load = scope.spawn(|| stage.probe(rate, duration, ANSWERS));
+            let load = scope.spawn(|| stage.probe(rate, duration, RESPONSES));
             thread::sleep(LEAD);
-            let latencies = dialogs.go_on(requests);
-            ensure!(!load.is_finished(), "the load has ended before the requests");
-            let probe = load.join().map_err(|_| anyhow!("the generator has panicked"))??;
+            let latencies = dialogs.send(requests);
+            ensure!(!load.is_finished(), "the load ended before the last request was sent");
+            let probe = load.join().map_err(|_panic| anyhow!("the generator panicked"))??;
             Ok((probe.sent_rate, latencies?))
         })
     })

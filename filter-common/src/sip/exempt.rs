@@ -1,163 +1,77 @@
-//! What makes a request pass although it is new: an emergency, or a call that it takes the place of.
+//! Exemptions of new requests: emergencies, and requests that replace or join an established call.
 //!
-//! Where a spelling is odd, these lean to passing: they compare beginnings, and letters by their low five bits.
+//! Odd spellings tend to exempt: only the beginning of a value is compared, and the lower-case bit of every byte is
+//! ignored.
 
-use super::words::{first, marks, repeat};
+use crate::words::{LOWER_CASE, mask, pack};
 
-/// Sets the bit by which a lower-case letter differs from its capital, in each octet.
-const LOWER_CASE: u64 = repeat(0x20);
-
-/// What a header whose name is at hand is to the scan.
+/// A header by its effect on the scan.
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// None of those below.
+    /// A header that exempts no request.
     Other,
-    /// `Priority` (RFC 3261 section 20.26); its value decides. The header's name has this many octets.
+    /// `Priority` (RFC 3261 section 20.26), which exempts by its value.
     Priority,
-    /// `Resource-Priority` (RFC 4412); its values decide.
+    /// `Resource-Priority` (RFC 4412), which exempts by its values.
     ResourcePriority,
-    /// `Replaces` (RFC 3891) or `Join` (RFC 3911).
+    /// `Replaces` (RFC 3891) or `Join` (RFC 3911), which exempts by its presence.
     Replaces,
 }
 
-/// Tells the header whose name begins with the octets of `word` and `next`, and how long its name is.
-#[inline(always)]
-pub(super) const fn header(word: u64, next: u64) -> (Header, u8) {
-    let word = word | LOWER_CASE;
-    if word == folded(b"priority") {
-        return (Header::Priority, 8);
+impl Header {
+    /// Returns the header whose name begins with `word` and `next`, and the length of its name.
+    #[inline(always)]
+    pub(super) const fn from_name(word: u64, next: u64) -> (Self, u8) {
+        if begins_with(word, b"priority") {
+            (Self::Priority, 8)
+        } else if begins_with(word, b"replaces") {
+            (Self::Replaces, 8)
+        } else if begins_with(word, b"join") {
+            (Self::Replaces, 4)
+        } else if begins_with(word, b"resource") && begins_with(next, b"-priorit") {
+            (Self::ResourcePriority, 17)
+        } else {
+            (Self::Other, 0)
+        }
     }
-    if word == folded(b"replaces") {
-        return (Header::Replaces, 8);
-    }
-    if word & 0xffff_ffff == folded(b"join") & 0xffff_ffff {
-        return (Header::Replaces, 4);
-    }
-    if word == folded(b"resource") && next | LOWER_CASE == folded(b"-priorit") {
-        return (Header::ResourcePriority, 17);
-    }
-    (Header::Other, 0)
 }
 
-/// Whether a value of `Priority` that begins with `word` passes: `emergency` (RFC 3261) and `psap-callback` (RFC 7090).
+/// Returns whether a value of `Priority` exempts: `emergency` (RFC 3261) or `psap-callback` (RFC 7090).
 #[inline(always)]
 pub(super) const fn is_urgent(word: u64) -> bool {
-    let word = word | LOWER_CASE;
-    word == folded(b"emergenc") || word == folded(b"psap-cal")
+    begins_with(word, b"emergenc") || begins_with(word, b"psap-cal")
 }
 
-/// Whether a value of `Resource-Priority` that begins with `word` passes: the namespaces `ets` and `wps` (RFC 4412
-/// section 12.6) and `esnet` (RFC 7135).
+/// Returns whether a value of `Resource-Priority` exempts: one in the namespace `ets` or `wps` (RFC 4412 section 12.6),
+/// or `esnet` (RFC 7135).
 #[inline(always)]
 pub(super) const fn is_in_namespace(word: u64) -> bool {
-    let word = word | LOWER_CASE;
-    let four = word & 0xffff_ffff;
-    four == folded(b"ets.") & 0xffff_ffff
-        || four == folded(b"wps.") & 0xffff_ffff
-        || word & 0xffff_ffff_ffff == folded(b"esnet.") & 0xffff_ffff_ffff
+    begins_with(word, b"ets.") || begins_with(word, b"wps.") || begins_with(word, b"esnet.")
 }
 
-/// Whether a Request-URI that begins with these words is the emergency service's, or one below it (RFC 5031).
+/// Returns whether a Request-URI is the URN of the emergency service, `urn:service:sos`, or below it (RFC 5031).
 #[inline(always)]
 pub(super) const fn is_emergency_urn(word: u64, next: u64) -> bool {
-    // "urn:service:sos" has 15 octets.
-    word | LOWER_CASE == folded(b"urn:serv") && (next | LOWER_CASE) << 8 == folded(b"ice:sos") << 8
+    begins_with(word, b"urn:serv") && begins_with(next, b"ice:sos")
 }
 
-/// How long the scheme of a Request-URI with a user part is, with its colon: 0 if it is none of `sip`, `sips` and `tel`.
+/// Returns the length of a Request-URI's scheme with its colon, or 0 if the scheme has no user part (not `sip`, `sips`,
+/// `tel`).
 #[inline(always)]
-pub(super) const fn scheme(word: u64) -> u32 {
-    let word = word | LOWER_CASE;
-    let four = word & 0xffff_ffff;
-    if four == folded(b"sip:") & 0xffff_ffff || four == folded(b"tel:") & 0xffff_ffff {
+pub(super) const fn scheme_len(word: u64) -> u32 {
+    if begins_with(word, b"sip:") || begins_with(word, b"tel:") {
         4
-    } else if word & 0xff_ffff_ffff == folded(b"sips:") & 0xff_ffff_ffff {
+    } else if begins_with(word, b"sips:") {
         5
     } else {
         0
     }
 }
 
-/// Up to eight octets as a word, with the bit of lower case in all eight.
-const fn folded(text: &[u8]) -> u64 {
-    let mut word = 0;
-    let mut index = 0;
-    while index < text.len() {
-        word |= (text[index] as u64) << (8 * index);
-        index += 1;
-    }
-    word | LOWER_CASE
-}
-
-/// The user part of a Request-URI, as it is looked up in the set of emergency numbers: its octets, then zeros.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct User {
-    words: [u64; 2],
-}
-
-impl User {
-    /// No user part. It is not in the set.
-    pub(super) const NONE: Self = Self { words: [0; 2] };
-
-    /// The longest user part that can be in the set, in octets.
-    pub const MAX: usize = 15;
-
-    /// A user part as an operator writes it. `None` if it is empty, too long, or has an octet that ends a user part.
-    pub fn new(text: &str) -> Option<Self> {
-        if text.is_empty()
-            || text.len() > Self::MAX
-            || text.bytes().any(|octet| !octet.is_ascii_graphic() || ends_user(octet))
-        {
-            return None;
-        }
-        let mut octets = [0; 16];
-        octets[..text.len()].copy_from_slice(text.as_bytes());
-        let (low, high) = octets.split_at(8);
-        let word = |octets: &[u8]| octets.first_chunk().map_or(0, |octets| u64::from_le_bytes(*octets));
-        Some(Self { words: [word(low), word(high)] })
-    }
-
-    /// The bits that `users` have, all of them together.
-    pub fn bits_of(users: impl IntoIterator<Item = Self>) -> [u64; 2] {
-        users.into_iter().fold([0; 2], |[low, high], user| [low | user.words[0], high | user.words[1]])
-    }
-
-    /// Whether it has no other bits than `bits`, those of [`Self::bits_of`] some others. A number of three digits has none in its fourth octet, so that of the numbers
-    /// that are called hardly any has only bits of those.
-    #[inline(always)]
-    pub const fn has_only(&self, bits: [u64; 2]) -> bool {
-        self.words[0] & !bits[0] | self.words[1] & !bits[1] == 0
-    }
-
-    /// The user part at the beginning of two words: up to the octet that ends it. Without one in the first 16 octets, it
-    /// is longer than any in the set, and what is returned is in none.
-    #[inline(always)]
-    pub(super) fn parse(words: [u64; 2]) -> Self {
-        let low = words[0];
-        let end = user_end(low);
-        if end < 8 {
-            return Self { words: [low & ((1 << (8 * end)) - 1), 0] };
-        }
-        let high = words[1];
-        let end = user_end(high);
-        if end < 8 {
-            return Self { words: [low, high & ((1 << (8 * end)) - 1)] };
-        }
-        Self::NONE
-    }
-}
-
-/// The index of the first octet of `word` that ends a user part, 8 if none does.
+/// Returns whether `word` begins with `text`, which has at most eight bytes. The lower-case bit of every byte is
+/// ignored.
 #[inline(always)]
-fn user_end(word: u64) -> u8 {
-    // `:` and `;` differ in the lowest bit.
-    let found = marks(word, repeat(b'@')) | marks(word & repeat(!1), repeat(b':')) | marks(word, repeat(b' '));
-    if found == 0 { 8 } else { first(found) }
-}
-
-/// `@` ends it, `:` before a password, `;` before a parameter, and a space the whole URI (RFC 3261 section 25.1, RFC 3966).
-#[inline(always)]
-const fn ends_user(octet: u8) -> bool {
-    matches!(octet, b'@' | b':' | b';' | b' ')
+const fn begins_with(word: u64, text: &[u8]) -> bool {
+    (word | LOWER_CASE) & mask(text.len()) == (pack(text) | LOWER_CASE) & mask(text.len())
 }

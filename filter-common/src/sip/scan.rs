@@ -1,32 +1,34 @@
-//! The scan of an INVITE's headers, in turns that each cost a bounded number of steps.
+//! The scan of a request's headers, in steps of bounded cost.
 
 use core::ops::ControlFlow;
 
-use super::Decision;
-use super::exempt::{self, Header, User};
-use super::to::ToState;
-use super::words::{above_tilde, below, first, is_only, marks, repeat};
+use zerocopy::FromBytes;
 
-/// The octets of a message, as [`Scan`] reads them.
+use super::exempt::{self, Header};
+use super::to::ToState;
+use super::{Decision, UserPart};
+use crate::words::{Spelling, first_marked, is_single, marks_above_tilde, marks_below, marks_equal, repeat, word};
+
+/// The bytes of a message, as [`Scan`] reads them.
 pub trait Message {
-    /// The eight octets from `offset` on, the first in the lowest bits. Octets after the message's end are zero.
+    /// Returns the eight bytes at `offset` as a [word](crate::words). Bytes beyond the message are zero.
     fn word(&self, offset: u32) -> u64;
 
-    /// The octet at `offset`, zero after the message's end.
+    /// Returns the byte at `offset`, or zero beyond the message.
     #[inline(always)]
-    fn octet(&self, offset: u32) -> u8 {
-        self.octet_near(offset, 0)
+    fn byte(&self, offset: u32) -> u8 {
+        self.byte_near(offset, 0)
     }
 
-    /// The word so many octets after `offset`: for several in one place, which has to be found only once.
+    /// Returns the word at `offset + further`. For several words near one offset, which is then computed only once.
     #[inline(always)]
     fn word_near(&self, offset: u32, further: u8) -> u64 {
         self.word(offset + u32::from(further))
     }
 
-    /// The octet so many after `offset`.
+    /// Returns the byte at `offset + further`.
     #[inline(always)]
-    fn octet_near(&self, offset: u32, further: u8) -> u8 {
+    fn byte_near(&self, offset: u32, further: u8) -> u8 {
         self.word_near(offset, further) as u8
     }
 }
@@ -34,278 +36,264 @@ pub trait Message {
 impl Message for [u8] {
     #[inline(always)]
     fn word(&self, offset: u32) -> u64 {
-        let offset = offset as usize;
-        if let Some(octets) = self.get(offset..).and_then(<[u8]>::first_chunk) {
-            return u64::from_le_bytes(*octets);
-        }
-        let mut octets = [0; 8];
-        let rest = self.get(offset..).unwrap_or_default();
-        octets[..rest.len()].copy_from_slice(rest);
-        u64::from_le_bytes(octets)
+        word(self, offset as usize)
     }
 }
 
-/// No position is beyond it: a datagram has less than 64 KiB, and one turn goes less than 4 KiB further.
+/// Mask of all positions: a datagram has less than 64 KiB, and a step goes less than 4 KiB further.
 const POSITION_MASK: u32 = 0x1_ffff;
 
-/// How many octets or words one turn looks at in a phase, at most: it bounds what the verifier simulates.
-const STEPS: u32 = 32;
+/// Maximum number of reads in one phase of a step, which bounds what the verifier simulates.
+const READS_PER_STEP: u32 = 32;
 
-/// How many steps of up to four words one turn skips, at most. A turn costs some ten times as much as a step.
-const SKIPPED: u64 = 32;
+/// Maximum number of blocks of four words that one step skips. Another step costs about as much as ten blocks.
+const BLOCKS_PER_STEP: u64 = 32;
 
-/// What the scan has before it, in the order in which [`Scan::turn`] goes through them.
-mod phase {
-    /// At the beginning of the Request-URI.
-    pub(super) const START: u32 = 0;
-    /// In it.
-    pub(super) const REQUEST_URI: u32 = 1;
-    /// At the SIP version.
-    pub(super) const VERSION: u32 = 2;
-    /// At the beginning of a line.
-    pub(super) const LINE: u32 = 3;
-    /// Between the name of a To header and its colon.
-    pub(super) const COLON: u32 = 4;
-    /// In the value of a To header.
-    pub(super) const TO: u32 = 5;
-    /// After a line of a To header: is the next one its continuation?
-    pub(super) const FOLD: u32 = 6;
-    /// After the name of a header that may exempt the request.
-    pub(super) const EXEMPT: u32 = 7;
-    /// In a line that does not matter.
-    pub(super) const SKIP: u32 = 8;
+/// The part of a message that the scan reads next. [`Scan::step`] goes through the phases in this order.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+enum Phase {
+    /// The beginning of the Request-URI.
+    Start,
+    /// The rest of the Request-URI.
+    RequestUri,
+    /// The SIP version.
+    Version,
+    /// The beginning of a line.
+    Line,
+    /// The colon after the name of a To header.
+    Colon,
+    /// The value of a To header.
+    To,
+    /// The byte after a line of a To header, which may be folded.
+    Fold,
+    /// The rest of a header that may exempt the request.
+    Exempt,
+    /// The rest of an irrelevant line, and all irrelevant lines after it.
+    Skip,
 }
 
-/// A step of the scan: it goes on, or there is a decision.
-type Step = ControlFlow<Decision>;
+/// The outcome of a step or phase: the scan continues, or it ends with a decision.
+type Progress = ControlFlow<Decision>;
 
-/// No decision yet.
-const ON: Step = Step::Continue(());
+const CONTINUE: Progress = Progress::Continue(());
 
-const fn undecided() -> Step {
-    Step::Break(Decision::Undecided)
-}
+const UNDECIDED: Progress = Progress::Break(Decision::Undecided);
 
-/// A scan under way: how far it has read, and what it knows by then.
+/// The state of a scan: how far it has read, and what it has found.
 ///
-/// Its fields are plain numbers, and the XDP program keeps it in a per-CPU map, because the verifier tracks nothing
-/// there: on the stack, it would follow every value that each field can have (the callback of `bpf_loop` is
-/// explored until its state converges, since Linux 6.7, "bpf: verify callbacks as if they are called unknown number of
-/// times").
+/// The fields are plain numbers, and the XDP program keeps them in a per-CPU map, since the verifier does not track
+/// values there. On the stack it would follow every value of each field: since Linux 6.7 it explores the callback of
+/// `bpf_loop` until the state converges ("bpf: verify callbacks as if they are called unknown number of times").
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, FromBytes)]
 pub struct Scan {
-    /// The offset of the next octet to be read.
+    /// Offset of the next byte to read.
     position: u32,
-    /// The length of the message.
+    /// Length of the message.
     end: u32,
-    /// One of [`phase`].
+    /// The [`Phase`] as a number.
     phase: u32,
-    /// The [`ToState`] in the To header that is being read.
+    /// The [`ToState`] in the current To header, as a number.
     to: u32,
-    /// How many To headers there have been.
+    /// Number of To headers so far.
     to_headers: u32,
-    /// Not zero once a header line has been seen, so that a line may continue it.
+    /// Nonzero after the first header line, which the next line may continue.
     in_headers: u32,
-    /// Which of [`exempting`] the header is that is being read.
+    /// The current [`Header`] that may exempt the request, as a number.
     exempting: u32,
-    /// Where the To tag begins, once there is a decision that there is one.
+    /// Offset of the To tag, once the decision is [`Decision::InDialog`].
     tag: u32,
     /// The user part of the Request-URI.
-    user: User,
-}
-
-/// Headers that may exempt a request.
-mod exempting {
-    pub(super) const PRIORITY: u32 = 0;
-    pub(super) const RESOURCE_PRIORITY: u32 = 1;
-    pub(super) const REPLACES: u32 = 2;
+    user: UserPart,
 }
 
 impl Scan {
-    /// A scan that begins at the Request-URI, `position` octets into a message of `end` octets.
+    /// Creates a scan that begins at the Request-URI, at `position` in a message of `end` bytes.
     pub fn new(position: u32, end: u32) -> Self {
         let mut scan = Self::default();
-        scan.begin(position, end);
+        scan.restart(position, end);
         scan
     }
 
-    /// Begins anew, whatever was read before: what is not set here is written before it is read.
+    /// Starts over with another message. All fields that are not set here are written before they are read.
     #[inline(always)]
-    pub const fn begin(&mut self, position: u32, end: u32) {
+    pub const fn restart(&mut self, position: u32, end: u32) {
         self.position = position;
         self.end = end;
-        self.phase = phase::START;
+        self.enter(Phase::Start);
         self.to_headers = 0;
         self.in_headers = 0;
     }
 
-    /// The user part of the Request-URI, to be looked up in the set of emergency numbers.
+    /// Returns the user part of the Request-URI, by which emergency numbers are looked up.
     #[inline(always)]
-    pub const fn user(&self) -> &User {
+    pub const fn user(&self) -> &UserPart {
         &self.user
     }
 
-    /// Where the To tag begins, in octets from the beginning of the message, if the decision is
-    /// [`Decision::InDialog`].
+    /// Returns the offset of the To tag in the message, if the decision is [`Decision::InDialog`].
     #[inline(always)]
     pub const fn tag(&self) -> u32 {
         self.tag
     }
 
-    /// Reads on, until there is a decision: while it continues, call again.
+    /// Runs one step. Returns the decision, or `Continue` if the scan needs another step.
     ///
-    /// A turn goes through the phases in the order in which they mostly follow each other. Each turn either decides or has
-    /// read at least one octet or entered another phase at the same octet, at most twice in a row; so a message of n octets
-    /// takes less than 3 n turns.
+    /// A step goes through the phases in the order in which they usually follow each other. Each step decides, or reads
+    /// at least one byte, or enters another phase at the same byte, which happens at most twice in a row. So a message
+    /// of n bytes takes less than 3 n steps.
     #[inline(always)]
-    pub fn turn<M: Message + ?Sized>(&mut self, message: &M) -> Step {
+    pub fn step<M: Message + ?Sized>(&mut self, message: &M) -> ControlFlow<Decision> {
         if self.position >= self.end {
-            // The headers have no end in sight.
-            return undecided();
+            // The headers have no end.
+            return UNDECIDED;
         }
-        if self.phase() == phase::START {
+        if self.is_in(Phase::Start) {
             self.start(message)?;
         }
-        if self.phase() == phase::REQUEST_URI {
+        if self.is_in(Phase::RequestUri) {
             self.request_uri(message)?;
         }
-        if self.phase() == phase::VERSION {
+        if self.is_in(Phase::Version) {
             self.version(message)?;
         }
-        if self.phase() == phase::LINE {
+        if self.is_in(Phase::Line) {
             self.line(message)?;
         }
-        if self.phase() == phase::COLON {
+        if self.is_in(Phase::Colon) {
             self.colon(message)?;
         }
-        if self.phase() == phase::TO {
+        if self.is_in(Phase::To) {
             self.to(message)?;
         }
-        if self.phase() == phase::FOLD {
+        if self.is_in(Phase::Fold) {
             self.fold(message)?;
         }
-        if self.phase() == phase::EXEMPT {
+        if self.is_in(Phase::Exempt) {
             self.exempt(message)?;
         }
-        if self.phase() == phase::SKIP {
+        if self.is_in(Phase::Skip) {
             self.skip(message);
         }
-        ON
+        CONTINUE
     }
 
-    /// The phase, as the memory has it.
     #[inline(always)]
-    fn phase(&self) -> u32 {
-        // SAFETY: a reference is valid for reads. Volatile, since LLVM would otherwise lead each end of a phase by a way of
-        // its own through all the others, and the verifier would have to follow them all.
-        unsafe { (&raw const self.phase).read_volatile() }
+    const fn enter(&mut self, phase: Phase) {
+        self.phase = phase as u32;
     }
 
-    /// The beginning of the Request-URI: is it an emergency service's, and whose user part is it?
+    #[expect(unsafe_code, reason = "a volatile read")]
     #[inline(always)]
-    fn start<M: Message + ?Sized>(&mut self, message: &M) -> Step {
+    fn is_in(&self, phase: Phase) -> bool {
+        // SAFETY: a reference is valid for reads. Volatile, to prevent jump threading: LLVM would clone the remaining
+        // phases for each exit of a phase, and the verifier would explore every clone.
+        let current = unsafe { (&raw const self.phase).read_volatile() };
+        current == phase as u32
+    }
+
+    /// Reads the beginning of the Request-URI: an emergency service's URN, or a user part.
+    #[inline(always)]
+    fn start<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
         let word = message.word(self.position);
         if exempt::is_emergency_urn(word, message.word(self.position + 8)) {
-            return Step::Break(Decision::Emergency);
+            return Progress::Break(Decision::Emergency);
         }
-        let scheme = exempt::scheme(word);
-        self.user = User::NONE;
-        if scheme != 0 {
-            let user = self.position + scheme;
-            self.user = User::parse([message.word(user), message.word(user + 8)]);
+        let scheme_len = exempt::scheme_len(word);
+        self.user = UserPart::NONE;
+        if scheme_len != 0 {
+            let user = self.position + scheme_len;
+            self.user = UserPart::parse([message.word(user), message.word(user + 8)]);
         }
-        self.phase = phase::REQUEST_URI;
-        ON
+        self.enter(Phase::RequestUri);
+        CONTINUE
     }
 
-    /// `Request-URI SP`: the URI itself is not looked at, but it holds neither space nor newline.
+    /// Reads up to the space after the Request-URI, which may contain anything but space and newline.
     #[inline(always)]
-    fn request_uri<M: Message + ?Sized>(&mut self, message: &M) -> Step {
-        for _ in 0..STEPS {
+    fn request_uri<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
+        for _ in 0..READS_PER_STEP {
             let word = message.word(self.position);
-            let found = match below(word, b' ' + 1) {
+            let found = match marks_below(word, b' ' + 1) {
                 0 => 0,
-                _ => marks(word, repeat(b' ')) | marks(word, repeat(b'\n')),
+                _ => marks_equal(word, repeat(b' ')) | marks_equal(word, repeat(b'\n')),
             };
             if found == 0 {
                 self.position = advanced(self.position, 8);
                 continue;
             }
-            self.position = advanced(self.position, first(found));
-            if self.position >= self.end || message.octet(self.position) != b' ' {
-                return undecided();
+            self.position = advanced(self.position, first_marked(found));
+            if self.position >= self.end || message.byte(self.position) != b' ' {
+                return UNDECIDED;
             }
             self.position = advanced(self.position, 1);
-            self.phase = phase::VERSION;
+            self.enter(Phase::Version);
             break;
         }
-        ON
+        CONTINUE
     }
 
-    /// `SIP/2.0 CRLF`, in any case (RFC 3261 section 7.1); LF alone ends the line too.
+    /// Reads `SIP/2.0` in any case (RFC 3261 section 7.1) and its line end, which may be a bare LF.
     #[inline(always)]
-    fn version<M: Message + ?Sized>(&mut self, message: &M) -> Step {
-        const VERSION: u64 = u64::from_le_bytes(*b"sip/2.0\0");
-        const LETTERS: u64 = u64::from_le_bytes(*b"\x20\x20\x20\0\0\0\0\0");
+    fn version<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
+        const VERSION: Spelling = Spelling::new(b"sip/2.0");
         let word = message.word(self.position);
-        if (word | LETTERS) << 8 != VERSION << 8 {
-            return undecided();
+        if !VERSION.is_prefix_of(word) {
+            return UNDECIDED;
         }
         let after = (word >> 56) as u8;
         if after == b'\n' {
             self.position = advanced(self.position, 8);
-        } else if after == b'\r' && message.octet(self.position + 8) == b'\n' {
+        } else if after == b'\r' && message.byte(self.position + 8) == b'\n' {
             self.position = advanced(self.position, 9);
         } else {
-            return undecided();
+            return UNDECIDED;
         }
-        self.phase = phase::LINE;
-        ON
+        self.enter(Phase::Line);
+        CONTINUE
     }
 
-    /// The beginning of a line: the end of the headers, a continuation, a To header, or one that does not matter.
+    /// Reads the beginning of a line: the end of the headers, a continuation, a relevant header, or an irrelevant one.
     #[inline(always)]
-    fn line<M: Message + ?Sized>(&mut self, message: &M) -> Step {
+    fn line<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
         let word = message.word(self.position);
-        let (octet, after) = (word as u8, (word >> 8) as u8);
-        let first_line = self.in_headers == 0;
+        let (byte, next) = (word as u8, (word >> 8) as u8);
+        let is_first_line = self.in_headers == 0;
         self.in_headers = 1;
-        match octet {
-            b'\n' => return Step::Break(self.end_of_headers()),
-            b'\r' if after == b'\n' => return Step::Break(self.end_of_headers()),
-            // A lone CR: no header begins with it.
-            b'\r' => return undecided(),
-            // A continuation of the start line, which cannot be folded (RFC 4475 section 3.1.2.18).
-            b' ' | b'\t' if first_line => return undecided(),
+        match byte {
+            b'\n' => return Progress::Break(self.end_of_headers()),
+            b'\r' if next == b'\n' => return Progress::Break(self.end_of_headers()),
+            // No header begins with a bare CR.
+            b'\r' => return UNDECIDED,
+            // The start line cannot be folded (RFC 4475 section 3.1.2.18).
+            b' ' | b'\t' if is_first_line => return UNDECIDED,
             b't' | b'T' => {
-                self.position = advanced(self.position, if after | 0x20 == b'o' { 2 } else { 1 });
-                self.phase = phase::COLON;
-                // White space between name and colon is legal, anything else makes it another header.
-                if is_name_octet(message.octet(self.position)) {
-                    self.phase = phase::SKIP;
+                self.position = advanced(self.position, if next | 0x20 == b'o' { 2 } else { 1 });
+                self.enter(Phase::Colon);
+                // White space may follow the name. Anything else makes it the name of another header.
+                if is_name_byte(message.byte(self.position)) {
+                    self.enter(Phase::Skip);
                 }
             }
             b'p' | b'P' | b'r' | b'R' | b'j' | b'J' => self.exempting_line(word, message),
-            _ => self.phase = phase::SKIP,
+            _ => self.enter(Phase::Skip),
         }
-        ON
+        CONTINUE
     }
 
-    /// The beginning, `word`, of a line that may exempt the request.
+    /// Reads the name of a header that may exempt the request, which begins with `word`.
     #[inline(always)]
     fn exempting_line<M: Message + ?Sized>(&mut self, word: u64, message: &M) {
-        let (header, length) = exempt::header(word, message.word(self.position + 8));
-        self.phase = phase::SKIP;
-        self.exempting = match header {
-            Header::Priority => exempting::PRIORITY,
-            Header::ResourcePriority => exempting::RESOURCE_PRIORITY,
-            Header::Replaces => exempting::REPLACES,
-            Header::Other => return,
-        };
-        self.position = advanced(self.position, length);
-        if !is_name_octet(message.octet(self.position)) {
-            self.phase = phase::EXEMPT;
+        let (header, name_len) = Header::from_name(word, message.word(self.position + 8));
+        self.enter(Phase::Skip);
+        if header == Header::Other {
+            return;
+        }
+        self.exempting = header as u32;
+        self.position = advanced(self.position, name_len);
+        if !is_name_byte(message.byte(self.position)) {
+            self.enter(Phase::Exempt);
         }
     }
 
@@ -314,33 +302,34 @@ impl Scan {
         if self.to_headers == 1 { Decision::New } else { Decision::Undecided }
     }
 
-    /// The rest of a line that does not matter, and all lines after it that do not matter either.
+    /// Skips the rest of an irrelevant line, and all irrelevant lines after it.
     ///
-    /// Where it reads on does not hang on where the lines end, so that a CPU can look at several words at once.
+    /// In most blocks, the next position does not depend on where a line ends, so a CPU can load several words at once.
     #[inline(always)]
     fn skip<M: Message + ?Sized>(&mut self, message: &M) {
         let mut position = self.position;
-        'blocks: for _ in 0..SKIPPED {
+        'blocks: for _ in 0..BLOCKS_PER_STEP {
             for before in [0, 8, 16, 24] {
-                let found = below(message.word_near(position, before), b'\n' + 1);
+                let found = marks_below(message.word_near(position, before), b'\n' + 1);
                 if found == 0 {
                     continue;
                 }
-                let newline = before + first(found);
-                if message.octet_near(position, newline) != b'\n' {
-                    // Something rare. A newline may stand after it. The word is read again, for which nothing has to be kept.
-                    if marks(message.word(position + u32::from(before)), repeat(b'\n')) == 0 {
+                let newline = before + first_marked(found);
+                if message.byte_near(position, newline) != b'\n' {
+                    // A rare control or non-ASCII byte, after which a newline may follow. Reading the word again costs
+                    // less than keeping it.
+                    if marks_equal(message.word(position + u32::from(before)), repeat(b'\n')) == 0 {
                         continue;
                     }
                     position = advanced(position, newline + 1);
                     continue 'blocks;
                 }
-                if may_matter(message, position, newline + 1) {
+                if is_relevant(message, position, newline + 1) {
                     position = advanced(position, newline + 1);
-                    self.phase = phase::LINE;
+                    self.enter(Phase::Line);
                     break 'blocks;
                 }
-                if !is_only(found) {
+                if !is_single(found) {
                     position = advanced(position, newline + 1);
                     continue 'blocks;
                 }
@@ -350,63 +339,62 @@ impl Scan {
         self.position = position;
     }
 
-    /// What follows the name of a header that may exempt the request, up to the header's end.
+    /// Reads the rest of a header that may exempt the request, up to the header's end.
     ///
-    /// Its values are looked for wherever one may begin: after `:`, `,` and white space, on a folded line too.
+    /// A value may begin after `:`, `,` and white space, also on a folded line.
     #[inline(always)]
-    fn exempt<M: Message + ?Sized>(&mut self, message: &M) -> Step {
-        for _ in 0..STEPS {
-            let octet = message.octet(self.position);
-            let follows = message.word(self.position + 1);
-            match octet {
-                b':' if self.exempting == exempting::REPLACES => return Step::Break(Decision::Replaces),
+    fn exempt<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
+        let [priority, resource_priority, replaces] = [Header::Priority, Header::ResourcePriority, Header::Replaces]
+            .map(|header| self.exempting == header as u32);
+        for _ in 0..READS_PER_STEP {
+            let byte = message.byte(self.position);
+            let following = message.word(self.position + 1);
+            match byte {
+                b':' if replaces => return Progress::Break(Decision::Replaces),
                 b':' | b',' | b' ' | b'\t' => {
-                    let passes = match self.exempting {
-                        exempting::PRIORITY => exempt::is_urgent(follows),
-                        exempting::RESOURCE_PRIORITY => exempt::is_in_namespace(follows),
-                        _ => false,
-                    };
-                    if passes {
-                        return Step::Break(Decision::Emergency);
+                    let is_exempt = priority && exempt::is_urgent(following)
+                        || resource_priority && exempt::is_in_namespace(following);
+                    if is_exempt {
+                        return Progress::Break(Decision::Emergency);
                     }
                 }
-                b'\n' if !matches!(follows as u8, b' ' | b'\t') => {
+                b'\n' if !matches!(following as u8, b' ' | b'\t') => {
                     self.position = advanced(self.position, 1);
-                    self.phase = phase::LINE;
+                    self.enter(Phase::Line);
                     break;
                 }
-                // The message's end, or an octet that no header may hold.
-                0 => return undecided(),
+                // The end of the message, or a byte that no header may contain.
+                0 => return UNDECIDED,
                 _ => {}
             }
             self.position = advanced(self.position, 1);
         }
-        ON
+        CONTINUE
     }
 
-    /// `HCOLON` after the name of a To header.
+    /// Reads the colon after the name of a To header, or the white space before it.
     #[inline(always)]
-    fn colon<M: Message + ?Sized>(&mut self, message: &M) -> Step {
-        match message.octet(self.position) {
+    fn colon<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
+        match message.byte(self.position) {
             b' ' | b'\t' => {}
             b':' if self.to_headers == 0 => {
                 self.to_headers = 1;
                 self.to = ToState::START.number();
-                self.phase = phase::TO;
+                self.enter(Phase::To);
             }
-            // A second To header, or one without a colon.
-            _ => return undecided(),
+            // A second To header, or a To header without a colon.
+            _ => return UNDECIDED,
         }
         self.position = advanced(self.position, 1);
-        ON
+        CONTINUE
     }
 
-    /// The value of a To header, up to the end of a line.
+    /// Reads the value of a To header, up to the end of a line.
     #[inline(always)]
-    fn to<M: Message + ?Sized>(&mut self, message: &M) -> Step {
+    fn to<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
         let mut position = self.position;
         let mut state = ToState::from_number(self.to);
-        for _ in 0..STEPS {
+        for _ in 0..READS_PER_STEP {
             if state.is_in_brackets() {
                 let plain = plain_in_brackets(message.word(position));
                 position = advanced(position, plain);
@@ -414,65 +402,70 @@ impl Scan {
                     continue;
                 }
             }
-            let octet = message.octet(position);
+            let byte = message.byte(position);
             position = advanced(position, 1);
-            if octet == b'\n' {
-                self.phase = phase::FOLD;
+            if byte == b'\n' {
+                self.enter(Phase::Fold);
                 break;
             }
-            state = state.after(octet);
+            state = state.after(byte);
             if state.is_final() {
                 self.tag = position - 1;
-                let in_dialog = state.number() == ToState::IN_DIALOG.number();
-                return Step::Break(if in_dialog { Decision::InDialog } else { Decision::Undecided });
+                let decision = if state.is_in_dialog() { Decision::InDialog } else { Decision::Undecided };
+                return Progress::Break(decision);
             }
         }
         self.position = position;
         self.to = state.number();
-        ON
+        CONTINUE
     }
 
-    /// The octet after a line of a To header: white space continues it, anything else has ended it.
+    /// Reads the byte after a line of a To header: white space continues the header, anything else has ended it.
     #[inline(always)]
-    fn fold<M: Message + ?Sized>(&mut self, message: &M) -> Step {
+    fn fold<M: Message + ?Sized>(&mut self, message: &M) -> Progress {
         let state = ToState::from_number(self.to);
-        if matches!(message.octet(self.position), b' ' | b'\t') {
+        if matches!(message.byte(self.position), b' ' | b'\t') {
             if !state.may_fold() {
-                return undecided();
+                return UNDECIDED;
             }
-            self.phase = phase::TO;
+            self.enter(Phase::To);
         } else if state.is_complete() {
-            self.phase = if may_matter(message, self.position, 0) { phase::LINE } else { phase::SKIP };
+            self.enter(if is_relevant(message, self.position, 0) { Phase::Line } else { Phase::Skip });
         } else {
-            return undecided();
+            return UNDECIDED;
         }
-        ON
+        CONTINUE
     }
 }
 
-/// Whether a line that begins so many octets after `offset` may be more to the scan than one that does not matter: the headers' end,
-/// or a header of [`Scan::line`]. The continuation of a line that does not matter does not matter either.
+/// Returns whether the line at `offset + further` may be relevant: the end of the headers, or a header of
+/// [`Scan::line`].
+///
+/// The continuation of an irrelevant line is irrelevant as well.
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for every byte")]
 #[inline(always)]
-fn may_matter<M: Message + ?Sized>(message: &M, offset: u32, further: u8) -> bool {
-    match MATTER[usize::from(message.octet_near(offset, further))] {
+fn is_relevant<M: Message + ?Sized>(message: &M, offset: u32, further: u8) -> bool {
+    match RELEVANT[usize::from(message.byte_near(offset, further))] {
         0 => false,
         ALWAYS => true,
-        second => message.octet_near(offset, further + 1) | 0x20 == second,
+        second => message.byte_near(offset, further + 1) | 0x20 == second,
     }
 }
 
-/// In [`MATTER`]: whatever the second octet is.
+/// Entry of [`RELEVANT`] for lines that are relevant whatever their second byte is.
 const ALWAYS: u8 = 1;
 
-/// By the first octet of a line: 0 if the line does not matter, [`ALWAYS`], or the second octet of those that do, in lower case.
-static MATTER: [u8; 256] = {
+/// By the first byte of a line: 0 if the line is irrelevant, [`ALWAYS`], or the second byte of relevant lines in lower
+/// case.
+#[expect(clippy::indexing_slicing, reason = "built at compile time")]
+static RELEVANT: [u8; 256] = {
     let mut table = [0; 256];
-    // The headers' end; and `To`, which also has the compact form `t`.
+    // The end of the headers, and `To`, whose compact form is `t`.
     table[b'\r' as usize] = ALWAYS;
     table[b'\n' as usize] = ALWAYS;
     table[b't' as usize] = ALWAYS;
     table[b'T' as usize] = ALWAYS;
-    // Priority; Replaces and Resource-Priority; Join.
+    // `Priority`; `Replaces` and `Resource-Priority`; `Join`.
     table[b'p' as usize] = b'r';
     table[b'P' as usize] = b'r';
     table[b'r' as usize] = b'e';
@@ -482,32 +475,33 @@ static MATTER: [u8; 256] = {
     table
 };
 
-/// How many octets of `word`, from the first on, are nothing to a URI in brackets but a part of it.
+/// Returns the number of bytes, from the first of `word` on, that are an ordinary part of a URI in brackets.
 #[inline(always)]
 const fn plain_in_brackets(word: u64) -> u8 {
     // `<` and `>` differ in one bit.
     let brackets = word & repeat(!0x02);
-    if below(word, b' ') | below(brackets ^ repeat(b'<'), 1) | above_tilde(word) == 0 {
+    if marks_below(word, b' ') | marks_below(brackets ^ repeat(b'<'), 1) | marks_above_tilde(word) == 0 {
         return 8;
     }
-    // The control octets are those without one of the three highest bits, and DEL.
-    let found = marks(brackets, repeat(b'<')) | marks(word & repeat(0xe0), 0) | marks(word, repeat(0x7f));
-    if found == 0 { 8 } else { first(found) }
+    // Control bytes have none of the three highest bits, or are DEL.
+    let found =
+        marks_equal(brackets, repeat(b'<')) | marks_equal(word & repeat(0xe0), 0) | marks_equal(word, repeat(0x7f));
+    if found == 0 { 8 } else { first_marked(found) }
 }
 
-/// The position so many octets further on.
+/// Returns `position + bytes`.
 ///
-/// The mask says nothing new of a position in a datagram, but to the verifier: it takes all sums for the same unknown
-/// number, where it would else follow each of them by itself.
+/// The mask changes no position within a datagram. But the verifier treats all masked sums as one unknown number, and
+/// would follow unmasked sums separately.
 #[inline(always)]
-const fn advanced(position: u32, octets: u8) -> u32 {
-    (position + octets as u32) & POSITION_MASK
+const fn advanced(position: u32, bytes: u8) -> u32 {
+    (position + bytes as u32) & POSITION_MASK
 }
 
-/// Whether `octet` goes on with a header's name: anything but what may stand between the name and its value.
+/// Returns whether `byte` continues the name of a header: anything but what may be between the name and its value.
 #[inline(always)]
-const fn is_name_octet(octet: u8) -> bool {
-    !matches!(octet, b' ' | b'\t' | b':' | b'\r' | b'\n' | 0)
+const fn is_name_byte(byte: u8) -> bool {
+    !matches!(byte, b' ' | b'\t' | b':' | b'\r' | b'\n' | 0)
 }
 
 #[cfg(test)]
@@ -515,18 +509,18 @@ mod tests {
     use super::{ToState, plain_in_brackets};
 
     #[test]
-    fn what_is_skipped_in_brackets_is_what_changes_nothing_there() {
+    fn bytes_skipped_in_brackets_do_not_change_the_state() {
         let in_brackets = ToState::START.after(b'<');
         assert!(in_brackets.is_in_brackets());
-        for octet in 0..=u8::MAX {
-            let stays = octet != b'\n' && in_brackets.after(octet).is_in_brackets();
+        for byte in 0..=u8::MAX {
+            let stays = byte != b'\n' && in_brackets.after(byte).is_in_brackets();
             for at in 0..8 {
-                let mut octets = *b"sip:bob@";
-                octets[at] = octet;
-                let plain = plain_in_brackets(u64::from_le_bytes(octets)) as usize;
-                // Tabs and CR are skipped one by one by the automaton, which lets them stand.
-                let expected = if stays && octet >= b' ' { 8 } else { at };
-                assert_eq!(plain, expected, "{octet:#x} at {at}");
+                let mut bytes = *b"sip:bob@";
+                bytes[at] = byte;
+                let plain = plain_in_brackets(u64::from_le_bytes(bytes)) as usize;
+                // The automaton takes tabs and CR one by one, and stays in the state.
+                let expected = if stays && byte >= b' ' { 8 } else { at };
+                assert_eq!(plain, expected, "{byte:#x} at {at}");
             }
         }
     }

@@ -1,14 +1,17 @@
-//! The spellings that Kamailio was tried with (`tests/corpus`) and those of RFC 3261, one by one.
-
-use super::Decision::{Emergency, InDialog, New, Replaces, Undecided};
-use super::{Decision, Method, User};
-use std::format;
-use std::string::String;
-use std::vec::Vec;
+//! Tests of [`classify`](super::classify) with the spellings of `tests/corpus`, on which Kamailio was tried, and of RFC
+//! 3261.
 
 extern crate std;
 
-/// An INVITE whose To header is, from its name to its last octet, `to`.
+use std::format;
+use std::iter;
+use std::string::String;
+use std::vec::Vec;
+
+use super::Decision::{Emergency, InDialog, New, Replaces, Undecided};
+use super::{Decision, Method, UserPart};
+
+/// Returns an INVITE with the header `to`.
 fn invite(to: &str) -> Vec<u8> {
     format!(
         "INVITE sip:bob@198.18.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 198.18.0.1;branch=z9hG4bKx\r\n\
@@ -18,28 +21,31 @@ fn invite(to: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The decision on an INVITE.
+/// Returns the decision on an INVITE, or `None` if the message is not one.
+#[track_caller]
 fn classify(message: &[u8]) -> Option<Decision> {
     let request = super::classify(message)?;
     assert_eq!(request.method, Method::Invite);
     Some(request.decision)
 }
 
+#[track_caller]
 fn decide(to: &str) -> Decision {
     classify(&invite(to)).expect("an INVITE")
 }
 
+#[track_caller]
 fn assert_all(expected: Decision, headers: &[&str]) {
     for to in headers {
         assert_eq!(decide(to), expected, "{to:?}");
-        // LF-only lines mean the same.
+        // Bare LF ends a line as well.
         let message = String::from_utf8(invite(to)).expect("UTF-8").replace("\r\n", "\n");
         assert_eq!(classify(message.as_bytes()), Some(expected), "with LF: {to:?}");
     }
 }
 
 #[test]
-fn a_tag_is_found_however_it_is_spelled() {
+fn a_to_tag_is_found_in_any_spelling() {
     assert_all(
         InDialog,
         &[
@@ -70,7 +76,7 @@ fn a_tag_is_found_however_it_is_spelled() {
 }
 
 #[test]
-fn what_looks_like_a_tag_is_none() {
+fn a_tag_outside_the_to_parameters_is_not_a_to_tag() {
     assert_all(
         New,
         &[
@@ -102,7 +108,7 @@ fn what_looks_like_a_tag_is_none() {
 }
 
 #[test]
-fn what_is_not_understood_is_left_to_the_proxy() {
+fn a_malformed_or_second_to_header_is_undecided() {
     assert_all(
         Undecided,
         &[
@@ -132,13 +138,13 @@ fn what_is_not_understood_is_left_to_the_proxy() {
 }
 
 #[test]
-fn a_tag_before_the_address_is_no_new_call() {
-    // Kamailio drops `Bob;tag=1 <…>`; whatever it is called, it must not be answered.
+fn a_tag_before_the_address_is_not_a_new_call() {
+    // Kamailio drops `Bob;tag=1 <…>`. Any decision will do except the one that refuses the call.
     assert_ne!(decide("To: Bob;tag=1 <sip:bob@b>"), New);
 }
 
 #[test]
-fn only_invite_in_capitals_counts() {
+fn only_invite_in_capitals_is_an_invite() {
     for method in ["invite", "Invite", "INVITEX", "BYE", "CANCEL", "SIP/2.0", ""] {
         let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("UTF-8").replacen("INVITE", method, 1);
         assert_eq!(classify(message.as_bytes()), None, "{method}");
@@ -150,7 +156,7 @@ fn only_invite_in_capitals_counts() {
 }
 
 #[test]
-fn line_ends_before_the_start_line_are_skipped() {
+fn up_to_16_bytes_of_line_ends_before_the_start_line_are_skipped() {
     let mut message = b"\r\n\r\n\n".to_vec();
     message.extend(invite("To: <sip:bob@b>"));
     assert_eq!(classify(&message), Some(New));
@@ -160,7 +166,7 @@ fn line_ends_before_the_start_line_are_skipped() {
 }
 
 #[test]
-fn the_start_line_must_be_one() {
+fn a_malformed_start_line_is_undecided() {
     for (start, expected) in [
         ("INVITE sip:bob@b SIP/2.0\r\n", New),
         ("INVITE sip:bob@b sip/2.0\n", New),
@@ -180,27 +186,27 @@ fn the_start_line_must_be_one() {
 }
 
 #[test]
-fn headers_without_an_end_are_undecided_wherever_they_are_cut() {
+fn headers_without_an_end_are_undecided() {
     let whole = invite("To: <sip:bob@b>");
     let headers = whole.windows(4).position(|four| four == b"\r\n\r\n").expect("an empty line") + 4;
     for length in 16..headers {
-        assert_eq!(classify(&whole[..length]), Some(Undecided), "cut after {length} octets");
+        assert_eq!(classify(&whole[..length]), Some(Undecided), "cut after {length} bytes");
     }
     assert_eq!(classify(&whole[..headers]), Some(New));
 }
 
 #[test]
-fn what_is_longer_than_a_datagram_is_not_looked_at() {
+fn a_message_longer_than_a_datagram_is_not_classified() {
     let mut message = invite("To: <sip:bob@b>");
     let end = message.len() - 2;
-    message.splice(end..end, b"X: ".iter().copied().chain([b'x'; 65_000]).chain(*b"\r\n"));
+    message.splice(end..end, b"X: ".iter().copied().chain(iter::repeat_n(b'x', 65_000)).chain(*b"\r\n"));
     assert_eq!(classify(&message), Some(New));
     message.splice(end..end, [b'x'; 1000]);
     assert_eq!(classify(&message), None);
 }
 
 #[test]
-fn a_long_line_takes_several_turns() {
+fn lines_longer_than_one_step_are_scanned_to_their_end() {
     for length in 0..2000 {
         let to = format!("X: {}\r\nTo: \"{}\" <sip:bob@b>", "x".repeat(length), "y".repeat(length));
         assert_eq!(decide(&to), New, "{length}");
@@ -209,7 +215,7 @@ fn a_long_line_takes_several_turns() {
 }
 
 #[test]
-fn an_emergency_passes_wherever_it_stands() {
+fn an_emergency_header_is_found_before_and_after_the_to_header() {
     let headers = [
         "Priority: emergency",
         "priority:EMERGENCY",
@@ -227,7 +233,7 @@ fn an_emergency_passes_wherever_it_stands() {
 }
 
 #[test]
-fn other_priorities_are_none() {
+fn other_priorities_do_not_exempt() {
     for header in [
         "Priority: urgent",
         "Priority: normal",
@@ -252,45 +258,46 @@ fn other_priorities_are_none() {
 }
 
 #[test]
-fn what_takes_the_place_of_a_call_passes() {
+fn replaces_and_join_exempt() {
     for header in ["Replaces: a@b;to-tag=1;from-tag=2", "REPLACES :a", "Join: a@b;to-tag=1;from-tag=2", "join:a"] {
         assert_all(Replaces, &[&format!("{header}\r\nTo: <sip:bob@b>"), &format!("To: <sip:bob@b>\r\n{header}")]);
     }
 }
 
-fn of_uri(uri: &str) -> super::Request {
+#[track_caller]
+fn request_to(uri: &str) -> super::Request {
     let message = format!("INVITE {uri} SIP/2.0\r\nTo: <sip:bob@b>\r\n\r\n");
     super::classify(message.as_bytes()).expect("an INVITE")
 }
 
 #[test]
-fn the_emergency_service_is_known_by_its_urn() {
+fn the_urn_of_the_emergency_service_exempts() {
     for uri in ["urn:service:sos", "urn:service:sos.fire", "URN:Service:SOS"] {
-        assert_eq!(of_uri(uri).decision, Emergency, "{uri}");
+        assert_eq!(request_to(uri).decision, Emergency, "{uri}");
     }
     for uri in ["urn:service:counseling", "urn:service:so", "sip:urn:service:sos"] {
-        assert_eq!(of_uri(uri).decision, New, "{uri}");
+        assert_eq!(request_to(uri).decision, New, "{uri}");
     }
 }
 
 #[test]
-fn no_emergency_number_is_taken_for_none_by_its_bits() {
-    let user = |text| User::new(text).expect("a user part");
+fn emergency_numbers_have_only_their_combined_bits_and_most_others_do_not() {
+    let user = |text| UserPart::new(text).expect("a user part");
     let numbers = ["112", "911", "999", "123456789012345", "sos"];
     for count in 1..=numbers.len() {
-        let bits = User::bits_of(numbers[..count].iter().map(|number| user(number)));
-        assert!(numbers[..count].iter().all(|number| user(number).has_only(bits)), "{count} numbers");
+        let bits = UserPart::combined_bits(numbers[..count].iter().map(|number| user(number)));
+        assert!(numbers[..count].iter().all(|number| user(number).has_only_bits(bits)), "{count} numbers");
     }
-    let bits = User::bits_of(["112", "911", "999"].map(user));
+    let bits = UserPart::combined_bits(["112", "911", "999"].map(user));
     for other in ["+4930123456", "1123", "0112", "12345678901234", "bob"] {
-        assert!(!user(other).has_only(bits), "{other}");
+        assert!(!user(other).has_only_bits(bits), "{other}");
     }
-    assert!(!user("1").has_only(User::bits_of([])), "no numbers, no bits");
+    assert!(!user("1").has_only_bits(UserPart::combined_bits([])), "no numbers, no bits");
 }
 
 #[test]
-fn the_user_part_is_what_an_operator_would_call_it() {
-    let user = |text| User::new(text).expect("a user part");
+fn the_user_part_of_a_uri_is_the_key_that_an_operator_configures() {
+    let user = |text| UserPart::new(text).expect("a user part");
     for (uri, expected) in [
         ("sip:911@b", "911"),
         ("sips:112@b", "112"),
@@ -303,18 +310,18 @@ fn the_user_part_is_what_an_operator_would_call_it() {
         ("sip:12345678@b", "12345678"),
         ("sip:123456789012345@b", "123456789012345"),
     ] {
-        assert_eq!(of_uri(uri).user, user(expected), "{uri}");
+        assert_eq!(request_to(uri).user, user(expected), "{uri}");
     }
     for uri in ["sip:1911@b", "sip:9111@b", "sip:911x@b", "sip:1234567890123456@b", "sip:91@b", "http:911@b", "911"] {
-        assert_ne!(of_uri(uri).user, user("911"), "{uri}");
+        assert_ne!(request_to(uri).user, user("911"), "{uri}");
     }
     for text in ["", "1234567890123456", "9 1", "911@b", "\u{e4}"] {
-        assert_eq!(User::new(text), None, "{text:?}");
+        assert_eq!(UserPart::new(text), None, "{text:?}");
     }
 }
 
 #[test]
-fn the_place_of_a_tag_is_told() {
+fn a_to_tag_is_located_in_the_message() {
     for to in
         ["To: <sip:bob@b>;tag=1x", "t:sip:bob@b; Tag = 1x", "To: <sip:bob@b>;tag=\"1x\"", "To: <sip:b>;a=2;tag\r\n =1x"]
     {
@@ -326,12 +333,22 @@ fn the_place_of_a_tag_is_told() {
 }
 
 #[test]
-fn other_methods_are_read_alike() {
+fn requests_of_other_methods_are_scanned_alike() {
     for method in Method::REFUSABLE.iter().chain([&Method::Ack]) {
         for (to, expected) in [("To: <sip:bob@b>", New), ("To: <sip:bob@b>;tag=1", InDialog)] {
-            let message = String::from_utf8(invite(to)).expect("UTF-8").replacen("INVITE", method.name(), 1);
+            let message = String::from_utf8(invite(to)).expect("UTF-8").replacen("INVITE", method.as_str(), 1);
             let request = super::classify(message.as_bytes()).expect("a request");
             assert_eq!((request.method, request.decision), (*method, expected), "{method:?}");
         }
+    }
+}
+
+#[test]
+fn decisions_survive_the_conversion_to_numbers_and_back() {
+    for decision in [Undecided, New, InDialog, Emergency, Replaces] {
+        assert_eq!(Decision::from_u32(decision as u32), decision);
+    }
+    for unknown in [5, 6, 256, u32::MAX] {
+        assert_eq!(Decision::from_u32(unknown), Undecided);
     }
 }

@@ -1,36 +1,35 @@
-//! The value of a To header as a table-driven automaton that takes one byte a step (RFC 3261 section 25.1, `to-param`).
+//! The value of a To header, parsed by a table-driven automaton, byte by byte (RFC 3261 section 25.1, `to-param`).
 //!
-//! A table, since it is the form in which the verifier of the kernel and a reader see the same thing: a step is two
-//! loads, without a branch, whatever the state.
+//! With a table, a byte costs two loads and no branch in any state, and the verifier follows one path.
 
 use State as S;
 
-/// Where in the value of a To header a byte stands.
+/// The position of the automaton in the value of a To header.
 ///
-/// The order matters: [`State::is_complete`] and [`State::is_final`] are comparisons.
+/// The order matters: [`ToState::is_complete`] and [`ToState::is_final`] are comparisons.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    // States in which the value must not end:
+    // In these states the value is incomplete.
     /// Before the display name or the URI.
     Start,
     /// After a quoted display name.
     AfterQuoted,
     /// In a quoted display name.
     Quoted,
-    /// After a backslash in it.
+    /// After a backslash in a quoted display name.
     QuotedPair,
-    /// Between `<` and `>`, where `;tag=` is the URI's own.
+    /// Between `<` and `>`, where `;tag=` is a parameter of the URI.
     Uri,
     /// After `;`.
     Parameter,
-    /// In a quoted `tag` value that has been empty so far.
+    /// At the beginning of a quoted `tag` value.
     TagQuoted,
     /// In the quoted value of another parameter.
     ValueQuoted,
-    /// After a backslash in it.
+    /// After a backslash in a quoted value.
     ValueQuotedPair,
-    // States in which it may end; then there is no tag:
+    // In these states the value may end, and has no tag then.
     /// In an unquoted display name or in a URI without brackets.
     Display,
     /// After `>`.
@@ -47,7 +46,7 @@ pub(super) enum State {
     AfterTag,
     /// In white space after another name.
     AfterName,
-    /// After `tag =`, nothing of its value seen: an empty tag is none.
+    /// After `tag =`, before its value. An empty tag is no tag.
     TagEquals,
     /// After the `=` of another parameter.
     Equals,
@@ -55,25 +54,25 @@ pub(super) enum State {
     Value,
     /// After a value.
     AfterValue,
-    // What is decided:
-    /// A tag that is not empty.
+    // These states are final.
+    /// After the first byte of a tag.
     InDialog,
-    /// Not the grammar of a To header.
+    /// After a violation of the grammar.
     Undecided,
 }
 
-/// How many states there are room for in the table: a power of two, so that a mask bounds an index.
+/// Number of states in the table: a power of two, so that a mask bounds an index.
 const STATES: usize = 32;
-/// How many classes there are room for, likewise.
+/// Number of classes in the table: a power of two as well.
 const CLASSES: usize = 16;
 
-/// What a byte is to the automaton.
+/// The class of a byte.
 #[repr(u8)]
 #[derive(Clone, Copy)]
 enum Class {
-    /// Part of a name, a URI or a value.
+    /// A byte of a name, a URI or a value.
     Other,
-    /// Space, tab or CR. A line's end is CRLF or LF, and Kamailio folds at a lone CR too, so CR is no more than this.
+    /// Space, tab or CR. A line ends with CRLF or LF. A bare CR is white space, since Kamailio folds there.
     White,
     Quote,
     Less,
@@ -85,7 +84,7 @@ enum Class {
     LetterT,
     LetterA,
     LetterG,
-    /// NUL and the other control bytes, which no header may hold.
+    /// NUL or another control byte, which no header may contain.
     Control,
 }
 
@@ -107,8 +106,13 @@ const fn class(byte: u8) -> Class {
     }
 }
 
-/// The state after a byte of class `class` in state `state`. Newlines never come here: a fold is white space, and the
-/// end of the header is for [`State::is_complete`].
+/// Returns the state after a byte of class `class` in state `state`.
+///
+/// The byte is never a newline: the caller treats folds as white space, and checks [`ToState::is_complete`] at the end.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one match over all states, so that the compiler checks that none is missing"
+)]
 const fn next(state: State, class: Class) -> State {
     if matches!(class, Class::Control) {
         return S::Undecided;
@@ -192,7 +196,7 @@ const fn next(state: State, class: Class) -> State {
     }
 }
 
-/// [`next`] within the name of a parameter, where `tag` is told from the others.
+/// Returns the state after a byte in the name of a parameter, which may be `tag`.
 const fn next_in_name(state: State, class: Class) -> State {
     let is_tag = matches!(state, S::NameTag);
     match class {
@@ -208,6 +212,7 @@ const fn next_in_name(state: State, class: Class) -> State {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "built at compile time")]
 static CLASS_OF: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -218,6 +223,7 @@ static CLASS_OF: [u8; 256] = {
     table
 };
 
+#[expect(clippy::indexing_slicing, reason = "built at compile time")]
 static NEXT: [u8; STATES * CLASSES] = {
     let mut table = [S::Undecided as u8; STATES * CLASSES];
     let mut state = 0;
@@ -274,7 +280,8 @@ const ALL_CLASSES: [Class; Class::Control as usize + 1] = [
     Class::Control,
 ];
 
-// The tables are indexed by the numbers of the variants.
+// The numbers of the variants index the tables.
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
 const _: () = {
     let mut number = 0;
     while number < ALL_STATES.len() {
@@ -289,28 +296,27 @@ const _: () = {
     assert!(ALL_STATES.len() <= STATES && ALL_CLASSES.len() <= CLASSES);
 };
 
-/// A [`State`] in the form in which the scan keeps it.
-///
-/// A number and not the enum: the XDP program keeps it in a map, of whose content the verifier knows nothing.
+/// A [`State`] as a number, since the XDP program keeps it in a map and has to accept any content.
 #[derive(Clone, Copy)]
 pub(super) struct ToState(u32);
 
 impl ToState {
     pub(super) const START: Self = Self(S::Start as u32);
-    pub(super) const IN_DIALOG: Self = Self(S::InDialog as u32);
 
-    /// From what [`ToState::number`] gave.
+    /// Returns the state with a number from [`number`](Self::number).
     #[inline(always)]
     pub(super) const fn from_number(number: u32) -> Self {
         Self(number)
     }
 
+    /// Returns the number of the state.
     #[inline(always)]
     pub(super) const fn number(self) -> u32 {
         self.0
     }
 
-    /// The state after `byte`, which is no newline.
+    /// Returns the state after `byte`, which is not a newline.
+    #[expect(clippy::indexing_slicing, reason = "the masks bound the indices")]
     #[inline(always)]
     pub(super) fn after(self, byte: u8) -> Self {
         let class = CLASS_OF[usize::from(byte)] as usize & (CLASSES - 1);
@@ -318,25 +324,31 @@ impl ToState {
         Self(u32::from(NEXT[state * CLASSES + class]))
     }
 
-    /// Whether the header may end here, without a tag.
+    /// Returns whether the header may end here, without a tag.
     #[inline(always)]
     pub(super) const fn is_complete(self) -> bool {
         self.0 >= S::Display as u32 && self.0 <= S::AfterValue as u32
     }
 
-    /// Whether the decision has been made.
+    /// Returns whether the state is final.
     #[inline(always)]
     pub(super) const fn is_final(self) -> bool {
         self.0 >= S::InDialog as u32
     }
 
-    /// Whether what comes is a part of a URI until the bracket is closed: any octet but a newline, `<`, `>` and controls.
+    /// Returns whether the header has a tag.
+    #[inline(always)]
+    pub(super) const fn is_in_dialog(self) -> bool {
+        self.0 == S::InDialog as u32
+    }
+
+    /// Returns whether the next byte is part of a URI in brackets, unless it is a newline, `<`, `>` or a control.
     #[inline(always)]
     pub(super) const fn is_in_brackets(self) -> bool {
         self.0 == S::Uri as u32
     }
 
-    /// Whether a line may be folded here (`LWS`): not in a URI, nor between a backslash and what it escapes.
+    /// Returns whether the line may be folded here (`LWS`): not in a URI, and not after a backslash.
     #[inline(always)]
     pub(super) const fn may_fold(self) -> bool {
         self.0 != S::Uri as u32 && self.0 != S::QuotedPair as u32 && self.0 != S::ValueQuotedPair as u32

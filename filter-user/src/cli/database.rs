@@ -1,55 +1,78 @@
-//! Without a daemon: a command that writes the database itself, and says that nobody here has applied it.
+//! The database, for commands that find no daemon.
 
-use anyhow::{Context, anyhow};
 use filter_user::config::Settings;
-use filter_user::store::{Error, Missing, Origin, Store, Via};
-use nix::unistd::{User, getuid};
-use serde_json::Value;
+use filter_user::domain::{Channel, Origin, Why};
+use filter_user::store::{self, IfMissing, Recovery, Store};
+use filter_user::user;
+use nix::unistd::getuid;
+use serde::Serialize;
 
-/// The person who runs the command.
-pub(super) fn origin(settings: &Settings, why: Option<String>) -> Origin {
-    let uid = getuid();
-    let user = User::from_uid(uid).ok().flatten();
-    let actor = user.map_or_else(|| format!("uid {uid}"), |user| user.name);
-    Origin { actor, why, via: Via::Database, node: settings.node.to_string() }
+use super::error::Error;
+use super::output::Line;
+use super::runtime::block_on;
+
+/// What was done to the database besides the change, and that no daemon on this host has applied it.
+#[derive(Debug, Serialize)]
+pub(super) struct NotApplied {
+    applied: bool,
+    database: String,
+    schema: Vec<String>,
+    #[serde(skip)]
+    socket: String,
 }
 
-/// Opens the database, works with it, and closes it. Returns what the work returns, and what opening it has done to
-/// the schema.
+impl NotApplied {
+    fn new(settings: &Settings, schema: Vec<String>) -> Self {
+        Self {
+            applied: false,
+            database: settings.database.display().to_string(),
+            schema,
+            socket: settings.socket.display().to_string(),
+        }
+    }
+
+    /// Returns the database, as it may be shown.
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Returns `lines` between a line for each change of the schema and the line that the change is not applied.
+    pub(super) fn around(&self, lines: impl IntoIterator<Item = Line>) -> Vec<Line> {
+        let mut all: Vec<Line> = self.schema.iter().map(|step| ("database", step.clone())).collect();
+        all.extend(lines);
+        all.push(("NOT APPLIED", format!("no daemon on this host has applied it: none listens on {}", self.socket)));
+        all
+    }
+}
+
+/// Opens the database, uses it and closes it. Returns what `work` returns.
 ///
-/// A database that is not there is not made: a mistyped URL would get an empty one, and the change would be nobody's.
-pub(super) fn work<T>(
+/// A database that does not exist is not created: with a mistyped URL, the change would have no effect.
+pub(super) fn with_store<T>(
     settings: &Settings,
-    work: impl AsyncFnOnce(&mut Store) -> Result<T, Error>,
-) -> anyhow::Result<(T, Vec<String>)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let done = runtime.block_on(async {
-        let (mut store, steps) =
-            Store::open(&settings.database, &settings.table, &settings.node, Missing::Refuse).await?;
-        let done = work(&mut store).await;
+    work: impl AsyncFnOnce(&mut Store) -> Result<T, store::Error>,
+) -> Result<(T, NotApplied), Error> {
+    let worked = block_on(async {
+        let (mut store, schema) =
+            Store::open(&settings.database, &settings.table, &settings.node, IfMissing::Fail).await?;
+        let worked = work(&mut store).await;
         store.close().await;
-        Ok((done?, steps))
-    });
-    done.map_err(|error: Error| match error {
-        // The database is well: it is the person who has to ask for something else.
-        error if error.is_refusal() => error.into(),
-        error => anyhow!("database {}: {error}", settings.database.display()),
-    })
+        Ok((worked?, schema))
+    })?;
+    let (worked, schema) = worked.map_err(|error| store_error(settings, error))?;
+    Ok((worked, NotApplied::new(settings, schema)))
 }
 
-/// The lines on what opening the database has done to its schema.
-pub(super) fn schema_lines(answer: &Value) -> Vec<(String, String)> {
-    let steps = answer["schema"].as_array().into_iter().flatten();
-    steps.map(|step| ("database".to_owned(), text(step))).collect()
+/// Returns the origin of a change that the user of this process makes.
+pub(super) fn origin(settings: &Settings, why: Option<Why>) -> Origin {
+    Origin { actor: user::name(getuid()), why, channel: Channel::Database, node: settings.node.to_string() }
 }
 
-/// The line that says that it is not in force.
-pub(super) fn not_applied(settings: &Settings) -> (String, String) {
-    let socket = settings.socket.display();
-    ("NOT APPLIED".into(), format!("no daemon here has applied it: none listens on {socket}"))
-}
-
-/// A string without its quotes; anything else as JSON.
-pub(super) fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// Names the database in an error, unless the error is about what was asked for.
+pub(super) fn store_error(settings: &Settings, error: store::Error) -> Error {
+    if error.recovery() == Recovery::Reject {
+        Error::usage(error)
+    } else {
+        Error::failed(format!("database {}: {error}", settings.database.display()))
+    }
 }

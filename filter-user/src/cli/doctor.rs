@@ -1,16 +1,14 @@
 //! `sip-filter doctor`.
 
-use std::process::ExitCode;
-
-use anyhow::Context;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use filter_user::config::{self, Common, RunOptions, Settings};
 use filter_user::dataplane::Mode;
 use filter_user::doctor::{Finding, Level, examine};
 
+use super::error::{Error, Outcome};
 use super::output::{Output, counted};
-use super::{DEGRADED, FAILED};
+use super::runtime::block_on;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -48,20 +46,19 @@ pub(super) fn doctor(
     options: DoctorOptions,
     (flags, file): (&Common, &Common),
     output: Output,
-) -> anyhow::Result<ExitCode> {
+) -> Result<Outcome, Error> {
     let DoctorOptions { iface, mode, zero_copy } = options;
     let run = RunOptions { iface, mode, zero_copy, ..RunOptions::default() };
     let run = match run.resolve(flags, file) {
         Err(config::Error::NoInterface(_)) => None,
         resolved => Some(resolved?),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let findings = runtime.block_on(examine(settings, run.as_ref()));
-    output.print(&serde_json::to_value(&findings)?, || Ok(text(&findings, run.is_some())))?;
+    let findings = block_on(examine(settings, run.as_ref()))?;
+    output.print(&findings, || text(&findings, run.is_some()))?;
     Ok(match worst(&findings) {
-        Level::Ok => ExitCode::SUCCESS,
-        Level::Warning => ExitCode::from(DEGRADED),
-        Level::Failure => ExitCode::from(FAILED),
+        Level::Ok => Outcome::Done,
+        Level::Warning => Outcome::Degraded,
+        Level::Failure => Outcome::Failed,
     })
 }
 

@@ -1,32 +1,39 @@
 //! `sip-filter migrate`.
 
-use std::process::ExitCode;
-
-use anyhow::{Context, anyhow};
 use filter_user::config::Settings;
-use filter_user::store::{Missing, Store};
-use serde_json::json;
+use filter_user::store::{self, IfMissing, Store};
+use serde::Serialize;
 
-use super::output::{Output, pairs};
+use super::database::store_error;
+use super::error::{Error, Outcome};
+use super::output::{Line, Output, pairs};
+use super::runtime::block_on;
 
-pub(super) fn migrate(settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let database = settings.database.display();
-    let steps = runtime
-        .block_on(async {
-            let (store, steps) =
-                Store::open(&settings.database, &settings.table, &settings.node, Missing::Create).await?;
-            store.close().await;
-            Ok::<_, filter_user::store::Error>(steps)
-        })
-        .map_err(|error| anyhow!("database {database}: {error}"))?;
-    output.print(&json!({"database": database.to_string(), "steps": steps}), || {
-        let mut lines = vec![("database".to_owned(), database.to_string())];
-        lines.extend(steps.iter().map(|step| ("done".to_owned(), step.clone())));
-        if steps.is_empty() {
-            lines.push(("done".into(), "nothing, it is up to date".into()));
-        }
-        Ok(pairs(&lines))
+/// What `migrate` prints as JSON.
+#[derive(Serialize)]
+struct Migrated {
+    database: String,
+    steps: Vec<String>,
+}
+
+pub(super) fn migrate(settings: &Settings, output: Output) -> Result<Outcome, Error> {
+    let opened = block_on(async {
+        let (store, steps) =
+            Store::open(&settings.database, &settings.table, &settings.node, IfMissing::Create).await?;
+        store.close().await;
+        Ok::<_, store::Error>(steps)
     })?;
-    Ok(ExitCode::SUCCESS)
+    let steps = opened.map_err(|error| store_error(settings, error))?;
+    let migrated = Migrated { database: settings.database.display().to_string(), steps };
+    output.print(&migrated, || pairs(&lines(&migrated)))?;
+    Ok(Outcome::Done)
+}
+
+fn lines(Migrated { database, steps }: &Migrated) -> Vec<Line> {
+    let mut lines = vec![("database", database.clone())];
+    lines.extend(steps.iter().map(|step| ("done", step.clone())));
+    if steps.is_empty() {
+        lines.push(("done", "nothing, it is up to date".into()));
+    }
+    lines
 }

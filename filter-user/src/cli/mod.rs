@@ -1,63 +1,59 @@
 //! The command line.
 
+mod backend;
 mod database;
 mod doctor;
+mod error;
 mod exempt;
 mod history;
+mod in_force;
 mod migrate;
 mod nodes;
 mod output;
 mod reload;
 mod run;
+mod runtime;
 mod stats;
 mod status;
 mod switch;
 mod when;
 
-use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use filter_user::config::{self, Common, RunOptions, Settings};
-use filter_user::control::{ClientError, Code};
-use filter_user::store::{self, InvalidEntry};
+use filter_user::config::{Common, RunOptions, Settings};
+use filter_user::protocol::History;
 
+use self::error::{Error, Outcome, exit_status};
 use self::output::Output;
-
-/// It did not work.
-const FAILED: u8 = 1;
-/// The person has to call it in another way.
-const USAGE: u8 = 2;
-/// `status`, `doctor`: it works, but not all is as it should be.
-const DEGRADED: u8 = 3;
 
 const EXAMPLES: &str = "\
 Examples:
-  sip-filter doctor --iface eth0                  can it run here, and how well?
-  sip-filter run --iface eth0                     filter what arrives on eth0 for UDP port 5060
-  sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; calls that are up go on
+  sip-filter doctor --iface eth0                  check whether it can run here, and how well
+  sip-filter run --iface eth0                     run the daemon for calls that arrive on eth0, UDP port 5060
+  sip-filter on --why 'upgrade to 6.0'            new calls get 503 Maintenance; established calls continue
   sip-filter on --code 480 --reason 'Moving' --retry-after 120
   sip-filter on --percent 30 --methods INVITE,OPTIONS
-  sip-filter on --for 30m --wait                  ends by itself; returns when all hosts have it
-  sip-filter on --node sbc2                       this host alone
+  sip-filter on --for 30m --wait                  end after 30 minutes; return when all hosts have applied it
+  sip-filter on --node sbc2                       switch this host alone
   sip-filter bypass add 198.18.0.0/15 --why 'test callers'
-  sip-filter status                               what is in force, and is all well?
-  sip-filter off                                  new calls go to the proxy again
+  sip-filter status                               show what is in force, and whether all is well
+  sip-filter off                                  new calls reach the proxy again
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 works but degraded (status, doctor).";
 
 /// Shields a SIP proxy during maintenance: new calls get a 503 before they reach it.
 ///
-/// sip-filter answers new INVITEs in the NIC's receive path (XDP and AF_XDP) while the row `maint` of a database table
-/// says so; calls that are up, and everything else, pass untouched. `sip-filter run` is the daemon. The other commands
-/// talk to it over its control socket, or without a daemon to the database.
+/// While the row `maint` of a database table is 1, sip-filter answers new INVITEs in the NIC's receive path (XDP and
+/// AF_XDP). Established calls, and all other traffic, pass untouched. `sip-filter run` is the daemon. The other commands
+/// use its control socket, or the database if no daemon runs.
 #[derive(Parser)]
 #[command(name = "sip-filter", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Print JSON instead of text for people
+    /// Print JSON
     #[arg(long, global = true, help_heading = "Options of all commands")]
     json: bool,
 
@@ -67,114 +63,101 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the daemon, in the foreground
+    /// Run the daemon in the foreground
     ///
-    /// It is ready when it prints a line that begins with `sip-filter ready:` (and has told systemd, if that started
-    /// it): the program is attached and the policy in force. SIGTERM and SIGINT end it, and all traffic passes again;
-    /// SIGHUP is `sip-filter reload`. It logs to stderr.
+    /// The daemon is ready when it prints a line that begins with `sip-filter ready:`: the program is attached and the
+    /// policy is in force. It also notifies systemd. SIGTERM and SIGINT stop it, and all traffic passes again. SIGHUP
+    /// reads the database again, like `sip-filter reload`. The log goes to standard error.
     ///
-    /// It needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW, or root; `sip-filter doctor` says whether it has what it
-    /// needs.
+    /// It needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW, or root. `sip-filter doctor` checks whether
+    /// everything it needs is there.
     #[command(after_help = run::EXAMPLES)]
     Run(RunOptions),
 
-    /// Look whether sip-filter can run here, and how well; changes nothing
+    /// Check whether sip-filter can run here, and how well; changes nothing
     ///
-    /// Looks at the kernel, at what this process may do, at the interfaces that `run` would take, at the daemon and at the
-    /// database, and says of each what is so, why it matters, and how to mend it. Nothing is attached or written.
+    /// Checks the kernel, the privileges of this process, the interfaces that `run` would use, the daemon and the
+    /// database. For everything that is not well it prints why it matters and how to fix it. Nothing is attached or
+    /// written.
     ///
-    /// Exit status 0 if all is well, 3 if it works but not as well as it could, 1 if sip-filter cannot run here.
+    /// Exit status: 0 if all is well, 3 if sip-filter works here but not as well as it could, 1 if it cannot run here.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorOptions),
 
     /// Begin maintenance: new calls are refused
     ///
     /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a daemon
-    /// it writes the database and says that nobody has applied it.
+    /// it writes the database and says that no daemon on this host has applied it.
     ///
-    /// What is not given stays as its row has it: after `on --percent 10`, `off` and `on`, it is 10 % again. `--percent
-    /// 100` and `--methods INVITE` are the way back; a row that is deleted in the database is the default again. Only a
-    /// planned end does not stay.
+    /// An option that is not given leaves its row as it is: after `on --percent 10`, `off` and `on`, the share is 10 %
+    /// again. `--percent 100` and `--methods INVITE` restore the defaults, and so does deleting the row. Only a planned
+    /// end does not stay.
     On(switch::OnOptions),
 
-    /// End maintenance: new calls go to the proxy
+    /// End maintenance: new calls reach the proxy
     ///
-    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a
-    /// daemon it writes the database and says that nobody has applied it.
+    /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a daemon
+    /// it writes the database and says that no daemon on this host has applied it.
     Off(switch::OffOptions),
 
-    /// Calls from these prefixes are never refused: test callers, B-legs from inside
+    /// List or change the prefixes whose calls are never refused: test callers, B-legs from inside
     ///
-    /// The list is in the database, for all hosts that share it. With a daemon on the socket a change is in force when
-    /// the command returns; without one it is written, and the command says that nobody here has applied it.
+    /// The list is in the database and applies to all hosts that share it. With a daemon on the socket, a change is in
+    /// force when the command returns. Without one it is written to the database, and the command says that no daemon on
+    /// this host has applied it.
     #[command(subcommand)]
     Bypass(exempt::Bypass),
 
-    /// Calls to these numbers are never refused: 911, 112 and 999, unless the list says otherwise
+    /// List or change the numbers to which calls are never refused: 911, 112 and 999 unless changed
     ///
-    /// The list is in the database, for all hosts that share it. Whatever is in it, urn:service:sos, Priority: emergency
-    /// and the like are never refused either. With a daemon on the socket a change is in force when the command returns;
-    /// without one it is written, and the command says that nobody here has applied it.
+    /// The list is in the database and applies to all hosts that share it. Calls to urn:service:sos, with Priority:
+    /// emergency and the like are never refused either, whatever the list contains. With a daemon on the socket, a change
+    /// is in force when the command returns. Without one it is written to the database, and the command says that no
+    /// daemon on this host has applied it.
     #[command(subcommand)]
     Emergency(exempt::Emergency),
 
     /// Show what is in force, since when, by whom and why, and whether all is well
     ///
-    /// Exit status 0 if all is well, 3 if there is an alarm or a queue without a responder, 1 without a daemon.
+    /// Exit status: 0 if all is well, 3 if an alarm is raised, or if a queue has no responder while maintenance is on, 1 if
+    /// there is no daemon.
     Status,
 
-    /// Have the daemon read the database now, and print what is in force
+    /// Make the daemon read the database now, and print what is in force
     Reload,
 
-    /// Show the counters of packets, by what became of them
+    /// Show the counters with their meaning: packets by what became of them
+    ///
+    /// First the counters of the XDP program: each packet that it saw is counted under exactly one of them. Then those of
+    /// the responders: each packet that was redirected was answered, unanswered for one of the reasons, or lost at the
+    /// socket. Counters that are zero are left out unless --all is given; --json has all.
     Stats(stats::StatsOptions),
 
     /// Show who switched or changed what, when and why, the newest first
     ///
-    /// Also what was changed other than by sip-filter (`outside`: SQL, Kamailio), and planned ends (`planned`). From the
-    /// daemon, or without one from the database.
-    History(history::HistoryOptions),
+    /// Includes planned ends (`planned`) and changes by other tools (`outside`: SQL, Kamailio). Uses the daemon, or the
+    /// database if no daemon runs.
+    History(History),
 
-    /// Show the hosts that share the database, and what each has applied
+    /// Show the hosts that share the database, and what each has in force
     ///
-    /// A host is alive if its daemon was heard of in the last 15 s. From the daemon, or without one from the database.
+    /// A host is alive if its daemon was heard of in the last 15 s. Uses the daemon, or the database if no daemon runs.
     Nodes,
 
-    /// Make the database, or bring its tables up to date
+    /// Create the database, or bring its tables up to date
     ///
-    /// Only ever adds: the policy table, if there is none, the tables whose names begin with sip_filter_, and in PostgreSQL a
-    /// trigger on the policy table that tells of changes.
-    /// `run` does the same at its start.
+    /// Only adds: the policy table if there is none, the tables whose names begin with sip_filter_, and in PostgreSQL a
+    /// trigger on the policy table that reports changes. `run` does the same when it starts.
     Migrate,
 }
 
-/// Reads the arguments and does it.
+/// Parses the arguments and executes the command.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli) {
-        Ok(code) => code,
-        Err(error) => match error.downcast_ref::<io::Error>() {
-            // `sip-filter stats | head`: who read it has seen enough.
-            Some(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            _ => {
-                eprintln!("sip-filter: {error}");
-                ExitCode::from(if is_usage(&error) { USAGE } else { FAILED })
-            }
-        },
-    }
+    let result = dispatch(Cli::parse());
+    ExitCode::from(exit_status(&result))
 }
 
-/// Whether the same call can never work.
-fn is_usage(error: &anyhow::Error) -> bool {
-    let refused = |error: &ClientError| matches!(error, ClientError::Refused(error) if error.is(Code::InvalidParams));
-    error.is::<config::Error>()
-        || error.is::<run::LogLevelError>()
-        || error.is::<InvalidEntry>()
-        || error.downcast_ref().is_some_and(store::Error::is_refusal)
-        || error.downcast_ref().is_some_and(refused)
-}
-
-fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+fn dispatch(cli: Cli) -> Result<Outcome, Error> {
     let file = cli.common.file()?;
     let settings: Settings = cli.common.resolve(&file)?;
     let output = Output::new(cli.json);
@@ -190,7 +173,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Emergency(command) => exempt::emergency(&settings, command, output),
         Command::Status => status::status(&settings, output),
         Command::Reload => reload::reload(&settings, output),
-        Command::History(options) => history::history(&settings, &options, output),
+        Command::History(options) => history::history(&settings, options, output),
         Command::Nodes => nodes::nodes(&settings, output),
         Command::Stats(options) => stats::stats(&settings, &options, output),
         Command::Migrate => migrate::migrate(&settings, output),

@@ -1,89 +1,65 @@
 //! `sip-filter nodes`, and waiting for the hosts after a switch.
 
-use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use filter_user::config::Settings;
-use filter_user::control::{Client, ClientError};
-use filter_user::store::NodeName;
-use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use filter_user::domain::{Node, NodeName, display_utc};
 
-use super::database;
-use super::output::{Output, pairs, printable, table, time};
+use super::backend::Backend;
+use super::error::{Error, Outcome};
+use super::output::{Line, Output, printable, table};
 
-/// Pause between two looks at the hosts.
-const LOOK: Duration = Duration::from_millis(200);
+/// Pause between two queries of the hosts.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A host, as an answer has it.
-#[derive(Deserialize)]
-struct Node {
-    node: String,
-    interfaces: String,
-    version: String,
-    state: String,
-    event: i64,
-    applied: Timestamp,
-    heard_ms: u64,
-    alive: bool,
-}
-
-pub(super) fn nodes(settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
-    let answer = ask(settings)?;
-    output.print(&answer, || {
-        let nodes: Vec<Node> = serde_json::from_value(answer["nodes"].clone())?;
-        Ok(if nodes.is_empty() { "no hosts: no daemon has used this database yet\n".into() } else { text(&nodes) })
-    })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// From the daemon if there is one, else from the database.
-fn ask(settings: &Settings) -> anyhow::Result<Value> {
-    match Client::connect(&settings.socket) {
-        Ok(mut client) => Ok(client.call("nodes", json!({}))?),
-        Err(ClientError::NoDaemon(_)) => {
-            let (nodes, _) = database::work(settings, async |store| store.nodes().await)?;
-            Ok(json!({"nodes": nodes}))
-        }
-        Err(error) => Err(error.into()),
-    }
+pub(super) fn nodes(settings: &Settings, output: Output) -> Result<Outcome, Error> {
+    let received = Backend::find(settings)?.nodes()?;
+    output.print(&received.json, || text(&received.reply.nodes))?;
+    Ok(Outcome::Done)
 }
 
 fn text(nodes: &[Node]) -> String {
+    if nodes.is_empty() {
+        return "no hosts: no daemon has used this database yet\n".into();
+    }
     let head = ["NODE", "ALIVE", "HEARD", "APPLIED", "INTERFACES", "VERSION", "IN FORCE"].map(str::to_owned);
     let mut rows = vec![head.to_vec()];
-    for node in nodes {
-        rows.push(vec![
-            printable(&node.node),
-            if node.alive { "yes" } else { "NO" }.into(),
-            format!("{} s ago", node.heard_ms / 1000),
-            time(node.applied),
-            printable(&node.interfaces),
-            printable(&node.version),
-            printable(&node.state),
-        ]);
-    }
+    rows.extend(nodes.iter().map(row));
     table(&rows)
 }
 
-/// Waits until each host that is alive (or just `only`) has applied the event, at most for `patience`. The names of those
-/// that have not; and whether `only` is unknown or not alive, which is as good as not applied.
+fn row(node: &Node) -> Vec<String> {
+    vec![
+        printable(&node.node),
+        if node.alive { "yes" } else { "NO" }.into(),
+        format!("{} s ago", node.heard_ms / 1000),
+        display_utc(node.applied).to_string(),
+        printable(&node.interfaces),
+        printable(&node.version),
+        printable(&node.state),
+    ]
+}
+
+/// Waits until every host that is alive (or `only`) has applied the event, at most for `timeout`. Returns the names of
+/// the hosts that have not.
+///
+/// If `only` is unknown or not alive, it has not applied the event.
 pub(super) fn wait(
     settings: &Settings,
     event: i64,
     only: Option<&NodeName>,
-    patience: Duration,
-) -> anyhow::Result<Vec<String>> {
-    let deadline = Instant::now() + patience;
+    timeout: Duration,
+) -> Result<Vec<String>, Error> {
+    let deadline = Instant::now() + timeout;
     loop {
-        let nodes: Vec<Node> = serde_json::from_value(ask(settings)?["nodes"].clone())?;
-        let late = late(&nodes, event, only);
+        // Found again each time, so that the daemon may restart meanwhile.
+        let received = Backend::find(settings)?.nodes()?;
+        let late = late(&received.reply.nodes, event, only);
         if late.is_empty() || Instant::now() >= deadline {
             return Ok(late);
         }
-        sleep(LOOK);
+        sleep(POLL_INTERVAL);
     }
 }
 
@@ -100,26 +76,27 @@ fn late(nodes: &[Node], event: i64, only: Option<&NodeName>) -> Vec<String> {
     }
 }
 
-/// What the wait has come to, for a person.
-pub(super) fn waited(late: &[String]) -> String {
-    let line = match late {
-        [] => ("hosts".to_owned(), "all that are alive have applied it".to_owned()),
-        late => ("NOT APPLIED".to_owned(), format!("by {}", late.join(", "))),
-    };
-    pairs(&[line])
+/// Returns the line on the hosts that have not applied a switch in time.
+pub(super) fn late_line(late: &[String]) -> Line {
+    match late {
+        [] => ("hosts", "all that are alive have applied it".into()),
+        late => ("NOT APPLIED", format!("by {}", late.join(", "))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use filter_user::domain::Node;
     use jiff::Timestamp;
 
-    use super::{Node, late};
+    use super::late;
 
     fn node(name: &str, event: i64, alive: bool) -> Node {
         Node {
             node: name.into(),
             interfaces: "eth0".into(),
             version: "0.1.0".into(),
+            maintenance: true,
             state: "maintenance on".into(),
             event,
             applied: Timestamp::UNIX_EPOCH,
@@ -129,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn only_hosts_that_are_alive_are_waited_for_unless_one_is_named() {
+    fn wait_ignores_hosts_that_are_not_alive_unless_one_is_named() {
         let nodes = [node("a", 7, true), node("b", 6, true), node("c", 3, false), node("d", 8, true)];
         assert_eq!(late(&nodes, 7, None), ["b"]);
         assert_eq!(late(&nodes, 6, None), [""; 0]);

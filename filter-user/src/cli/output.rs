@@ -2,86 +2,36 @@
 
 use std::io::{self, Write};
 
-use filter_user::policy::Policy;
-use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::Serialize;
 
-/// Where and how a command prints.
+use super::error::Error;
+
+/// A name with its value, as a line of text.
+pub(super) type Line = (&'static str, String);
+
+/// The form in which a command prints.
 #[derive(Clone, Copy)]
 pub(super) struct Output {
-    pub(super) json: bool,
+    json: bool,
 }
 
 impl Output {
+    /// Creates an output of JSON or of text.
     pub(super) fn new(json: bool) -> Self {
         Self { json }
     }
 
-    /// Prints `value` as JSON, or what `text` makes of it.
-    pub(super) fn print(self, value: &Value, text: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
-        let text = if self.json { value.to_string() } else { text()? };
+    /// Prints `value` as JSON, or else `text`.
+    pub(super) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Error> {
+        // By way of a `Value`, which sorts the members.
+        let json = || serde_json::to_value(value).map(|value| value.to_string()).map_err(Error::failed);
+        let text = if self.json { json()? } else { text() };
         let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{}", text.trim_end())?;
-        stdout.flush()?;
-        Ok(())
+        writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()).map_err(Error::Print)
     }
 }
 
-/// What `on`, `off`, `reload` and `status` have in common in their answers.
-#[derive(Deserialize)]
-pub(super) struct InForce {
-    pub(super) policy: Policy,
-    pub(super) since: Option<Since>,
-    pub(super) alarms: Vec<AlarmText>,
-}
-
-/// When it was switched, and who did it.
-#[derive(Deserialize)]
-pub(super) struct Since {
-    at: Timestamp,
-    who: Option<String>,
-    why: Option<String>,
-}
-
-/// What an alarm says to a person.
-#[derive(Deserialize)]
-pub(super) struct AlarmText {
-    since: Timestamp,
-    text: String,
-}
-
-impl AlarmText {
-    /// The line for a person.
-    pub(super) fn line(&self) -> (String, String) {
-        ("ALARM".into(), format!("since {}: {}", time(self.since), self.text))
-    }
-}
-
-impl InForce {
-    /// The lines for a person.
-    pub(super) fn lines(&self) -> Vec<(String, String)> {
-        let mut lines = vec![("in force".to_owned(), self.policy.to_string())];
-        // Rows that an earlier `on` has left: who switches on next would not expect them.
-        if let Some(scope) = self.policy.scope().filter(|_| !self.policy.maintenance) {
-            lines.push(("when on".into(), format!("{scope} (rows maint_percent and maint_methods)")));
-        }
-        if let Some(Since { at, who, why }) = &self.since {
-            let who = who.as_deref().map_or("through the database".into(), |who| format!("by {who}"));
-            let why = why.as_deref().map_or(String::new(), |why| format!(", why: {why}"));
-            lines.push(("since".into(), format!("{} {who}{why}", time(*at))));
-        }
-        lines.extend(self.alarms.iter().map(AlarmText::line));
-        lines
-    }
-}
-
-/// A time as the commands show it.
-pub(super) fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// `no things`, `1 thing`, `2 things`.
+/// Formats a number of things: `no things`, `1 thing`, `2 things`.
 pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
     match count {
         0 => format!("no {several}"),
@@ -90,62 +40,57 @@ pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
     }
 }
 
-/// A text that others have written, for a terminal: control characters do nothing there.
+/// Returns a text from elsewhere without control characters, so that it cannot control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// `name  value`, the values under each other.
-pub(super) fn pairs(lines: &[(String, String)]) -> String {
+/// Formats lines with their values aligned.
+pub(super) fn pairs(lines: &[Line]) -> String {
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
-/// Rows of cells, each column as wide as its widest cell, numbers to the right.
+/// Formats rows of cells. Each column is as wide as its widest cell, and columns of numbers are aligned right.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
-    let widths: Vec<usize> =
-        (0..columns).map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
-    let number = |cell: &str| cell.bytes().all(|byte| byte.is_ascii_digit()) || cell == "-";
-    let right: Vec<bool> = (0..columns).map(|column| cells(column).skip(1).all(|cell| number(cell))).collect();
+    let columns: Vec<Column> = (0..columns).map(|index| Column::new(rows, index)).collect();
     let mut text = String::new();
     for row in rows {
-        let line: Vec<String> = row
-            .iter()
-            .enumerate()
-            .map(|(column, cell)| {
-                let width = widths[column];
-                if right[column] { format!("{cell:>width$}") } else { format!("{cell:width$}") }
-            })
-            .collect();
-        text.push_str(line.join("  ").trim_end());
+        let cells: Vec<String> = row.iter().zip(&columns).map(|(cell, column)| column.pad(cell)).collect();
+        text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
+struct Column {
+    width: usize,
+    is_numeric: bool,
+}
 
-    use super::{InForce, pairs, table};
-
-    #[test]
-    fn a_share_that_is_left_over_is_told_while_maintenance_is_off() {
-        let lines = |percent: u8| {
-            let refusal = json!({"code": 503, "reason": "Maintenance", "retry_after": 30});
-            let policy = json!({"maintenance": false, "refusal": refusal, "percent": percent});
-            let answer = json!({"policy": policy, "since": null, "alarms": []});
-            pairs(&serde_json::from_value::<InForce>(answer).unwrap().lines())
-        };
-        assert_eq!(lines(100), "in force  maintenance off\n");
-        let left = lines(30);
-        assert!(left.ends_with("when on   30 % of new calls (rows maint_percent and maint_methods)\n"), "{left}");
+impl Column {
+    fn new(rows: &[Vec<String>], index: usize) -> Self {
+        let cells = || rows.iter().filter_map(|row| row.get(index));
+        let is_number = |cell: &String| cell.bytes().all(|byte| byte.is_ascii_digit()) || cell == "-";
+        Self {
+            width: cells().map(|cell| cell.chars().count()).max().unwrap_or(0),
+            is_numeric: cells().skip(1).all(is_number),
+        }
     }
 
+    fn pad(&self, cell: &str) -> String {
+        let width = self.width;
+        if self.is_numeric { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{pairs, table};
+
     #[test]
-    fn columns_are_aligned_and_numbers_to_the_right() {
+    fn table_aligns_its_columns_and_numbers_to_the_right() {
         let rows = [["NAME", "COUNT", "WHAT"], ["off", "12345", "ä"], ["redirected", "7", ""]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows), "NAME        COUNT  WHAT\noff         12345  ä\nredirected      7\n");
@@ -153,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_under_each_other() {
-        assert_eq!(pairs(&[("a".into(), "1".into()), ("long".into(), "2".into())]), "a     1\nlong  2\n");
+    fn pairs_align_their_values() {
+        assert_eq!(pairs(&[("a", "1".into()), ("long", "2".into())]), "a     1\nlong  2\n");
     }
 }

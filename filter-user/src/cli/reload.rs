@@ -1,16 +1,15 @@
 //! `sip-filter reload`.
 
-use std::process::ExitCode;
-
 use filter_user::config::Settings;
 use filter_user::control::Client;
-use serde_json::json;
+use filter_user::protocol::{NoParams, method};
 
-use super::output::{InForce, Output, pairs};
+use super::error::{Error, Outcome};
+use super::in_force;
+use super::output::{Output, pairs};
 
-pub(super) fn reload(settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
-    let answer = Client::connect(&settings.socket)?.call("reload", json!({}))?;
-    let in_force: InForce = serde_json::from_value(answer.clone())?;
-    output.print(&answer, || Ok(pairs(&in_force.lines())))?;
-    Ok(ExitCode::SUCCESS)
+pub(super) fn reload(settings: &Settings, output: Output) -> Result<Outcome, Error> {
+    let received = Client::connect(&settings.socket)?.call::<method::Reload>(&NoParams {})?;
+    output.print(&received.json, || pairs(&in_force::lines(&received.reply)))?;
+    Ok(Outcome::Done)
 }

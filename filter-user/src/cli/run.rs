@@ -1,12 +1,14 @@
-//! `sip-filter run`: logs, the runtime, and the daemon in it.
+//! `sip-filter run`: the log, the runtime, and the daemon in it.
 
 use std::io::{self, IsTerminal};
-use std::process::ExitCode;
+use std::time::Duration;
 
 use filter_user::config::{RunSettings, Settings};
 use filter_user::daemon;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
+
+use super::error::{Error, Outcome};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -18,23 +20,30 @@ Examples:
 /// The log level is not one.
 #[derive(Debug, Error)]
 #[error("{level:?} is not a log level: {problem}; for example info, or info,filter_user::sync=debug")]
-pub(super) struct LogLevelError {
+struct LogLevelError {
     level: String,
     problem: String,
 }
 
-/// Keeping the database's word and serving the socket is little work; packets have threads of their own.
+/// Number of worker threads. The control plane has little to do, and packets have threads of their own.
 const WORKERS: usize = 2;
 
-pub(super) fn run(settings: Settings, options: RunSettings) -> anyhow::Result<ExitCode> {
-    start_log(&options.log_level)?;
+/// Maximum time that the process outlives the daemon, for blocking work that hangs: a name service, a disk, a thread of
+/// the data plane that did not stop.
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub(super) fn run(settings: Settings, options: RunSettings) -> Result<Outcome, Error> {
+    start_log(&options.log_level).map_err(Error::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("sip-filter")
         .enable_all()
-        .build()?;
-    runtime.block_on(daemon::run(settings, options))?;
-    Ok(ExitCode::SUCCESS)
+        .build()
+        .map_err(Error::failed)?;
+    let outcome = runtime.block_on(daemon::run(settings, options));
+    runtime.shutdown_timeout(BLOCKING_TIMEOUT);
+    outcome?;
+    Ok(Outcome::Done)
 }
 
 fn start_log(level: &str) -> Result<(), LogLevelError> {

@@ -1,98 +1,132 @@
-//! `sip-filter stats`: the counters.
+//! `sip-filter stats`: the counters, with their meaning.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
-use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use filter_common::verdict::Verdict;
+use filter_reply::Unanswered;
 use filter_user::config::Settings;
 use filter_user::control::Client;
-use serde_json::{Value, json};
+use filter_user::dataplane::Counters;
+use filter_user::protocol::{NoParams, method};
 
+use super::error::{Error, Outcome};
 use super::output::{Output, table};
 
 /// Options of `stats`.
 #[derive(Args)]
 pub(super) struct StatsOptions {
-    /// Show them anew each second, with how many there were in it, until interrupted
+    /// Show counters that are zero, too
+    #[arg(long)]
+    all: bool,
+
+    /// Show the counters every second, with rates, until interrupted
     ///
-    /// With --json: one object a line, each second.
+    /// With --json: one object a line.
     #[arg(long)]
     watch: bool,
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Which counters are shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Show {
-    /// All.
-    All,
-    /// Those above zero.
-    Counted,
-}
-
-pub(super) fn stats(settings: &Settings, options: &StatsOptions, output: Output) -> anyhow::Result<ExitCode> {
+pub(super) fn stats(settings: &Settings, options: &StatsOptions, output: Output) -> Result<Outcome, Error> {
     let mut client = Client::connect(&settings.socket)?;
-    let mut answer = client.call("stats", json!({}))?;
-    output.print(&answer, || Ok(text(&answer, None, Show::All)))?;
+    let mut received = client.call::<method::Stats>(&NoParams {})?;
+    output.print(&received.json, || text(&received.reply, None, options.all))?;
     if !options.watch {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Outcome::Done);
     }
+    let clear = if io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "\n" };
     loop {
-        let before = (answer, Instant::now());
+        let before = Earlier { counters: received.reply, at: Instant::now() };
         sleep(INTERVAL);
-        answer = client.call("stats", json!({}))?;
-        output.print(&answer, || {
-            let clear = if io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "\n" };
-            Ok(format!("{clear}{}", text(&answer, Some(&before), Show::All)))
-        })?;
+        received = client.call::<method::Stats>(&NoParams {})?;
+        output.print(&received.json, || format!("{clear}{}", text(&received.reply, Some(&before), options.all)))?;
     }
 }
 
-/// The counters of an answer as a table, with rates if there is an earlier one.
-pub(super) fn text(answer: &Value, before: Option<&(Value, Instant)>, show: Show) -> String {
+/// Earlier counters, from which rates are calculated.
+pub(super) struct Earlier {
+    counters: Counters,
+    at: Instant,
+}
+
+/// Formats counters as a table, with rates if there are earlier ones. Counters that are zero are left out unless `all`.
+pub(super) fn text(counters: &Counters, before: Option<&Earlier>, all: bool) -> String {
     let mut head = vec!["PACKETS".to_owned(), "COUNT".into()];
     head.extend(before.map(|_| "PER SECOND".into()));
     head.push("MEANING".into());
     let mut rows = vec![head];
-    for (name, meaning) in counters(answer) {
-        let count = answer.pointer(&name).and_then(Value::as_u64).unwrap_or(0);
-        if show == Show::Counted && count == 0 {
-            continue;
+    for group in [Group::VERDICTS, Group::RESPONDER] {
+        for (name, count, meaning) in group.in_order((group.counters)(counters)) {
+            if count == 0 && !all {
+                continue;
+            }
+            let rate = before.map(|Earlier { counters: earlier, at }| {
+                let earlier = (group.counters)(earlier).get(name).copied().unwrap_or(0);
+                format!("{:.0}", count.saturating_sub(earlier) as f64 / at.elapsed().as_secs_f64())
+            });
+            let mut row = vec![format!("{}{name}", group.prefix), count.to_string()];
+            row.extend(rate);
+            row.push(meaning.into());
+            rows.push(row);
         }
-        let mut row = vec![label(&name), count.to_string()];
-        row.extend(before.map(|(value, at)| {
-            let earlier = value.pointer(&name).and_then(Value::as_u64).unwrap_or(0);
-            format!("{:.0}", count.saturating_sub(earlier) as f64 / at.elapsed().as_secs_f64())
-        }));
-        row.push(meaning.into());
-        rows.push(row);
     }
     table(&rows)
 }
 
-/// The counters of an answer by JSON pointer, the kernel's in the order of its decisions, and what they mean.
-fn counters(answer: &Value) -> Vec<(String, &'static str)> {
-    let names = |group: &str| -> Vec<String> {
-        answer[group].as_object().into_iter().flatten().map(|(name, _)| format!("/{group}/{name}")).collect()
-    };
-    let known = Verdict::ALL.iter().map(|verdict| (format!("/verdicts/{}", verdict.name()), verdict.meaning()));
-    let mut counters: Vec<_> = known.filter(|(name, _)| answer.pointer(name).is_some()).collect();
-    // A daemon of a later version may have more.
-    let others: Vec<_> =
-        names("verdicts").into_iter().filter(|name| !counters.iter().any(|(n, _)| n == name)).collect();
-    counters.extend(others.into_iter().chain(names("responder")).map(|name| (name, "")));
-    counters
+/// A group of counters.
+struct Group {
+    /// Prefix of the names in the table.
+    prefix: &'static str,
+    counters: fn(&Counters) -> &BTreeMap<String, u64>,
+    /// Names and meanings, in the order of the table.
+    known: fn() -> Vec<(&'static str, &'static str)>,
 }
 
-/// `/verdicts/off` is shown as `off`, `/responder/answered` as `responder: answered`.
-fn label(pointer: &str) -> String {
-    match pointer.strip_prefix("/responder/") {
-        Some(name) => format!("responder: {name}"),
-        None => pointer.trim_start_matches("/verdicts/").into(),
+impl Group {
+    /// The counters of the XDP program, in the order of its decisions.
+    const VERDICTS: Self = Self {
+        prefix: "",
+        counters: |counters| &counters.verdicts,
+        known: || Verdict::ALL.iter().map(|verdict| (verdict.name(), verdict.meaning())).collect(),
+    };
+
+    /// The counters of the responders.
+    const RESPONDER: Self = Self {
+        prefix: "responder: ",
+        counters: |counters| &counters.responder,
+        known: || {
+            let answered = [("answered", "Requests that were refused with a response.")];
+            let unanswered = Unanswered::ALL.iter().map(|reason| (reason.name(), reason.meaning()));
+            let socket = [
+                ("lost", "Requests that the AF_XDP socket had no room for."),
+                (
+                    "send_errors",
+                    "Times that the kernel did not accept responses at once: the interface was down, or its queue full.",
+                ),
+            ];
+            answered.into_iter().chain(unanswered).chain(socket).collect()
+        },
+    };
+
+    /// Returns name, count and meaning of each counter. Those that only a later version knows come last.
+    fn in_order<'a>(&self, counters: &'a BTreeMap<String, u64>) -> Vec<(&'a str, u64, &'static str)> {
+        let known = (self.known)();
+        let rank = |name: &str| known.iter().position(|(known, _)| *known == name);
+        let mut ordered: Vec<_> = counters
+            .iter()
+            .map(|(name, count)| {
+                let rank = rank(name);
+                let meaning = rank.and_then(|rank| known.get(rank)).map_or("", |(_, meaning)| meaning);
+                (rank.unwrap_or(usize::MAX), (name.as_str(), *count, meaning))
+            })
+            .collect();
+        ordered.sort_by_key(|(rank, _)| *rank);
+        ordered.into_iter().map(|(_, counter)| counter).collect()
     }
 }
 
@@ -100,18 +134,25 @@ fn label(pointer: &str) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use serde_json::json;
+    use filter_user::dataplane::Counters;
+    use serde_json::{Value, json};
 
-    use super::{Show, text};
+    use super::{Earlier, text};
+
+    fn counters(reply: Value) -> Counters {
+        serde_json::from_value(reply).unwrap()
+    }
 
     #[test]
-    fn counters_come_in_the_order_of_the_decisions_with_their_rates() {
-        let before = (
-            json!({"verdicts": {"off": 10, "redirected": 0}, "responder": {"answered": 0}}),
-            Instant::now().checked_sub(Duration::from_secs(2)).unwrap(),
+    fn stats_has_rates_and_the_order_of_decisions_with_unknown_counters_last() {
+        let before = Earlier {
+            counters: counters(json!({"verdicts": {"off": 10, "redirected": 0}, "responder": {"answered": 0}})),
+            at: Instant::now().checked_sub(Duration::from_secs(2)).unwrap(),
+        };
+        let now = counters(
+            json!({"verdicts": {"redirected": 2000, "off": 10, "brand_new": 4}, "responder": {"answered": 1999}}),
         );
-        let now = json!({"verdicts": {"redirected": 2000, "off": 10, "brand_new": 4}, "responder": {"answered": 1999}});
-        let text = text(&now, Some(&before), Show::All);
+        let text = text(&now, Some(&before), true);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
         assert_eq!(lines[1], ["off", "10", "0"]);
         assert_eq!(lines[2][..2], ["redirected", "2000"]);
@@ -119,5 +160,25 @@ mod tests {
         assert!((900.0..=1000.0).contains(&rate), "{rate}");
         assert_eq!(lines[3], ["brand_new", "4", "2"]);
         assert_eq!(lines[4], ["responder:", "answered", "1999"]);
+    }
+
+    #[test]
+    fn stats_explains_the_counters_of_the_responders_and_leaves_zeros_out_unless_asked() {
+        let now = counters(json!({
+            "verdicts": {"off": 0},
+            "responder": {"answered": 7, "lost": 1, "no_via": 2, "send_errors": 3, "no_to": 0},
+        }));
+        let counted = text(&now, None, false);
+        let expected = "\
+PACKETS                 COUNT  MEANING
+responder: answered         7  Requests that were refused with a response.
+responder: no_via           2  No Via header.
+responder: lost             1  Requests that the AF_XDP socket had no room for.
+responder: send_errors      3  Times that the kernel did not accept responses at once: the interface was down, or its queue full.
+";
+        assert_eq!(counted, expected);
+        let all = text(&now, None, true);
+        assert_eq!(all.lines().count(), 7, "{all}");
+        assert!(all.contains("responder: no_to"), "{all}");
     }
 }

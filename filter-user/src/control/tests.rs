@@ -12,18 +12,27 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use super::server::MAX_CLIENTS;
-use super::{Client, ClientError, Code, ControlSocket, MAX_LINE, Method, RpcError, Service, SocketError, serve};
+use super::{Client, ClientError, ControlSocket, Service, SocketError, serve};
+use crate::domain::Policy;
+use crate::protocol::{
+    Code, Error, Events, InForce, MAX_REQUEST_LEN, NoParams, On, Remark, Reply, Request, Switched, method,
+};
+use crate::user;
 
-/// Answers with what it was asked; `reload` fails.
+/// Records requests with their callers, and has a reply to some. `reload` fails.
 #[derive(Default)]
-struct Echo(Mutex<Vec<Method>>);
+struct Recorder(Mutex<Vec<(String, Request)>>);
 
-impl Service for Echo {
-    async fn call(&self, caller: &str, method: Method) -> Result<Value, RpcError> {
-        self.0.lock().unwrap().push(method.clone());
-        match method {
-            Method::Reload => Err(RpcError::new(Code::Database, "it is down")),
-            method => Ok(json!({"caller": caller, "method": format!("{method:?}")})),
+impl Service for Recorder {
+    async fn call(&self, caller: &str, request: Request) -> Result<Reply, Error> {
+        self.0.lock().unwrap().push((caller.to_owned(), request.clone()));
+        match request {
+            Request::On(_) | Request::Off(_) => {
+                let in_force = InForce { policy: Policy::default(), since: None, alarms: Vec::new() };
+                Ok(Reply::Switched(Switched { in_force, event: 7 }))
+            }
+            Request::Reload(_) => Err(Error::new(Code::Database, "the database is down")),
+            _ => Ok(Reply::Events(Events { events: Vec::new() })),
         }
     }
 }
@@ -32,7 +41,7 @@ struct Served {
     _directory: TempDir,
     _socket: ControlSocket,
     path: PathBuf,
-    service: Arc<Echo>,
+    service: Arc<Recorder>,
 }
 
 fn start() -> Served {
@@ -40,8 +49,8 @@ fn start() -> Served {
     let path = directory.path().join("run/control.sock");
     let socket = ControlSocket::claim(&path).unwrap();
     let listener = tokio::net::UnixListener::from_std(socket.listen().unwrap()).unwrap();
-    let service = Arc::new(Echo::default());
-    tokio::spawn(serve(listener, service.clone()));
+    let service = Arc::new(Recorder::default());
+    tokio::spawn(serve(listener, service.clone(), tokio_util::sync::CancellationToken::new()));
     Served { _directory: directory, _socket: socket, path, service }
 }
 
@@ -89,9 +98,13 @@ async fn exchange(path: &Path, bytes: Vec<u8>) -> String {
 #[case::users_of_the_other_table(r#"{"jsonrpc": "2.0", "id": 7, "method": "emergency.add", "params": {"prefixes": ["911"]}}"#, -32602, json!(7))]
 #[case::exemption_why(r#"{"jsonrpc": "2.0", "id": 7, "method": "emergency.add", "params": {"users": ["911"], "why": "\u0007"}}"#, -32602, json!(7))]
 #[case::list_has_no_params(r#"{"jsonrpc": "2.0", "id": 7, "method": "bypass.list", "params": {"prefixes": ["::/0"]}}"#, -32602, json!(7))]
-#[case::it_fails(r#"{"jsonrpc": "2.0", "id": 7, "method": "reload"}"#, -32000, json!(7))]
+#[case::execution_fails(r#"{"jsonrpc": "2.0", "id": 7, "method": "reload"}"#, -32000, json!(7))]
 #[tokio::test]
-async fn errors_have_their_codes(#[case] line: &str, #[case] code: i64, #[case] id: Value) {
+async fn error_replies_have_their_code_and_the_id_of_the_request(
+    #[case] line: &str,
+    #[case] code: i64,
+    #[case] id: Value,
+) {
     let served = start();
     let answer: Value = serde_json::from_str(&exchange(&served.path, format!("{line}\n").into()).await).unwrap();
     assert_eq!(answer["error"]["code"], code, "{answer}");
@@ -101,64 +114,71 @@ async fn errors_have_their_codes(#[case] line: &str, #[case] code: i64, #[case] 
 }
 
 #[tokio::test]
-async fn a_request_is_answered_with_who_asked() {
+async fn service_gets_the_request_and_the_user_who_made_it() {
     let served = start();
     let path = served.path.clone();
-    let answers = spawn_blocking(move || {
+    let on = On {
+        code: Some(480.try_into().unwrap()),
+        remark: Remark { why: Some("upgrade".parse().unwrap()) },
+        ..On::default()
+    };
+    let params = on.clone();
+    let (switched, error) = spawn_blocking(move || {
         let mut client = Client::connect(&path).unwrap();
-        let on = client.call("on", json!({"code": 480, "why": "upgrade"})).unwrap();
-        (on, client.call("status", json!({})).unwrap(), client.call("reload", json!({})).unwrap_err())
+        let switched = client.call::<method::On>(&params).unwrap();
+        (switched, client.call::<method::Reload>(&NoParams {}).unwrap_err())
     })
     .await
     .unwrap();
-    let me = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
-    assert_eq!(answers.0["caller"], me);
-    assert!(answers.0["method"].as_str().unwrap().contains("Some(480)"));
-    assert_eq!(answers.1["method"], "Status");
-    assert_eq!(answers.2.to_string(), "it is down");
+    assert_eq!((switched.reply.event, &switched.json["event"]), (7, &json!(7)));
+    assert_eq!(error.to_string(), "the database is down");
+    let me = user::name(nix::unistd::getuid());
+    let expected = [(me.clone(), Request::On(on)), (me, Request::Reload(NoParams {}))];
+    assert_eq!(*served.service.0.lock().unwrap(), expected);
 }
 
 #[tokio::test]
-async fn a_notification_is_done_and_not_answered() {
+async fn notification_is_executed_and_gets_no_reply() {
     let served = start();
     let lines =
-        "\n{\"jsonrpc\": \"2.0\", \"method\": \"off\"}\n{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"status\"}\n";
+        "\n{\"jsonrpc\": \"2.0\", \"method\": \"off\"}\n{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"history\"}\n";
     let answer: Value = serde_json::from_str(&exchange(&served.path, lines.into()).await).unwrap();
-    assert_eq!(answer["id"], 1, "the first answer is the second request's");
+    assert_eq!(answer["id"], 1, "the first reply belongs to the second request");
     assert_eq!(served.service.0.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_line_without_end_is_cut_off() {
+async fn line_that_is_too_long_is_an_invalid_request() {
     let served = start();
-    let answer: Value = serde_json::from_str(&exchange(&served.path, vec![b'x'; MAX_LINE + 2]).await).unwrap();
+    let answer: Value = serde_json::from_str(&exchange(&served.path, vec![b'x'; MAX_REQUEST_LEN + 2]).await).unwrap();
     assert_eq!(answer["error"]["code"], -32600);
 }
 
 #[tokio::test]
-async fn too_many_clients_are_turned_away_and_the_others_served_on() {
+async fn client_beyond_the_limit_is_rejected_and_the_others_are_served_on() {
     let served = start();
     let path = served.path.clone();
     spawn_blocking(move || {
+        let history = |client: &mut Client| client.call::<method::History>(&Default::default());
         let mut clients: Vec<Client> = (0..MAX_CLIENTS).map(|_| Client::connect(&path).unwrap()).collect();
-        clients.iter_mut().for_each(|client| drop(client.call("status", json!({})).unwrap()));
-        let refused = Client::connect(&path).unwrap().call("status", json!({})).unwrap_err();
-        assert!(matches!(&refused, ClientError::Refused(error) if error.code == -32002), "{refused}");
-        clients[0].call("status", json!({})).unwrap();
+        clients.iter_mut().for_each(|client| drop(history(client).unwrap()));
+        let error = history(&mut Client::connect(&path).unwrap()).unwrap_err();
+        assert!(matches!(&error, ClientError::Rejected(error) if i64::from(error.code) == -32002), "{error}");
+        history(&mut clients[0]).unwrap();
         clients.clear();
         // Their places are free as soon as the server has noticed.
-        let again = (0..100).any(|_| {
+        let is_served = (0..100).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(50));
-            Client::connect(&path).unwrap().call("status", json!({})).is_ok()
+            history(&mut Client::connect(&path).unwrap()).is_ok()
         });
-        assert!(again);
+        assert!(is_served);
     })
     .await
     .unwrap();
 }
 
 #[test]
-fn a_second_daemon_is_told_of_the_first() {
+fn second_daemon_gets_an_error_that_names_the_first() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("control.sock");
     let first = ControlSocket::claim(&path).unwrap();
@@ -169,7 +189,7 @@ fn a_second_daemon_is_told_of_the_first() {
 }
 
 #[test]
-fn a_stale_socket_is_replaced_and_ours_removed() {
+fn stale_socket_is_replaced_and_removed_at_the_end() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("control.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -184,7 +204,7 @@ fn a_stale_socket_is_replaced_and_ours_removed() {
 }
 
 #[test]
-fn what_is_not_a_socket_is_left_alone() {
+fn file_that_is_not_a_socket_is_left_alone() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("precious");
     std::fs::write(&path, "data").unwrap();

@@ -1,4 +1,4 @@
-//! The metrics: what `status` and `stats` tell, for monitors. `docs/metrics.md` describes them.
+//! The metrics: what `status` and `stats` tell, for monitors. `docs/manual/metrics.md` describes them.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use tokio::sync::{Mutex, watch};
 
 use super::plane::Plane;
 use super::raised;
-use super::service::degraded;
-use crate::alarm::{Alarm, Raised};
-use crate::dataplane::{InterfaceStatus, QueueStatus};
+use super::service::is_degraded;
+use crate::dataplane::{AttachMode, InterfaceStatus, PlaneStatus, QueueStatus};
+use crate::domain::{Alarm, Raised};
 use crate::kamailio::Status;
 use crate::metrics::{Exposition, Kind, Source};
 use crate::sync::Snapshot;
@@ -18,7 +18,7 @@ use crate::sync::Snapshot;
 pub(super) struct Metrics {
     snapshot: watch::Receiver<Snapshot>,
     kamailio: Option<watch::Receiver<Status>>,
-    /// One scrape at a time: a flood of them waits here, and not before the data plane, where a switch would wait behind it.
+    /// One scrape at a time, so that a flood of them does not take up the threads for blocking work.
     plane: Mutex<Plane>,
 }
 
@@ -35,22 +35,16 @@ impl Metrics {
 impl Source for Metrics {
     async fn metrics(&self) -> Result<String, String> {
         let plane = self.plane.lock().await;
-        let verdicts = plane.verdicts().await.map_err(|error| error.to_string())?;
-        let interfaces = plane.status().await;
+        let plane = plane.status().await.map_err(|error| error.to_string())?;
         let snapshot = self.snapshot.borrow().clone();
         let raised = raised(&snapshot, self.kamailio.as_ref());
-        Ok(text(&snapshot, &raised, &verdicts, &interfaces))
+        Ok(text(&snapshot, &raised, &plane))
     }
 }
 
-fn text(
-    snapshot: &Snapshot,
-    raised: &[Raised],
-    verdicts: &[(&'static str, u64)],
-    interfaces: &[InterfaceStatus],
-) -> String {
+fn text(snapshot: &Snapshot, raised: &[Raised], PlaneStatus { interfaces, counters }: &PlaneStatus) -> String {
     let mut to = Exposition::default();
-    daemon(&mut to, degraded(raised, snapshot, interfaces));
+    daemon(&mut to, is_degraded(raised, snapshot, interfaces));
     policy(&mut to, snapshot);
     database(&mut to, snapshot);
     alarms(&mut to, raised);
@@ -59,7 +53,7 @@ fn text(
         "sip_filter_packets_total",
         "Packets that the XDP program has seen, by what became of them.",
     );
-    for (verdict, count) in verdicts {
+    for (verdict, count) in &counters.verdicts {
         packets.sample(&[("verdict", verdict)], count);
     }
     queues(&mut to, interfaces);
@@ -81,7 +75,7 @@ fn policy(to: &mut Exposition, snapshot: &Snapshot) {
     gauge(
         "sip_filter_policy_percent",
         "The share of new calls that is refused while maintenance is on, in percent.",
-        policy.percent.into(),
+        policy.percent.get().into(),
     );
     gauge("sip_filter_bypass_prefixes", "Prefixes whose calls are never refused.", policy.bypass.len());
     gauge("sip_filter_emergency_numbers", "Numbers to which calls are never refused.", policy.emergency.len());
@@ -123,7 +117,7 @@ fn queues(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
         "Always 1; the label is where the XDP program runs: native, generic, or none if it is not attached.",
     );
     for interface in interfaces {
-        info.sample(&[("interface", &interface.name), ("mode", interface.mode.unwrap_or("none"))], 1);
+        info.sample(&[("interface", &interface.name), ("mode", interface.mode.map_or("none", AttachMode::name))], 1);
     }
     let queues: Vec<_> = interfaces
         .iter()
@@ -154,8 +148,9 @@ fn queues(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
 /// By reason and not by queue: some thirty reasons for each of some dozens of queues would be too many series.
 fn unanswered(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     let mut reasons = BTreeMap::new();
-    for (reason, count) in interfaces.iter().flat_map(|interface| &interface.queues).flat_map(|queue| &queue.refused) {
-        *reasons.entry(*reason).or_insert(0) += count;
+    for (reason, count) in interfaces.iter().flat_map(|interface| &interface.queues).flat_map(|queue| &queue.unanswered)
+    {
+        *reasons.entry(reason.as_str()).or_insert(0) += count;
     }
     let mut family = to.family(
         Kind::Counter,
@@ -174,17 +169,18 @@ fn unix(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::Timestamp;
 
     use super::text;
-    use crate::alarm::{Alarm, Alarms, Subject};
-    use crate::dataplane::{InterfaceStatus, QueueStatus};
-    use crate::policy::Policy;
+    use crate::dataplane::{AttachMode, Counters, InterfaceStatus, PlaneStatus, QueueStatus, SocketMode};
+    use crate::domain::{Alarm, Alarms, Policy, Subject};
     use crate::responder::Frames;
     use crate::sync::{Snapshot, Source};
 
     fn snapshot() -> Snapshot {
-        let policy = Policy { maintenance: true, percent: 30, ..Policy::default() };
+        let policy = Policy { maintenance: true, percent: 30.try_into().unwrap(), ..Policy::default() }.into();
         let (source, alarms) = (Source::Default, Alarms::default());
         Snapshot { policy, since: None, source, reachable: true, read: None, own_flag: false, alarms }
     }
@@ -192,17 +188,29 @@ mod tests {
     fn interface(name: &str, lease_remaining_ms: Option<u64>, answered: u64, no_via: u64) -> InterfaceStatus {
         let queue = QueueStatus {
             queue: 0,
-            socket: "copy",
+            socket: SocketMode::Copy,
             cpu: None,
             busy_poll: None,
             lease_remaining_ms,
             answered,
-            refused: [("no_via", no_via)].into(),
+            unanswered: [("no_via".to_owned(), no_via)].into(),
             lost: 0,
             send_errors: 0,
             frames: Frames::default(),
         };
-        InterfaceStatus { name: name.into(), ifindex: 2, mode: Some("native"), program: Some(7), queues: vec![queue] }
+        InterfaceStatus {
+            name: name.into(),
+            ifindex: 2,
+            mode: Some(AttachMode::Native),
+            program: Some(7),
+            queues: vec![queue],
+        }
+    }
+
+    fn plane(verdicts: &[(&str, u64)], interfaces: &[InterfaceStatus]) -> PlaneStatus {
+        let verdicts = verdicts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let counters = Counters { verdicts, ..Counters::default() };
+        PlaneStatus { interfaces: interfaces.to_vec(), counters }
     }
 
     #[track_caller]
@@ -213,7 +221,7 @@ mod tests {
     #[test]
     fn what_is_in_force() {
         let mut snapshot = snapshot();
-        let shown = text(&snapshot, snapshot.alarms.raised(), &[("off", 7), ("redirected", 0)], &[]);
+        let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[("off", 7), ("redirected", 0)], &[]));
         has(&shown, concat!("sip_filter_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"));
         has(&shown, "sip_filter_maintenance 1");
         has(&shown, "sip_filter_policy_percent 30");
@@ -226,9 +234,9 @@ mod tests {
             assert!(!shown.lines().any(|line| line.starts_with(absent)), "{shown}");
         }
 
-        snapshot.policy.until = Some(Timestamp::from_second(1_800_000_000).unwrap());
+        Arc::make_mut(&mut snapshot.policy).until = Some(Timestamp::from_second(1_800_000_000).unwrap());
         snapshot.read = Some(Timestamp::from_millisecond(1_700_000_000_250).unwrap());
-        let shown = text(&snapshot, snapshot.alarms.raised(), &[], &[]);
+        let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[], &[]));
         has(&shown, "sip_filter_policy_until_timestamp_seconds 1800000000");
         has(&shown, "sip_filter_database_last_read_timestamp_seconds 1700000000.25");
     }
@@ -239,7 +247,7 @@ mod tests {
         snapshot.reachable = false;
         let error = || "cannot \"open\"".to_owned();
         snapshot.alarms.set(Subject::Database, [Alarm::Database { database: "sqlite:///a".into(), error: error() }]);
-        let shown = text(&snapshot, snapshot.alarms.raised(), &[], &[]);
+        let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[], &[]));
         has(&shown, "sip_filter_database_up 0");
         has(&shown, "sip_filter_degraded 1");
         for kind in Alarm::KINDS {
@@ -249,26 +257,26 @@ mod tests {
 
     #[test]
     fn each_metric_and_each_kind_of_alarm_is_described() {
-        let page = include_str!("../../../docs/metrics.md");
-        let shown = text(&snapshot(), &[], &[], &[]);
+        let page = include_str!("../../../docs/manual/metrics.md");
+        let shown = text(&snapshot(), &[], &plane(&[], &[]));
         let names: Vec<&str> =
             shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         assert!(names.len() > 10, "{shown}");
         for name in names.iter().chain(Alarm::KINDS) {
-            assert!(page.contains(&format!("`{name}`")), "docs/metrics.md says nothing of {name}");
+            assert!(page.contains(&format!("`{name}`")), "docs/manual/metrics.md says nothing of {name}");
         }
     }
 
     #[test]
     fn queues_one_by_one_and_reasons_added_up() {
         let interfaces = [interface("eth0", Some(750), 5, 1), interface("eth1.7", None, 0, 2)];
-        let shown = text(&snapshot(), &[], &[], &interfaces);
+        let shown = text(&snapshot(), &[], &plane(&[], &interfaces));
         has(&shown, "sip_filter_interface_info{interface=\"eth0\",mode=\"native\"} 1");
         has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth0\",queue=\"0\"} 0.75");
         has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth1.7\",queue=\"0\"} 0");
         has(&shown, "sip_filter_queue_answered_total{interface=\"eth0\",queue=\"0\"} 5");
         has(&shown, "sip_filter_responder_unanswered_total{reason=\"no_via\"} 3");
         has(&shown, "sip_filter_degraded 1");
-        has(&text(&snapshot(), &[], &[], &interfaces[..1]), "sip_filter_degraded 0");
+        has(&text(&snapshot(), &[], &plane(&[], &interfaces[..1])), "sip_filter_degraded 0");
     }
 }

@@ -1,87 +1,125 @@
-//! The data plane, as the asynchronous part of the daemon sees it.
+//! The data plane, as the asynchronous parts of the daemon use it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::dataplane::{DataPlane, Error, InterfaceStatus, Options};
-use crate::policy::Policy;
+use crate::dataplane::{DataPlane, Error, Options, PlaneStatus};
+use crate::domain::Policy;
 use crate::sync::Enforcer;
 
-/// How often the data plane is asked whether it has failed.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval of the ticks, which is how late a failure may be noticed.
+const TICK: Duration = Duration::from_secs(1);
 
-/// A handle to the data plane. Its calls block (system calls into the kernel, threads to wait for), so each runs on
-/// tokio's threads for that; one at a time.
+/// Longest time to wait until the data plane has stopped. A responder sleeps for at most a quarter of its lease, of
+/// which 10 s is the longest.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The calls of the data plane. All of them block.
+pub(super) trait Backend: Send + Sync {
+    /// See [`DataPlane::apply`].
+    fn apply(&self, policy: &Arc<Policy>) -> Result<(), Error>;
+
+    /// See [`DataPlane::status`].
+    fn status(&self) -> Result<PlaneStatus, Error>;
+
+    /// See [`DataPlane::tick`].
+    fn tick(&self) -> Result<(), Error>;
+
+    /// See [`DataPlane::stop`].
+    fn stop(&self) -> Result<(), Error>;
+}
+
+impl Backend for DataPlane {
+    fn apply(&self, policy: &Arc<Policy>) -> Result<(), Error> {
+        Self::apply(self, policy)
+    }
+
+    fn status(&self) -> Result<PlaneStatus, Error> {
+        Self::status(self)
+    }
+
+    fn tick(&self) -> Result<(), Error> {
+        Self::tick(self)
+    }
+
+    fn stop(&self) -> Result<(), Error> {
+        Self::stop(self)
+    }
+}
+
+/// A handle to the data plane. Each call runs on one of tokio's threads for blocking work, and waits for no other call
+/// that the data plane itself does not order after it.
 #[derive(Clone)]
-pub(super) struct Plane(Arc<Mutex<Option<DataPlane>>>);
+pub(super) struct Plane(Arc<dyn Backend>);
 
 impl Plane {
-    /// None: a daemon without a data plane, for tests of all that is about it.
+    /// Starts the data plane. When this returns, it is attached and `policy` is in force.
+    pub(super) async fn start(options: Options, policy: Arc<Policy>) -> Result<Self, Error> {
+        let plane = run_blocking(move || DataPlane::start(&options, &policy)).await?;
+        Ok(Self::from_backend(plane))
+    }
+
+    /// Creates a handle to a data plane that takes every policy, until it is stopped.
     #[cfg(test)]
     pub(super) fn none() -> Self {
-        Self(Arc::default())
+        Self::from_backend(super::fake_plane::FakePlane::default())
     }
 
-    /// Starts it: when this returns, it is attached and `policy` in force.
-    pub(super) async fn start(options: Options, policy: Policy) -> Result<Self, Error> {
-        let plane = blocking(move || DataPlane::start(&options, &policy)).await?;
-        Ok(Self(Arc::new(Mutex::new(Some(plane)))))
+    /// Creates a handle to `backend`.
+    pub(super) fn from_backend(backend: impl Backend + 'static) -> Self {
+        Self(Arc::new(backend))
     }
 
-    /// State of each interface; none once it is stopped.
-    pub(super) async fn status(&self) -> Vec<InterfaceStatus> {
-        self.with(|plane| plane.as_ref().map(DataPlane::status).unwrap_or_default()).await
+    /// Returns the state of the data plane; an empty one once it has stopped.
+    pub(super) async fn status(&self) -> Result<PlaneStatus, Error> {
+        self.call(|plane| plane.status()).await
     }
 
-    /// The kernel's counters, by reason.
-    pub(super) async fn verdicts(&self) -> Result<Vec<(&'static str, u64)>, Error> {
-        self.with(|plane| plane.as_ref().map_or(Ok(Vec::new()), DataPlane::verdicts)).await
-    }
-
-    /// The responders' counters.
-    pub(super) async fn responder_counters(&self) -> Vec<(&'static str, u64)> {
-        self.with(|plane| plane.as_ref().map(DataPlane::responder_counters).unwrap_or_default()).await
-    }
-
-    /// Returns when the data plane has failed.
-    pub(super) async fn failure(&self) -> Error {
+    /// Ticks once a second until `stop` is cancelled, or until the data plane has failed.
+    ///
+    /// Runs in a task of its own, so that nothing else the daemon does can delay a tick or drop what it has found.
+    pub(super) async fn watch(self, stop: CancellationToken) -> Result<(), Error> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            sleep(LOOK).await;
-            if let Some(error) = self.with(|plane| plane.as_mut().and_then(DataPlane::failure)).await {
-                return error;
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = ticks.tick() => self.call(|plane| plane.tick()).await?,
             }
         }
     }
 
-    /// Detaches it and ends its threads.
+    /// Detaches the program, and ends the threads of the data plane.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StopTimeout`] if that takes too long: it then goes on until the process ends.
     pub(super) async fn stop(&self) -> Result<(), Error> {
-        self.with(|plane| plane.take().map_or(Ok(()), DataPlane::stop)).await
+        let stopped = timeout(STOP_TIMEOUT, self.call(|plane| plane.stop())).await;
+        stopped.unwrap_or(Err(Error::StopTimeout { timeout: STOP_TIMEOUT }))
     }
 
-    async fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Option<DataPlane>) -> T + Send + 'static) -> T {
+    async fn call<T: Send + 'static>(&self, call: impl FnOnce(&dyn Backend) -> T + Send + 'static) -> T {
         let plane = self.0.clone();
-        blocking(move || work(&mut lock(&plane))).await
+        run_blocking(move || call(&*plane)).await
     }
 }
 
 impl Enforcer for Plane {
-    async fn apply(&mut self, policy: Policy) -> Result<(), Error> {
-        self.with(move |plane| plane.as_mut().map_or(Ok(()), |plane| plane.apply(&policy))).await
+    async fn apply(&mut self, policy: Arc<Policy>) -> Result<(), Error> {
+        self.call(move |plane| plane.apply(&policy)).await
     }
 }
 
-/// A lock that a panic has left behind is no reason to panic too: the daemon still has to detach.
-fn lock(plane: &Mutex<Option<DataPlane>>) -> MutexGuard<'_, Option<DataPlane>> {
-    plane.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs `work` on a thread for blocking work. If it panics, so does the caller.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(value) => value,
-        // It is not cancelled by anybody, so it panicked: that goes on where it would have gone without a thread.
+        // The task is never cancelled, so it panicked.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -1,20 +1,22 @@
-//! What the daemon answers on its control socket.
+//! The methods of the control protocol, executed by the keeper and the data plane.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
 use super::raised;
-use crate::alarm::Raised;
 use crate::config::{RunSettings, Settings};
-use crate::control::{self, Code, EditParams, HistoryParams, Method, OnParams, RpcError, Service};
-use crate::dataplane::{InterfaceStatus, QueueStatus};
+use crate::control::Service;
+use crate::dataplane::{InterfaceStatus, PlaneStatus, QueueStatus};
+use crate::domain::{Change, Channel, Edit, Entry, Exemption, Origin, Raised, Switch, Why};
 use crate::kamailio;
-use crate::store::{Action, Change, Edit, Entry, Exemption, Origin, Via};
-use crate::sync::{self, Command, Reply, Snapshot};
+use crate::protocol::{
+    self, Alarm, ChangedEntries, Code, Database, Edited, Entries, Error, Events, InForce, Listed, Nodes, Prefixes,
+    Reply, Request, Status, Switched, Users,
+};
+use crate::sync::{self, Command, Snapshot};
 
-/// Answers the methods, from the keeper and the data plane.
+/// Executes requests of the control socket.
 pub(super) struct Control {
     settings: Settings,
     options: RunSettings,
@@ -37,146 +39,152 @@ impl Control {
         Self { settings, options, started: Timestamp::now(), commands, snapshot, plane, kamailio }
     }
 
-    fn origin(&self, why: Option<String>, caller: &str) -> Origin {
-        Origin { actor: caller.into(), why, via: Via::Daemon, node: self.settings.node.to_string() }
+    fn origin(&self, why: Option<Why>, caller: &str) -> Origin {
+        Origin { actor: caller.into(), why, channel: Channel::Daemon, node: self.settings.node.to_string() }
     }
 
-    /// Has the keeper do something.
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<Result<T, sync::Error>, RpcError> {
-        let ending = || RpcError::new(Code::Internal, "the daemon is ending");
-        let (reply, answer) = oneshot::channel();
+    /// Has the keeper execute a command, and returns its reply.
+    async fn ask<T>(&self, command: impl FnOnce(sync::Reply<T>) -> Command) -> Result<Result<T, sync::Error>, Error> {
+        let ending = || Error::new(Code::Internal, "the daemon is ending");
+        let (reply, received) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| ending())?;
-        answer.await.map_err(|_| ending())
+        received.await.map_err(|_| ending())
     }
 
-    /// The same, and answers with what is in force then.
-    async fn ask_and_show(&self, command: impl FnOnce(Reply<Snapshot>) -> Command) -> Result<Value, RpcError> {
-        let snapshot = self.ask(command).await?.map_err(sync_error)?;
+    async fn switch(&self, switch: Switch) -> Result<Switched, Error> {
+        let (event, snapshot) = self.ask(|reply| Command::Switch(switch, reply)).await?.map_err(sync_error)?;
+        Ok(Switched { in_force: self.in_force(&snapshot), event })
+    }
+
+    async fn reload(&self) -> Result<InForce, Error> {
+        let snapshot = self.ask(Command::Reload).await?.map_err(sync_error)?;
         Ok(self.in_force(&snapshot))
-    }
-
-    /// `event` is the number that a host's row in `nodes` reaches when it has applied the switch.
-    async fn switch(&self, action: Action, params: OnParams, caller: &str) -> Result<Value, RpcError> {
-        let origin = self.origin(params.why.clone(), caller);
-        let done = self.ask(|reply| Command::Switch(params.switch(action, origin), reply)).await?;
-        let (event, snapshot) = done.map_err(sync_error)?;
-        let mut answer = self.in_force(&snapshot);
-        answer["event"] = event.into();
-        Ok(answer)
     }
 
     async fn edit(
         &self,
         exemption: Exemption,
         edit: Edit,
-        params: EditParams,
-        caller: &str,
-    ) -> Result<Value, RpcError> {
-        let change = Change::new(exemption, edit, &params.entries, self.origin(params.why, caller))
-            .map_err(|error| RpcError::new(Code::InvalidParams, error))?;
-        let done = self.ask(|reply| Command::Change(change, reply)).await?;
-        let (done, snapshot) = done.map_err(sync_error)?;
-        let mut answer = self.in_force(&snapshot);
-        for (member, entries) in control::exemption::changed(edit, &done) {
-            answer[member] = entries;
-        }
-        Ok(answer)
+        entries: &[String],
+        origin: Origin,
+    ) -> Result<Edited, Error> {
+        let change = Change::new(exemption, edit, entries, origin).map_err(invalid_params)?;
+        let (changed, snapshot) = self.ask(|reply| Command::Change(change, reply)).await?.map_err(sync_error)?;
+        Ok(Edited { in_force: self.in_force(&snapshot), entries: ChangedEntries::new(edit, changed) })
     }
 
-    /// With the database down, what is in force stands in for what it would say; the alarm is in the answer too.
-    async fn list(&self, exemption: Exemption) -> Result<Value, RpcError> {
+    /// Returns the entries in the database, or those in force while the database is down. The alarms say so then.
+    async fn list(&self, exemption: Exemption) -> Result<Listed, Error> {
         let listed = self.ask(|reply| Command::List(exemption, reply)).await?;
         let snapshot = self.snapshot.borrow().clone();
         let entries = listed.unwrap_or_else(|_| {
             let entry = |text| Entry { text, why: None, actor: None, at: None };
             exemption.of(&snapshot.policy).into_iter().map(entry).collect()
         });
-        let entries = control::exemption::list(exemption, &entries, Some(&snapshot.policy));
-        Ok(json!({exemption.plural(): entries, "alarms": raised(&snapshot, self.kamailio.as_ref())}))
+        let entries = Entries::new(exemption, entries, Some(&snapshot.policy));
+        Ok(Listed { entries, alarms: self.alarms(&snapshot) })
     }
 
-    async fn status(&self) -> Result<Value, RpcError> {
+    async fn history(&self, limit: protocol::EventLimit) -> Result<Events, Error> {
+        let events = self.ask(|reply| Command::History(limit.get(), reply)).await?.map_err(sync_error)?;
+        Ok(Events { events })
+    }
+
+    async fn nodes(&self) -> Result<Nodes, Error> {
+        let nodes = self.ask(Command::Nodes).await?.map_err(sync_error)?;
+        Ok(Nodes { nodes })
+    }
+
+    async fn status(&self) -> Result<Status, Error> {
         let snapshot = self.snapshot.borrow().clone();
-        let interfaces = self.plane.status().await;
-        let counters = self.stats().await?;
-        let alarms = raised(&snapshot, self.kamailio.as_ref());
-        let mut status = self.in_force(&snapshot);
-        status["degraded"] = degraded(&alarms, &snapshot, &interfaces).into();
-        status["version"] = env!("CARGO_PKG_VERSION").into();
-        status["node"] = json!(self.settings.node);
-        status["own_flag"] = snapshot.own_flag.into();
-        status["pid"] = std::process::id().into();
-        status["started"] = json!(self.started);
-        status["source"] = json!(snapshot.source);
-        status["database"] = json!({
-            "url": self.settings.database.display().to_string(),
-            "table": self.settings.table.as_str(),
-            "reachable": snapshot.reachable,
-            "read": snapshot.read,
-        });
-        status["kamailio"] = json!(self.kamailio.as_ref().map(|status| status.borrow().clone()));
-        status["ports"] = json!(self.options.ports);
-        status["interfaces"] = json!(interfaces);
-        status["verdicts"] = counters["verdicts"].clone();
-        status["responder"] = counters["responder"].clone();
-        Ok(status)
+        let PlaneStatus { interfaces, counters } = self.plane().await?;
+        let raised = raised(&snapshot, self.kamailio.as_ref());
+        Ok(Status {
+            in_force: self.in_force(&snapshot),
+            degraded: is_degraded(&raised, &snapshot, &interfaces),
+            source: snapshot.source,
+            own_flag: snapshot.own_flag,
+            kamailio: self.kamailio.as_ref().map(|status| status.borrow().clone()),
+            database: Database {
+                url: self.settings.database.display().to_string(),
+                table: self.settings.table.to_string(),
+                reachable: snapshot.reachable,
+                read: snapshot.read,
+            },
+            interfaces,
+            counters,
+            ports: self.options.ports.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            node: self.settings.node.clone(),
+            pid: std::process::id(),
+            started: self.started,
+        })
     }
 
-    /// The answer of `on`, `off` and `reload`, and the beginning of that of `status`.
-    fn in_force(&self, snapshot: &Snapshot) -> Value {
-        let alarms = raised(snapshot, self.kamailio.as_ref());
-        json!({"policy": snapshot.policy, "since": snapshot.since, "alarms": alarms})
+    fn in_force(&self, snapshot: &Snapshot) -> InForce {
+        InForce { policy: (*snapshot.policy).clone(), since: snapshot.since.clone(), alarms: self.alarms(snapshot) }
     }
 
-    async fn stats(&self) -> Result<Value, RpcError> {
-        let verdicts = self.plane.verdicts().await.map_err(|error| RpcError::new(Code::DataPlane, error))?;
-        let responder = self.plane.responder_counters().await;
-        Ok(json!({"verdicts": object(verdicts), "responder": object(responder)}))
+    fn alarms(&self, snapshot: &Snapshot) -> Vec<Alarm> {
+        raised(snapshot, self.kamailio.as_ref()).iter().map(Alarm::from).collect()
+    }
+
+    async fn plane(&self) -> Result<PlaneStatus, Error> {
+        self.plane.status().await.map_err(|error| Error::new(Code::DataPlane, error))
     }
 }
 
 impl Service for Control {
-    async fn call(&self, caller: &str, method: Method) -> Result<Value, RpcError> {
-        match method {
-            Method::On(params) => self.switch(Action::On, params, caller).await,
-            Method::Off(params) => self.switch(Action::Off, params.into(), caller).await,
-            Method::Reload => self.ask_and_show(Command::Reload).await,
-            Method::Status => self.status().await,
-            Method::Stats => self.stats().await,
-            Method::History(HistoryParams { limit }) => {
-                let limit = limit.unwrap_or(HistoryParams::DEFAULT);
-                let events = self.ask(|reply| Command::History(limit, reply)).await?.map_err(sync_error)?;
-                Ok(json!({"events": events}))
+    async fn call(&self, caller: &str, request: Request) -> Result<Reply, Error> {
+        let origin = |why| self.origin(why, caller);
+        let edit = async |exemption, edit, entries: &[String], why| {
+            self.edit(exemption, edit, entries, origin(why)).await.map(Reply::Edited)
+        };
+        match request {
+            Request::On(on) => self.switch(on.into_switch(origin).map_err(invalid_params)?).await.map(Reply::Switched),
+            Request::Off(off) => {
+                self.switch(off.into_switch(origin).map_err(invalid_params)?).await.map(Reply::Switched)
             }
-            Method::Nodes => {
-                let nodes = self.ask(Command::Nodes).await?.map_err(sync_error)?;
-                Ok(json!({"nodes": nodes}))
+            Request::Reload(_) => self.reload().await.map(Reply::InForce),
+            Request::Status(_) => self.status().await.map(|status| Reply::Status(Box::new(status))),
+            Request::Stats(_) => Ok(Reply::Counters(self.plane().await?.counters)),
+            Request::History(history) => self.history(history.limit.unwrap_or_default()).await.map(Reply::Events),
+            Request::Nodes(_) => self.nodes().await.map(Reply::Nodes),
+            Request::BypassList(_) => self.list(Exemption::Bypass).await.map(Reply::Listed),
+            Request::EmergencyList(_) => self.list(Exemption::Emergency).await.map(Reply::Listed),
+            Request::BypassAdd(Prefixes { prefixes, remark }) => {
+                edit(Exemption::Bypass, Edit::Add, &prefixes, remark.why).await
             }
-            Method::List(exemption) => self.list(exemption).await,
-            Method::Edit(exemption, edit, params) => self.edit(exemption, edit, params, caller).await,
+            Request::BypassRemove(Prefixes { prefixes, remark }) => {
+                edit(Exemption::Bypass, Edit::Remove, &prefixes, remark.why).await
+            }
+            Request::EmergencyAdd(Users { users, remark }) => {
+                edit(Exemption::Emergency, Edit::Add, &users, remark.why).await
+            }
+            Request::EmergencyRemove(Users { users, remark }) => {
+                edit(Exemption::Emergency, Edit::Remove, &users, remark.why).await
+            }
         }
     }
 }
 
-/// Whether something is not as it should be.
-pub(super) fn degraded(alarms: &[Raised], snapshot: &Snapshot, interfaces: &[InterfaceStatus]) -> bool {
-    // With maintenance off nothing is redirected, so a queue without a lease harms nobody.
-    let unserved = |queue: &QueueStatus| queue.lease_remaining_ms.is_none();
-    let hung = interfaces.iter().any(|interface| interface.queues.iter().any(unserved));
-    !alarms.is_empty() || (snapshot.policy.maintenance && hung)
+/// Returns whether an alarm is raised, or a queue has no lease while maintenance is on.
+pub(super) fn is_degraded(alarms: &[Raised], snapshot: &Snapshot, interfaces: &[InterfaceStatus]) -> bool {
+    // With maintenance off nothing is redirected, so a queue without a lease does no harm.
+    let has_no_lease = |queue: &QueueStatus| queue.lease_remaining_ms.is_none();
+    let is_unserved = interfaces.iter().any(|interface| interface.queues.iter().any(has_no_lease));
+    !alarms.is_empty() || (snapshot.policy.maintenance && is_unserved)
 }
 
-fn object(counters: Vec<(&'static str, u64)>) -> Value {
-    let counters: Map<String, Value> =
-        counters.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
-    Value::Object(counters)
+fn invalid_params(error: impl ToString) -> Error {
+    Error::new(Code::InvalidParams, error)
 }
 
-fn sync_error(error: sync::Error) -> RpcError {
+fn sync_error(error: sync::Error) -> Error {
     let code = match error {
-        sync::Error::Refused(_) => Code::InvalidParams,
+        sync::Error::Rejected(_) => Code::InvalidParams,
         sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::Database,
         sync::Error::NotInForce(_) => Code::DataPlane,
     };
-    RpcError::new(code, error)
+    Error::new(code, error)
 }

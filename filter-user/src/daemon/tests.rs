@@ -1,5 +1,10 @@
-//! Tests of the daemon's answers: real keeper, SQLite file and control socket, and no data plane.
+//! Tests of the daemon's replies: real keeper, SQLite file and control socket, and no data plane.
 
+mod manual;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::sync::Arc;
@@ -10,13 +15,15 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 use super::plane::Plane;
 use super::service::Control;
 use crate::config::{RunSettings, Settings};
-use crate::control::{Client, ClientError, ControlSocket, serve};
+use crate::control::{ControlSocket, serve};
 use crate::dataplane::Mode;
 use crate::sync::Keeper;
+use crate::user;
 
 struct Daemon {
     _directory: TempDir,
@@ -54,22 +61,49 @@ impl Daemon {
         let (publish, snapshot) = watch::channel(keeper.snapshot());
         let plane = Plane::none();
         let control = Control::new(settings, options, commands, snapshot, plane.clone(), None);
-        tokio::spawn(keeper.run(plane, receiver, publish));
+        tokio::spawn(keeper.run(plane, receiver, publish, CancellationToken::new()));
         let socket = ControlSocket::claim(&path).unwrap();
         let listener = UnixListener::from_std(socket.listen().unwrap()).unwrap();
-        tokio::spawn(serve(listener, Arc::new(control)));
+        tokio::spawn(serve(listener, Arc::new(control), CancellationToken::new()));
         Self { _directory: directory, _socket: socket, path, database }
     }
 
-    async fn call(&self, method: &'static str, params: Value) -> Result<Value, ClientError> {
-        let path = self.path.clone();
-        spawn_blocking(move || Client::connect(&path)?.call(method, params)).await.unwrap()
+    /// Sends a request object and returns the reply object.
+    async fn exchange(&self, request: Value) -> Value {
+        let stream = UnixStream::connect(&self.path).unwrap();
+        spawn_blocking(move || {
+            writeln!(&stream, "{request}").unwrap();
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).unwrap();
+            serde_json::from_str(&line).unwrap()
+        })
+        .await
+        .unwrap()
     }
 
-    async fn refused(&self, method: &'static str, params: Value) -> (i64, String) {
-        match self.call(method, params).await {
-            Err(ClientError::Refused(error)) => (error.code, error.message),
-            other => panic!("{other:?}"),
+    /// Calls a method, and returns its result.
+    #[track_caller]
+    fn call(&self, method: &'static str, params: Value) -> impl Future<Output = Value> {
+        let place = Location::caller();
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        async move {
+            let mut reply = self.exchange(request).await;
+            assert!(reply.get("error").is_none(), "{reply}, to the request at {place}");
+            reply["result"].take()
+        }
+    }
+
+    /// Calls a method that fails, and returns code and message of the error.
+    #[track_caller]
+    fn error(&self, method: &'static str, params: Value) -> impl Future<Output = (i64, String)> {
+        let place = Location::caller();
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        async move {
+            let reply = self.exchange(request).await;
+            match (reply["error"]["code"].as_i64(), reply["error"]["message"].as_str()) {
+                (Some(code), Some(message)) => (code, message.to_owned()),
+                _ => panic!("{reply}, to the request at {place}"),
+            }
         }
     }
 }
@@ -81,17 +115,17 @@ fn sqlite3(path: &Path, statement: &str) -> String {
 }
 
 fn me() -> String {
-    nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name
+    user::name(nix::unistd::getuid())
 }
 
 #[tokio::test]
 async fn share_and_methods_are_written_shown_and_kept() {
     let daemon = Daemon::start().await;
-    let on = daemon.call("on", json!({"percent": 30, "methods": "OPTIONS, INVITE"})).await.unwrap();
+    let on = daemon.call("on", json!({"percent": 30, "methods": "OPTIONS, INVITE"})).await;
     assert_eq!((&on["policy"]["percent"], &on["policy"]["methods"]), (&json!(30), &json!("INVITE,OPTIONS")));
-    let off = daemon.call("off", json!({})).await.unwrap();
+    let off = daemon.call("off", json!({})).await;
     assert_eq!(off["policy"]["percent"], 30, "as with the other rows, the next `on` is like the last");
-    let status = daemon.call("status", json!({})).await.unwrap();
+    let status = daemon.call("status", json!({})).await;
     assert_eq!(status["policy"], off["policy"]);
     let rows = sqlite3(&daemon.database, "SELECT key_name, key_value FROM htable_config ORDER BY id");
     assert_eq!(rows, "maint|0\nmaint_percent|30\nmaint_methods|INVITE,OPTIONS");
@@ -101,16 +135,16 @@ async fn share_and_methods_are_written_shown_and_kept() {
 async fn bypass_is_in_force_when_it_is_answered_and_says_who_asked() {
     let daemon = Daemon::start().await;
     let add = json!({"prefixes": ["198.18.0.0/15", "2001:DB8::1"], "why": "test callers"});
-    let added = daemon.call("bypass.add", add).await.unwrap();
+    let added = daemon.call("bypass.add", add).await;
     assert_eq!(added["added"], json!(["198.18.0.0/15", "2001:db8::1/128"]));
     assert_eq!(added["present"], json!([]));
     assert_eq!(added["policy"]["bypass"], json!(["198.18.0.0/15", "2001:db8::1/128"]));
-    let again = daemon.call("bypass.add", json!({"prefixes": ["198.18.0.0/15"]})).await.unwrap();
+    let again = daemon.call("bypass.add", json!({"prefixes": ["198.18.0.0/15"]})).await;
     assert_eq!((&again["added"], &again["present"]), (&json!([]), &json!(["198.18.0.0/15"])));
 
     sqlite3(&daemon.database, "INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.1.7/15')");
-    daemon.call("reload", json!({})).await.unwrap();
-    let list = daemon.call("bypass.list", json!({})).await.unwrap();
+    daemon.call("reload", json!({})).await;
+    let list = daemon.call("bypass.list", json!({})).await;
     assert_eq!(list["alarms"][0]["kind"], "bad_entries");
     let mut entries = list["prefixes"].clone();
     assert!(entries[0]["at"].take().as_str().unwrap().ends_with('Z'));
@@ -122,7 +156,7 @@ async fn bypass_is_in_force_when_it_is_answered_and_says_who_asked() {
     assert!(entries[1]["problem"].as_str().unwrap().contains("198.18.0.0/15 would be the whole range"));
 
     let remove = json!({"prefixes": ["198.18.1.7/15", "198.18.0.0/15", "10.0.0.0/8"]});
-    let removed = daemon.call("bypass.remove", remove).await.unwrap();
+    let removed = daemon.call("bypass.remove", remove).await;
     assert_eq!(removed["removed"], json!(["198.18.1.7/15", "198.18.0.0/15"]));
     assert_eq!(removed["absent"], json!(["10.0.0.0/8"]));
     assert_eq!((&removed["policy"]["bypass"], &removed["alarms"]), (&json!(["2001:db8::1/128"]), &json!([])));
@@ -133,12 +167,12 @@ async fn bypass_is_in_force_when_it_is_answered_and_says_who_asked() {
 #[tokio::test]
 async fn emergency_numbers_can_be_changed_to_the_last() {
     let daemon = Daemon::start().await;
-    let list = daemon.call("emergency.list", json!({})).await.unwrap();
+    let list = daemon.call("emergency.list", json!({})).await;
     let users: Vec<&Value> = list["users"].as_array().unwrap().iter().map(|entry| &entry["user"]).collect();
     assert_eq!(users, ["112", "911", "999"]);
-    let removed = daemon.call("emergency.remove", json!({"users": ["112", "911", "999"]})).await.unwrap();
+    let removed = daemon.call("emergency.remove", json!({"users": ["112", "911", "999"]})).await;
     assert_eq!(removed["policy"]["emergency"], json!([]));
-    let added = daemon.call("emergency.add", json!({"users": ["110"]})).await.unwrap();
+    let added = daemon.call("emergency.add", json!({"users": ["110"]})).await;
     assert_eq!(added["policy"]["emergency"], json!(["110"]));
 }
 
@@ -146,11 +180,11 @@ async fn emergency_numbers_can_be_changed_to_the_last() {
 async fn what_is_no_entry_is_wrong_and_nothing_is_done() {
     let daemon = Daemon::start().await;
     let add = json!({"prefixes": ["10.0.0.0/8", "198.18.1.7/15"]});
-    let (code, message) = daemon.refused("bypass.add", add).await;
+    let (code, message) = daemon.error("bypass.add", add).await;
     assert!(code == -32602 && message.contains("198.18.0.0/15 would be the whole range"), "{code} {message}");
-    let (code, message) = daemon.refused("emergency.add", json!({"users": ["sip:911@a"]})).await;
+    let (code, message) = daemon.error("emergency.add", json!({"users": ["sip:911@a"]})).await;
     assert!(code == -32602 && message.contains("no user part"), "{code} {message}");
-    let (code, message) = daemon.refused("emergency.remove", json!({"users": ["911", "9 1 1"]})).await;
+    let (code, message) = daemon.error("emergency.remove", json!({"users": ["911", "9 1 1"]})).await;
     assert!(code == -32602 && message.contains("no user part"), "{code} {message}");
     assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_bypass"), "0");
     assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_emergency"), "3");
@@ -159,12 +193,12 @@ async fn what_is_no_entry_is_wrong_and_nothing_is_done() {
 #[tokio::test]
 async fn with_the_database_down_the_list_is_what_is_in_force() {
     let daemon = Daemon::start().await;
-    daemon.call("bypass.add", json!({"prefixes": ["10.0.0.0/8"], "why": "test callers"})).await.unwrap();
+    daemon.call("bypass.add", json!({"prefixes": ["10.0.0.0/8"], "why": "test callers"})).await;
     std::fs::remove_file(&daemon.database).unwrap();
     sqlite3(&daemon.database, "CREATE TABLE other (x)");
-    let (code, message) = daemon.refused("bypass.add", json!({"prefixes": ["10.0.0.0/8"]})).await;
+    let (code, message) = daemon.error("bypass.add", json!({"prefixes": ["10.0.0.0/8"]})).await;
     assert!(code == -32000 && message.contains("nothing has changed"), "{code} {message}");
-    let list = daemon.call("bypass.list", json!({})).await.unwrap();
+    let list = daemon.call("bypass.list", json!({})).await;
     assert_eq!(
         (&list["prefixes"][0]["prefix"], &list["prefixes"][0]["in_force"]),
         (&json!("10.0.0.0/8"), &json!(true))

@@ -1,13 +1,24 @@
-//! What can go wrong in the data plane, in words for the person who has to mend it.
+//! Errors of the data plane, in words for the person who has to fix them.
+//!
+//! Where an option of `sip-filter run` helps, the text names it. These names are all that the data plane knows of the
+//! command line: here it is known which of them helps, and the log, `doctor` and `run` print the same text.
 
+use std::error::Error as StdError;
 use std::io;
+use std::time::Duration;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+
+use super::load_error::{LoadError, with_causes};
 
 /// An error of the data plane. Whatever failed, plain traffic goes on: without a program, a lease or a socket the kernel
 /// passes every packet.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the fields are what the messages name")]
 pub enum Error {
-    /// The kernel lacks what the XDP program needs: `bpf_loop` (5.17), `bpf_xdp_load_bytes` and multi-buffer frames (5.18).
+    /// The kernel lacks what the XDP program needs: `bpf_loop` (5.17), `bpf_xdp_load_bytes` and multi-buffer frames
+    /// (5.18).
     #[error("this kernel is {found}, sip-filter needs Linux 6.1 or newer")]
     KernelTooOld { found: String },
     /// `if_nametoindex(3)` does not know the name.
@@ -17,9 +28,9 @@ pub enum Error {
     #[error("interface {interface} is named twice")]
     SameInterface { interface: String },
     /// The queues of the interface cannot be read.
-    #[error("interface {interface}: cannot read how many queues it has: {source}")]
+    #[error("interface {interface}: cannot read its number of queues: {source}")]
     Channels { interface: String, source: io::Error },
-    /// Replies leave by the TX queue of the same number, so there has to be one.
+    /// A reply leaves by the TX queue with the number of the RX queue, so there has to be one.
     #[error(
         "interface {interface} has {rx} RX queues but only {tx} TX queues: replies from the others could not be sent; \
          make them equal, as with `ethtool -L {interface} rx {tx}`"
@@ -28,55 +39,79 @@ pub enum Error {
     /// More queues than the maps have room for.
     #[error("the interfaces have {queues} RX queues in all, at most {max} can be served", max = filter_common::maps::MAX_QUEUES)]
     TooManyQueues { queues: u32 },
-    /// The kernel refused the program or its maps.
-    #[error("cannot load the XDP program into the kernel: {reason}{hint}")]
-    Load { reason: String, hint: &'static str },
-    /// A map that the program should have is not there, or is of another kind.
-    #[error("BPF map {map}: {reason}")]
-    Map { map: &'static str, reason: String },
-    /// The policy makes no response. It is checked when it is read from the database, so this should not come about.
-    #[error("the policy makes no response: {0}")]
-    Template(#[from] crate::responder::TemplateError),
-    /// There is a program on the interface already.
+    /// The kernel rejected the program or its maps.
+    #[error("cannot load the XDP program into the kernel: {source}{hint}")]
+    Load { source: LoadError, hint: &'static str },
+    /// The program has no map of this name and kind.
+    #[error("BPF map {map}: the program has none of that name and kind")]
+    NoMap { map: &'static str },
+    /// A map cannot be opened, read or written.
+    #[error("BPF map {map}: {}", with_causes(source))]
+    Map { map: &'static str, source: MapError },
+    /// Another program is attached to the interface.
     #[error(
         "interface {interface}: XDP program {program} is attached to it already and is left alone; if it is another \
          sip-filter, stop that one first (`bpftool net show dev {interface}` tells more)"
     )]
     Occupied { interface: String, program: String },
-    /// The kernel or the driver refused to attach the program.
+    /// The kernel or the driver rejected the program.
     #[error("interface {interface}: cannot attach the XDP program in {mode} mode: {source}{hint}")]
     Attach { interface: String, mode: &'static str, source: io::Error, hint: &'static str },
-    /// The driver opened more RX queues when the program came: calls on these would be missed, and replies on them lost.
+    /// The driver opened more RX queues when the program was attached: calls on these would not be refused, and replies
+    /// on them would be lost.
     #[error(
-        "interface {interface}: in native mode its driver raises the number of RX queues from {before} to {now}, and calls on \
-         the new ones could not be refused: run `ethtool -L {interface} combined {most}` before sip-filter starts, so that there are none to spare"
+        "interface {interface}: in native mode its driver raises the number of RX queues from {before} to {now}, and \
+         calls on the new ones could not be refused: run `ethtool -L {interface} combined {most}` before sip-filter \
+         starts, so that there are none to spare"
     )]
     QueuesAppeared { interface: String, before: u32, now: u32, most: u32 },
-    /// An AF_XDP socket could not be had.
-    #[error("interface {interface}, queue {queue}: cannot open an AF_XDP socket: {reason}{hint}")]
-    Socket { interface: String, queue: u32, reason: String, hint: &'static str },
-    /// A CPU of the list cannot be had.
+    /// An AF_XDP socket cannot be opened.
+    #[error("interface {interface}, queue {queue}: cannot open an AF_XDP socket: {source}{hint}")]
+    Socket { interface: String, queue: u32, source: Box<dyn StdError + Send + Sync>, hint: &'static str },
+    /// A CPU of the list is not available.
     #[error(
         "CPU {cpu} of --cpus: it is not online, or not allowed to this process, which can use {usable} (those of \
-         /sys/devices/system/cpu/online that its cpuset has: AllowedCPUs= of a systemd unit, or what a container was given)"
+         /sys/devices/system/cpu/online that its cpuset has: AllowedCPUs= of a systemd unit, or what a container was \
+         given)"
     )]
     Cpu { cpu: usize, usable: String },
-    /// The kernel does not tell which CPUs can be had.
+    /// The kernel does not tell which CPUs are available.
     #[error("cannot find out which CPUs this process can use, for --cpus: {0}")]
-    Cpus(io::Error),
-    /// A thread could not be kept on its CPU.
+    Cpus(#[source] io::Error),
+    /// A thread cannot be pinned to its CPU.
     #[error("interface {interface}, queue {queue}: its responder {source}")]
     Pin { interface: String, queue: u32, source: io::Error },
-    /// A responder thread could not be started.
+    /// A responder thread cannot be started.
     #[error("interface {interface}, queue {queue}: cannot start its responder thread: {source}")]
     Thread { interface: String, queue: u32, source: io::Error },
     /// A responder thread has ended by itself. Its queue has been passing everything since.
     #[error("interface {interface}, queue {queue}: its responder has stopped: {reason}")]
     ResponderStopped { interface: String, queue: u32, reason: String },
-    /// The interface has gone, or our program is no longer on it.
+    /// The interface has gone, or our program is no longer attached to it.
     #[error("interface {interface}: {what}")]
     InterfaceLost { interface: String, what: String },
-    /// rtnetlink did not answer.
+    /// rtnetlink does not answer.
     #[error("interface {interface}: cannot ask the kernel about it (rtnetlink): {source}")]
     Netlink { interface: String, source: io::Error },
+    /// The data plane has stopped, so nothing can be put in force any more.
+    #[error("the XDP program is detached, since the daemon is stopping: every new call goes to the proxy")]
+    Stopped,
+    /// The data plane did not stop in time.
+    #[error(
+        "the data plane did not stop within {timeout:?}; the kernel detaches the XDP program when the process ends"
+    )]
+    StopTimeout { timeout: Duration },
+}
+
+impl Error {
+    /// Returns the error for a program or a map that the kernel did not take.
+    pub(super) fn load(error: impl Into<EbpfError>) -> Self {
+        let (source, hint) = LoadError::explain(error.into());
+        Self::Load { source, hint }
+    }
+
+    /// Returns a function that turns an error of the map `map` into an error of the data plane.
+    pub(super) fn map<E: Into<MapError>>(map: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Map { map, source: error.into() }
+    }
 }

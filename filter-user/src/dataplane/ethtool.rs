@@ -1,29 +1,31 @@
-//! What `ethtool` shows of an interface: its channels, its driver, its offloads. Nothing is set.
+//! Settings of an interface as `ethtool` shows them: channels, driver, offloads. Nothing is written.
 //!
-//! By the ioctl, which all kernels have; the netlink family of the same name came later, and is a module's worth more code.
+//! They are read by the ioctl, which all kernels have. The netlink family `ethtool` is newer, and would take much more
+//! code.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
-/// How many queues an interface has in each direction.
+/// Numbers of queues of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Channels {
     /// RX queues in use, combined ones included.
     pub(crate) rx: u32,
     /// TX queues in use, combined ones included.
     pub(crate) tx: u32,
-    /// Those of both that are combined.
+    /// Combined queues in use, which are both.
     pub(crate) combined: u32,
-    /// How many combined ones there could be; 0 if the driver has none.
+    /// Largest possible number of combined queues; 0 if the driver has none.
     pub(crate) max_combined: u32,
 }
 
 impl Channels {
-    /// As `ethtool -l` reads them. An interface whose driver does not tell has one of each.
-    pub(crate) fn of(interface: &str) -> io::Result<Self> {
-        let channels = match channels(interface) {
+    /// Reads the channels, as `ethtool -l` does. An interface whose driver does not know them has one queue in each
+    /// direction.
+    pub(crate) fn read(interface: &str) -> io::Result<Self> {
+        let channels = match read_channels(interface) {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 return Ok(Self { rx: 1, tx: 1, combined: 0, max_combined: 0 });
             }
@@ -53,29 +55,34 @@ struct EthtoolChannels {
     combined_count: u32,
 }
 
-/// `ETHTOOL_GCHANNELS`. Our own, since the `xdp` crate does not tell the count of combined channels.
-fn channels(interface: &str) -> io::Result<EthtoolChannels> {
+const _: () = assert!(size_of::<EthtoolChannels>() == 36);
+
+/// Calls `ETHTOOL_GCHANNELS`. Not by the `xdp` crate, which does not return the count of combined channels.
+fn read_channels(interface: &str) -> io::Result<EthtoolChannels> {
     const ETHTOOL_GCHANNELS: u32 = 0x3c;
     let mut channels = EthtoolChannels { cmd: ETHTOOL_GCHANNELS, ..EthtoolChannels::default() };
-    // SAFETY: ETHTOOL_GCHANNELS reads and writes a `struct ethtool_channels`, which this is.
+    // SAFETY: ETHTOOL_GCHANNELS reads and writes one `struct ethtool_channels` at the pointer. `EthtoolChannels` has its
+    // layout, of integers alone, and is borrowed exclusively until the call returns.
     unsafe { ioctl(interface, (&raw mut channels).cast()) }?;
     Ok(channels)
 }
 
-/// The name of the driver, as `ethtool -i` shows it. `None`: it does not tell.
+/// Returns the name of the driver, as `ethtool -i` shows it; `None` if there is none.
 pub(crate) fn driver(interface: &str) -> Option<String> {
-    /// `struct ethtool_drvinfo`: the name is its second member.
+    /// `struct ethtool_drvinfo`, of which the name is the second member.
     #[repr(C)]
     struct DriverInfo {
         cmd: u32,
         driver: [u8; 32],
         rest: [u8; 160],
     }
+    const _: () = assert!(size_of::<DriverInfo>() == 196);
     const ETHTOOL_GDRVINFO: u32 = 0x03;
     let mut info = DriverInfo { cmd: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 160] };
-    // SAFETY: ETHTOOL_GDRVINFO writes a `struct ethtool_drvinfo`, which is 196 octets long, as this is.
+    // SAFETY: ETHTOOL_GDRVINFO writes one `struct ethtool_drvinfo` of 196 bytes at the pointer. `DriverInfo` has this
+    // size, allows any bytes, and is borrowed exclusively until the call returns.
     unsafe { ioctl(interface, (&raw mut info).cast()) }.ok()?;
-    let name = info.driver.split(|octet| *octet == 0).next()?;
+    let name = info.driver.split(|byte| *byte == 0).next()?;
     Some(String::from_utf8_lossy(name).into_owned()).filter(|name| !name.is_empty())
 }
 
@@ -84,43 +91,46 @@ pub(crate) fn driver(interface: &str) -> Option<String> {
 pub(crate) struct Offload {
     /// Whether it is on.
     pub(crate) on: bool,
-    /// Whether it stays as it is, whatever `ethtool -K` says.
+    /// Whether `ethtool -K` cannot change it.
     pub(crate) fixed: bool,
 }
 
-/// The offloads of an interface by the kernel's names (`rx-vlan-hw-parse`, `rx-lro` …), as `ethtool -k` shows them.
+/// Reads the offloads, as `ethtool -k` does, by the kernel's names for them (`rx-vlan-hw-parse`, `rx-lro` …).
 pub(crate) fn offloads(interface: &str) -> io::Result<HashMap<String, Offload>> {
     let names = offload_names(interface)?;
     let states = offload_states(interface, names.len())?;
     Ok(names.into_iter().zip(states).filter(|(name, _)| !name.is_empty()).collect())
 }
 
-/// The set of strings that has the names of the offloads.
+/// String set of the names of offloads (`enum ethtool_stringset`).
 const ETH_SS_FEATURES: u32 = 4;
-/// The length of a string in a set.
+/// Length of a string in a string set, in bytes.
 const ETH_GSTRING_LEN: usize = 32;
 
-/// `ETHTOOL_GSTRINGS`: in the order of the bits.
+/// Calls `ETHTOOL_GSTRINGS`. Returns the names of the offloads in the order of their bits.
 fn offload_names(interface: &str) -> io::Result<Vec<String>> {
     const ETHTOOL_GSTRINGS: u32 = 0x1b;
+    /// Length of the header of `struct ethtool_gstrings` in words: command, string set, number of strings.
+    const HEADER: usize = 3;
     let count = offload_count(interface)?;
-    // `struct ethtool_gstrings`: command, set, number of strings, and the strings; in words, for its alignment.
-    let mut strings = vec![0u32; 3 + count * ETH_GSTRING_LEN / size_of::<u32>()];
+    // In words, since the struct is aligned like its header.
+    let mut strings = vec![0u32; HEADER + count * ETH_GSTRING_LEN / size_of::<u32>()];
     (strings[0], strings[1], strings[2]) = (ETHTOOL_GSTRINGS, ETH_SS_FEATURES, count as u32);
-    // SAFETY: ETHTOOL_GSTRINGS writes the header and as many strings as the kernel has features, a number that is the
-    // same as long as it runs, and for which there is room.
+    // SAFETY: ETHTOOL_GSTRINGS writes the header and as many strings as the kernel knows features, whatever number the
+    // header asks for. That number is fixed when the kernel is compiled (`netdev_features_strings`), and
+    // `offload_count` has just returned it, so the vector has room for all of them.
     unsafe { ioctl(interface, strings.as_mut_ptr().cast()) }?;
-    let octets: Vec<u8> = strings[3..].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let bytes: Vec<u8> = strings[HEADER..].iter().flat_map(|word| word.to_ne_bytes()).collect();
     let name = |string: &[u8]| {
-        let name = string.split(|octet| *octet == 0).next().unwrap_or_default();
+        let name = string.split(|byte| *byte == 0).next().unwrap_or_default();
         String::from_utf8_lossy(name).into_owned()
     };
-    Ok(octets.chunks_exact(ETH_GSTRING_LEN).map(name).collect())
+    Ok(bytes.chunks_exact(ETH_GSTRING_LEN).map(name).collect())
 }
 
-/// `ETHTOOL_GSSET_INFO`: how many offloads the kernel knows.
+/// Calls `ETHTOOL_GSSET_INFO`. Returns the number of offloads that the kernel knows.
 fn offload_count(interface: &str) -> io::Result<usize> {
-    /// `struct ethtool_sset_info` for one set.
+    /// `struct ethtool_sset_info` for one string set.
     #[repr(C)]
     struct SetInfo {
         cmd: u32,
@@ -130,39 +140,42 @@ fn offload_count(interface: &str) -> io::Result<usize> {
     }
     const ETHTOOL_GSSET_INFO: u32 = 0x37;
     let mut info = SetInfo { cmd: ETHTOOL_GSSET_INFO, reserved: 0, sets: 1 << ETH_SS_FEATURES, count: 0 };
-    // SAFETY: ETHTOOL_GSSET_INFO reads and writes a `struct ethtool_sset_info`, with one number for each set that is asked
-    // for, which is one.
+    // SAFETY: ETHTOOL_GSSET_INFO reads and writes the 16 bytes of a `struct ethtool_sset_info` at the pointer, and after
+    // them one `u32` for each bit of `sets` that is set, which is one. `SetInfo` has room for both, and is borrowed
+    // exclusively until the call returns.
     unsafe { ioctl(interface, (&raw mut info).cast()) }?;
     Ok(if info.sets == 0 { 0 } else { info.count as usize })
 }
 
-/// `ETHTOOL_GFEATURES`: the first `count` offloads.
+/// Calls `ETHTOOL_GFEATURES`. Returns the states of the first `count` offloads.
 fn offload_states(interface: &str, count: usize) -> io::Result<Vec<Offload>> {
-    /// `struct ethtool_get_features_block`: 32 offloads.
-    const BLOCK: usize = 4;
     const ETHTOOL_GFEATURES: u32 = 0x3a;
+    /// Length of the header of `struct ethtool_gfeatures` in words: command, number of blocks.
+    const HEADER: usize = 2;
+    /// Length of a `struct ethtool_get_features_block` in words, which describes 32 offloads.
+    const BLOCK: usize = 4;
     let blocks = count.div_ceil(32);
-    // `struct ethtool_gfeatures`: command, number of blocks, and the blocks.
-    let mut features = vec![0u32; 2 + blocks * BLOCK];
+    let mut features = vec![0u32; HEADER + blocks * BLOCK];
     (features[0], features[1]) = (ETHTOOL_GFEATURES, blocks as u32);
-    // SAFETY: ETHTOOL_GFEATURES writes the header and at most as many blocks as it is told that there is room for.
+    // SAFETY: ETHTOOL_GFEATURES writes the header and at most as many blocks as the header says (`copy_size` in
+    // `ethtool_get_features()`), for which the vector has room.
     unsafe { ioctl(interface, features.as_mut_ptr().cast()) }?;
     let state = |index: usize| {
         let [available, _requested, active, never_changed] =
-            [0, 1, 2, 3].map(|member| features[2 + index / 32 * BLOCK + member] & (1 << (index % 32)) != 0);
+            [0, 1, 2, 3].map(|member| features[HEADER + index / 32 * BLOCK + member] & (1 << (index % 32)) != 0);
         Offload { on: active, fixed: !available || never_changed }
     };
     Ok((0..count).map(state).collect())
 }
 
-/// `SIOCETHTOOL` on an interface of the calling thread's network namespace.
+/// Calls `SIOCETHTOOL` on an interface of the calling thread's network namespace.
 ///
 /// # Safety
 ///
-/// `data` points to what the command in its first four octets reads and writes.
+/// `data` begins with the command, as a `u32`, and is valid for all that the command reads and writes there.
 unsafe fn ioctl(interface: &str, data: *mut libc::c_char) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
-    // SAFETY: `ifreq` is plain data, for which zero is a value.
+    // SAFETY: `ifreq` is a C struct of integers, a union and a pointer, for all of which zero is a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if interface.len() >= request.ifr_name.len() {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -171,7 +184,8 @@ unsafe fn ioctl(interface: &str, data: *mut libc::c_char) -> io::Result<()> {
         *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = data;
-    // SAFETY: the request names an interface, and its data are what the caller has promised; both outlive the call.
+    // SAFETY: SIOCETHTOOL reads the `ifreq` at the pointer, which lives until the call returns and has a name that ends
+    // with NUL. What it reads and writes at `ifru_data` is valid by the contract of this function.
     if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -182,20 +196,20 @@ unsafe fn ioctl(interface: &str, data: *mut libc::c_char) -> io::Result<()> {
 mod tests {
     use super::{Channels, driver, offloads};
 
-    /// The loopback is in each namespace, and its features are fixed in the kernel (`loopback_setup()`).
+    /// Each network namespace has a loopback interface, whose features are fixed in the kernel (`loopback_setup()`).
     #[test]
-    fn the_loopback_is_as_it_is_in_each_kernel() {
+    fn loopback_has_the_channels_driver_and_offloads_that_are_fixed_in_the_kernel() {
         let offloads = offloads("lo").unwrap();
         assert!(offloads["loopback"].on && offloads["loopback"].fixed, "{offloads:?}");
         assert!(!offloads["rx-lro"].on, "{offloads:?}");
         assert!(offloads.contains_key("rx-vlan-hw-parse"), "{offloads:?}");
-        assert_eq!(Channels::of("lo").unwrap(), Channels { rx: 1, tx: 1, combined: 0, max_combined: 0 });
+        assert_eq!(Channels::read("lo").unwrap(), Channels { rx: 1, tx: 1, combined: 0, max_combined: 0 });
         assert_eq!(driver("lo"), None);
     }
 
     #[test]
-    fn a_name_that_is_none_is_an_error() {
+    fn interface_that_does_not_exist_is_an_error() {
         assert!(offloads("no-such-interface-and-too-long").is_err());
-        assert!(Channels::of("nope0").is_err());
+        assert!(Channels::read("nope0").is_err());
     }
 }

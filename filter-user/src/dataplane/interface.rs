@@ -1,4 +1,4 @@
-//! A network interface: its queues, and the XDP program that is attached to it.
+//! A network interface: its queues, its link, and the XDP program that is attached to it.
 
 use std::io;
 
@@ -11,101 +11,103 @@ use netlink_packet_route::link::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::if_nametoindex;
 
-use super::Error;
 use super::ethtool::Channels;
+use super::{AttachMode, Error};
 
-/// An interface on which calls are to be filtered.
+/// An interface on which calls arrive.
 #[derive(Clone, Debug)]
 pub(crate) struct Interface {
+    /// Name.
     pub(crate) name: String,
+    /// Interface index.
     pub(crate) ifindex: u32,
-    /// How many RX queues it has, numbered from 0.
+    /// Number of RX queues, which are numbered from 0.
     pub(crate) rx_queues: u32,
 }
 
 impl Interface {
-    /// Looks the interface up by its name.
+    /// Finds the interface by its name, and checks its queues.
     pub(crate) fn find(name: &str) -> Result<Self, Error> {
         let (interface, channels) = Self::look_up(name)?;
         interface.check_queues(&channels)?;
         Ok(interface)
     }
 
-    /// The same, whatever its queues are like.
+    /// Finds the interface by its name, and returns it with its channels, unchecked.
     pub(crate) fn look_up(name: &str) -> Result<(Self, Channels), Error> {
         let ifindex = if_nametoindex(name).map_err(|_| Error::NoInterface { interface: name.to_owned() })?;
-        let channels = channels(name)?;
+        let channels = read_channels(name)?;
         Ok((Self { name: name.to_owned(), ifindex, rx_queues: channels.rx }, channels))
     }
 
-    /// Whether a reply can be sent on each RX queue. Copy-mode TX on a queue that is not there is silently lost (seen on
-    /// veth with `numtxqueues 1`).
+    /// Checks that each RX queue has a TX queue for its replies. In copy mode, a frame for a TX queue that does not exist is
+    /// silently lost (seen on veth with `numtxqueues 1`).
     pub(crate) fn check_queues(&self, channels: &Channels) -> Result<(), Error> {
         let &Channels { rx, tx, .. } = channels;
         if tx < rx { Err(Error::TooFewTxQueues { interface: self.name.clone(), rx, tx }) } else { Ok(()) }
     }
 
-    /// Its channels by now: some drivers change that when an XDP program comes.
-    pub(crate) fn channels_now(&self) -> Result<Channels, Error> {
-        channels(&self.name)
+    /// Reads the channels. Some drivers change them when an XDP program is attached.
+    pub(crate) fn channels(&self) -> Result<Channels, Error> {
+        read_channels(&self.name)
     }
 
-    /// The error that `program` is in our way.
+    /// Returns the error for an interface to which `program` is attached already.
     pub(crate) fn occupied_by(&self, program: &Attached) -> Error {
         Error::Occupied { interface: self.name.clone(), program: program.describe() }
     }
 
-    /// What rtnetlink tells of the interface now.
+    /// Reads the state of the link from rtnetlink.
     pub(crate) fn link(&self) -> Result<Link, Error> {
         link(self.ifindex).map_err(|source| Error::Netlink { interface: self.name.clone(), source })
     }
 }
 
-fn channels(interface: &str) -> Result<Channels, Error> {
-    Channels::of(interface).map_err(|source| Error::Channels { interface: interface.to_owned(), source })
+fn read_channels(interface: &str) -> Result<Channels, Error> {
+    Channels::read(interface).map_err(|source| Error::Channels { interface: interface.to_owned(), source })
 }
 
-/// What may change of an interface while it is there.
+/// The state of an interface that may change while it exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Link {
-    /// Its MTU, in octets.
+    /// MTU in bytes.
     pub(crate) mtu: usize,
-    /// Whether it was set up (`ip link set IF up`).
+    /// Whether it is administratively up (`ip link set IF up`).
     pub(crate) up: bool,
-    /// Whether there is something at the other end of the wire.
+    /// Whether it has a carrier.
     pub(crate) carrier: bool,
-    /// What kind of device it is (`veth`, `bond`, `vlan` …), if it is one that software makes.
+    /// Kind of a virtual device (`veth`, `bond`, `vlan` …); `None` for a physical one.
     pub(crate) kind: Option<String>,
-    /// The XDP program that is attached to it.
+    /// XDP program that is attached to it.
     pub(crate) program: Option<Attached>,
 }
 
 /// An XDP program on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attached {
-    /// The id by which `bpftool prog show id` finds it.
+    /// Id (`bpftool prog show id`).
     pub(crate) id: u32,
-    /// `native` or `generic`; `offloaded` and `multiple` can only be somebody else's.
-    pub(crate) mode: &'static str,
+    /// Place in which it runs.
+    pub(crate) mode: AttachMode,
 }
 
 impl Attached {
-    /// The program's id and name, for a message.
+    /// Returns the program's id, name and place, for a message.
     pub(crate) fn describe(&self) -> String {
         let program = loaded_programs().flatten().find(|program| program.id() == self.id);
         match program.as_ref().and_then(|program| program.name_as_str()) {
-            Some(name) => format!("id {} \"{name}\" ({})", self.id, self.mode),
-            None => format!("id {} ({})", self.id, self.mode),
+            Some(name) => format!("id {} \"{name}\" ({})", self.id, self.mode.name()),
+            None => format!("id {} ({})", self.id, self.mode.name()),
         }
     }
 
-    /// From the attributes of `IFLA_XDP`.
+    /// Reads the attributes of `IFLA_XDP`.
     fn from_attributes(attributes: &[LinkXdp]) -> Option<Self> {
         let mode = attributes.iter().find_map(|attribute| match attribute {
-            LinkXdp::Attached(XdpAttached::Driver) => Some("native"),
-            LinkXdp::Attached(XdpAttached::SocketBuffer) => Some("generic"),
-            LinkXdp::Attached(XdpAttached::Hardware) => Some("offloaded"),
-            LinkXdp::Attached(XdpAttached::Multiple) => Some("multiple"),
+            LinkXdp::Attached(XdpAttached::Driver) => Some(AttachMode::Native),
+            LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(AttachMode::Generic),
+            LinkXdp::Attached(XdpAttached::Hardware) => Some(AttachMode::Offloaded),
+            LinkXdp::Attached(XdpAttached::Multiple) => Some(AttachMode::Multiple),
             _ => None,
         })?;
         let id = attributes.iter().find_map(|attribute| match attribute {
@@ -116,7 +118,7 @@ impl Attached {
     }
 }
 
-/// Asks rtnetlink for an interface.
+/// Reads the state of an interface from rtnetlink.
 fn link(ifindex: u32) -> io::Result<Link> {
     let message = get_link(ifindex)?;
     let has = |flag| message.header.flags.contains(flag);
@@ -139,7 +141,7 @@ fn kind(infos: &[LinkInfo]) -> Option<String> {
     })
 }
 
-/// One `RTM_GETLINK` and its answer.
+/// Sends an `RTM_GETLINK`, and returns its reply.
 fn get_link(ifindex: u32) -> io::Result<LinkMessage> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
@@ -151,15 +153,15 @@ fn get_link(ifindex: u32) -> io::Result<LinkMessage> {
     header.flags = NLM_F_REQUEST;
     let mut request = NetlinkMessage::new(header, NetlinkPayload::from(RouteNetlinkMessage::GetLink(message)));
     request.finalize();
-    let mut octets = vec![0; request.buffer_len()];
-    request.serialize(&mut octets);
-    socket.send(&octets, 0)?;
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
 
-    let (answer, _) = socket.recv_from_full()?;
-    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-    match answer.payload {
+    let (reply, _) = socket.recv_from_full()?;
+    let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&reply).map_err(io::Error::other)?;
+    match reply.payload {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Ok(link),
         NetlinkPayload::Error(error) => Err(error.to_io()),
-        other => Err(io::Error::other(format!("unexpected answer: {other:?}"))),
+        other => Err(io::Error::other(format!("unexpected reply: {other:?}"))),
     }
 }

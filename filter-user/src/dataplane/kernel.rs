@@ -1,23 +1,23 @@
-//! Whether the running kernel is new enough.
+//! Version of the running kernel.
 
 use aya::util::KernelVersion;
 
 use super::Error;
 
-/// The oldest kernel: `bpf_loop` is of 5.17, `bpf_xdp_load_bytes` and frames in several buffers are of 5.18, and 6.1 is the
-/// oldest one with long-term support that has them. `cargo xtask kernels` runs on it.
+/// Oldest kernel that is supported. `bpf_loop` is of 5.17, `bpf_xdp_load_bytes` and frames in several buffers are of 5.18,
+/// and 6.1 is the oldest kernel with long-term support that has them. `cargo xtask kernels` runs on it.
 const OLDEST: KernelVersion = KernelVersion::new(6, 1, 0);
 
-/// Says whether the running kernel has what the XDP program needs. Changes nothing and takes no privilege.
+/// Checks that the running kernel has what the XDP program needs. Changes nothing and takes no privilege.
 pub fn check() -> Result<(), Error> {
     match KernelVersion::current() {
         Ok(found) if found < OLDEST => Err(Error::KernelTooOld { found: release() }),
-        // A kernel that does not tell its version is given its chance: the verifier is the judge in the end.
+        // If the version is unknown, the verifier decides.
         _ => Ok(()),
     }
 }
 
-/// As `uname -r` prints it.
+/// Returns the release, as `uname -r` prints it.
 pub(crate) fn release() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
     release.map_or_else(|_| "of an unknown version".to_owned(), |release| release.trim().to_owned())

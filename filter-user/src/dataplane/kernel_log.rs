@@ -1,50 +1,37 @@
-//! The log of the XDP program, by `aya-log`: only at debug level, and only for what is rare.
+//! The log of the XDP program, read by `aya-log`: only at debug level, and only of what is rare.
 
+use std::io;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// How often the thread looks whether it is to end.
+use crate::stoppable_thread::{StopFlag, StoppableThread};
+
+/// Longest time in milliseconds for which the thread waits before it checks its stop flag.
 const INTERVAL_MS: u16 = 200;
 
-/// The thread that reads the kernel's log. Dropping it ends it.
-pub(super) struct KernelLog {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+/// The error of a log that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KernelLogError {
+    /// `aya-log` cannot open the ring buffer.
+    #[error("{0}")]
+    Logger(#[from] aya_log::Error),
+    /// The thread cannot be started.
+    #[error("cannot start its thread: {0}")]
+    Thread(#[from] io::Error),
 }
 
-impl KernelLog {
-    /// Starts reading the log of `ebpf`; what it says goes to the `log` crate, and by that to `tracing`.
-    pub(super) fn start(ebpf: &mut Ebpf) -> Result<Self, String> {
-        let logger = EbpfLogger::init(ebpf).map_err(|error| error.to_string())?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("kernel-log".to_owned())
-            .spawn(move || read(logger, &told))
-            .map_err(|error| error.to_string())?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
+/// Starts a thread that reads the log of `ebpf`. The records go to the `log` crate, and from there to `tracing`.
+pub(super) fn start(ebpf: &mut Ebpf) -> Result<StoppableThread<()>, KernelLogError> {
+    let logger = EbpfLogger::init(ebpf)?;
+    Ok(StoppableThread::spawn("kernel-log".to_owned(), move |stop| read(logger, stop))?)
 }
 
-impl Drop for KernelLog {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It cannot have panicked in a way that would matter now.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn read(mut logger: EbpfLogger<&'static dyn log::Log>, stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
-        // A failed wait is only a late look.
+fn read(mut logger: EbpfLogger<&'static dyn log::Log>, stop: &StopFlag) {
+    while !stop.is_set() {
+        // If the wait fails, the records are only late.
         let _ = poll(&mut [PollFd::new(logger.as_fd(), PollFlags::POLLIN)], PollTimeout::from(INTERVAL_MS));
         logger.flush();
     }

@@ -1,130 +1,96 @@
-//! One RX queue from outside its responder thread: starting it, asking about it, ending it.
+//! An RX queue as other threads see it: starts its responder thread, reports its state, and stops it.
 
-use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
 
 use arc_swap::ArcSwap;
+use aya::maps::{HashMap, MapData};
 use filter_common::maps::{QueueKey, QueueState};
-use serde::Serialize;
-use xdp::socket::XdpSocket;
+use filter_reply::ResponseTemplate;
 
 use super::interface::Interface;
+use super::status::{QueueStatus, SocketMode};
 use super::{Error, Options, Program, affinity};
-use crate::refusal_log::RefusalLog;
-use crate::responder::{
-    BusyPoll, Counters, Frames, Lease, OpenError, Polled, QueueSocket, ReplyTemplate, Worker, monotonic_ns,
-};
+use crate::panic;
+use crate::responder::{Counters, Lease, OpenError, QueueSocket, RefusalLog, Shared, Worker, monotonic_ns};
+use crate::stoppable_thread::StoppableThread;
 
-/// A queue with its responder.
+/// An RX queue with its responder thread. Dropping it stops the thread.
 pub(super) struct Queue {
     interface: String,
     key: QueueKey,
     zero_copy: bool,
-    /// The CPU that its thread is kept on.
+    /// CPU to which the thread is pinned.
     cpu: Option<usize>,
-    /// Zero: its driver is not polled.
-    busy_poll: Duration,
-    socket: Arc<XdpSocket>,
     counters: Arc<Counters>,
-    leases: aya::maps::HashMap<aya::maps::MapData, QueueKey, QueueState>,
-    /// `None` once its end has been seen.
-    thread: Option<JoinHandle<io::Result<()>>>,
+    leases: HashMap<MapData, QueueKey, QueueState>,
+    thread: StoppableThread<io::Result<()>>,
+    /// Reason for which the thread has ended by itself.
+    end: Option<String>,
 }
 
-/// What is known of a queue.
-#[derive(Clone, Debug, Serialize)]
-pub struct QueueStatus {
-    /// Its number.
-    pub queue: u32,
-    /// How its AF_XDP socket is bound: `copy` or `zero-copy`.
-    pub socket: &'static str,
-    /// The CPU that its responder thread is kept on. `None`: it runs on any.
-    pub cpu: Option<usize>,
-    /// How its driver is polled, as the kernel has it for the socket. `None`: it is not.
-    pub busy_poll: Option<Polled>,
-    /// How much longer frames may be redirected, in milliseconds, if the lease is not renewed. `None`: it has run out, or
-    /// there is none, so that everything passes.
-    pub lease_remaining_ms: Option<u64>,
-    /// Requests that have been answered.
-    pub answered: u64,
-    /// Requests that came and were not answered, by reason.
-    pub refused: BTreeMap<&'static str, u64>,
-    /// Requests that the socket had no room for: they are lost.
-    pub lost: u64,
-    /// Times that the kernel did not take replies at once.
-    pub send_errors: u64,
-    /// Where the frames of its UMEM are.
-    pub frames: Frames,
-}
-
-/// What a queue is started with.
+/// The parameters of [`Queue::start`].
 pub(super) struct Start<'a> {
     pub(super) interface: &'a Interface,
     pub(super) queue: u32,
-    /// Its slot in the XSKMAP.
+    /// Slot of the queue's socket in the XSKMAP.
     pub(super) slot: u32,
     pub(super) options: &'a Options,
-    pub(super) template: Arc<ArcSwap<ReplyTemplate>>,
+    pub(super) template: Arc<ArcSwap<ResponseTemplate>>,
     pub(super) log: Arc<RefusalLog>,
-    pub(super) stop: Arc<AtomicBool>,
-    /// The MTU of the interface, in octets.
+    /// MTU of the interface in bytes.
     pub(super) mtu: Arc<AtomicUsize>,
 }
 
 impl Queue {
-    /// Opens the socket, puts it into the XSKMAP, and starts the thread, which takes out the lease.
+    /// Opens the socket, adds it to the XSKMAP, and starts the thread, which then owns the socket and renews the lease.
     pub(super) fn start(start: Start<'_>, program: &mut Program) -> Result<Self, Error> {
-        let Start { interface, queue, slot, options, template, log, stop, mtu } = start;
+        let Start { interface, queue, slot, options, template, log, mtu } = start;
         let cpu = options.cpus.as_ref().map(|cpus| cpus.for_thread(slot as usize));
         let socket = open(interface, queue, cpu, options)?;
-        program.set_socket(slot, &*socket.socket())?;
+        program.set_socket(slot, &socket.as_fd())?;
         let key = QueueKey { ifindex: interface.ifindex, queue };
-        let mut this = Self {
+        let lease = Lease::new(program.queues()?, key, slot, options.lease);
+        let counters = Arc::<Counters>::default();
+        let shared = Shared { mtu, template, counters: Arc::clone(&counters), log };
+        let worker = Worker::new(socket, lease, options.busy_poll, shared);
+        let leases = program.queues()?;
+        let thread = StoppableThread::spawn(format!("{}/{queue}", interface.name), move |stop| {
+            cpu.map_or(Ok(()), affinity::pin_current_thread)?;
+            worker.run(stop)
+        })
+        .map_err(|source| Error::Thread { interface: interface.name.clone(), queue, source })?;
+        Ok(Self {
             interface: interface.name.clone(),
             key,
             zero_copy: options.zero_copy,
             cpu,
-            busy_poll: options.busy_poll,
-            socket: socket.socket(),
-            counters: Arc::default(),
-            leases: program.queues()?,
-            thread: None,
-        };
-        let lease = Lease::new(program.queues()?, key, slot, options.lease);
-        let busy_poll = BusyPoll::new(options.busy_poll);
-        let counters = Arc::clone(&this.counters);
-        let worker = Worker { socket, lease, busy_poll, mtu, template, counters, log, stop };
-        let thread = std::thread::Builder::new()
-            .name(format!("{}/{queue}", interface.name))
-            .spawn(move || {
-                cpu.map_or(Ok(()), affinity::keep_on)?;
-                worker.run()
-            })
-            .map_err(|source| Error::Thread { interface: interface.name.clone(), queue, source })?;
-        this.thread = Some(thread);
-        Ok(this)
+            counters,
+            leases,
+            thread,
+            end: None,
+        })
     }
 
     pub(super) fn status(&self) -> QueueStatus {
         QueueStatus {
             queue: self.key.queue,
-            socket: if self.zero_copy { "zero-copy" } else { "copy" },
+            socket: if self.zero_copy { SocketMode::ZeroCopy } else { SocketMode::Copy },
             cpu: self.cpu,
-            busy_poll: (!self.busy_poll.is_zero()).then(|| Polled::of(&*self.socket)).flatten(),
+            busy_poll: self.counters.busy_poll(),
             lease_remaining_ms: self.lease_remaining_ms(),
             answered: self.counters.answered(),
-            refused: self.counters.refused().map(|(reason, count)| (reason.name(), count)).collect(),
-            lost: self.lost(),
+            unanswered: self.counters.unanswered().map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
+            lost: self.counters.lost(),
             send_errors: self.counters.send_errors(),
             frames: self.counters.frames(),
         }
     }
 
-    /// Where its thread is kept, for the log.
+    /// Returns the queue and its CPU for the log, if the thread is pinned.
     pub(super) fn placement(&self) -> Option<String> {
         self.cpu.map(|cpu| format!("queue {} on CPU {cpu}", self.key.queue))
     }
@@ -135,23 +101,24 @@ impl Queue {
         Some(remaining / 1_000_000)
     }
 
-    /// Packets that were redirected and that the socket had no room for: no frame in the fill ring, or the RX ring full.
-    fn lost(&self) -> u64 {
-        self.socket.statistics().map_or(0, |statistics| statistics.rx_dropped + statistics.rx_ring_full)
-    }
-
-    /// Why the thread has ended by itself, if it has. Says so once.
+    /// Returns the error of the thread if it has ended by itself. Each call reports it again.
     pub(super) fn failure(&mut self) -> Option<Error> {
-        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
-            let reason = end_of(self.thread.take()?).unwrap_or_else(|| "it returned".to_owned());
-            return Some(self.stopped(reason));
+        if self.thread.is_finished()
+            && let Some(result) = self.thread.join()
+        {
+            self.end = Some(failure_reason(result).unwrap_or_else(|| "it returned".to_owned()));
         }
-        None
+        self.end.clone().map(|reason| self.stopped(reason))
     }
 
-    /// Waits for the thread, which has been told to stop. What it failed with, if it did.
+    /// Asks the thread to stop. Does not wait for it.
+    pub(super) fn request_stop(&self) {
+        self.thread.request_stop();
+    }
+
+    /// Stops the thread and waits for it. Returns its error, if it failed.
     pub(super) fn join(mut self) -> Option<Error> {
-        let reason = end_of(self.thread.take()?)?;
+        let reason = failure_reason(self.thread.join()?)?;
         Some(self.stopped(reason))
     }
 
@@ -160,59 +127,42 @@ impl Queue {
     }
 }
 
-/// Opens the socket, on the CPU of its thread if there is one: a UMEM lies on the NUMA node on which it is registered.
+/// Opens the socket. If the thread will be pinned, this runs on its CPU: a UMEM is on the NUMA node where it is
+/// registered.
 fn open(interface: &Interface, queue: u32, cpu: Option<usize>, options: &Options) -> Result<QueueSocket, Error> {
     let open = || QueueSocket::open(interface.ifindex, queue, options.zero_copy, options.busy_poll);
     let pin_error = |source| Error::Pin { interface: interface.name.clone(), queue, source };
     let opened = match cpu {
-        Some(cpu) => affinity::on(cpu, open).map_err(pin_error)?,
+        Some(cpu) => affinity::run_pinned(cpu, open).map_err(pin_error)?,
         None => open(),
     };
-    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, &error))
+    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, error))
 }
 
-/// Waits for a thread and says what it failed with.
-fn end_of(thread: JoinHandle<io::Result<()>>) -> Option<String> {
-    match thread.join() {
+/// Returns the reason for which a thread failed, if it did.
+fn failure_reason(result: thread::Result<io::Result<()>>) -> Option<String> {
+    match result {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-            Some(format!("it panicked: {}", text.unwrap_or("without a message")))
-        }
+        Err(panic) => Some(format!("it panicked: {}", panic::message(&*panic))),
     }
 }
 
-/// The counters of several queues added up.
-pub(super) fn total<'a>(queues: impl Iterator<Item = &'a Queue>) -> Vec<(&'static str, u64)> {
-    let (mut answered, mut lost, mut send_errors) = (0, 0, 0);
-    let mut refused = BTreeMap::new();
-    for queue in queues {
-        answered += queue.counters.answered();
-        lost += queue.lost();
-        send_errors += queue.counters.send_errors();
-        for (reason, count) in queue.counters.refused() {
-            *refused.entry(reason.name()).or_insert(0) += count;
-        }
-    }
-    let mut total = vec![("answered", answered), ("lost", lost), ("send_errors", send_errors)];
-    total.extend(refused);
-    total
-}
-
-fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: &OpenError) -> Error {
+fn socket_error(interface: &str, queue: u32, zero_copy: bool, error: OpenError) -> Error {
     let hint = match error.os_error() {
-        Some(libc::EPERM | libc::EACCES) => "; it takes root, or CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
-        Some(libc::ENOPROTOOPT) => "; this kernel has no busy polling (CONFIG_NET_RX_BUSY_POLL), leave out --busy-poll",
-        Some(libc::EBUSY) => "; another AF_XDP program has the queue",
+        Some(libc::EPERM | libc::EACCES) => "; run as root, or with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
+        Some(libc::ENOPROTOOPT) => "; this kernel has no busy polling (CONFIG_NET_RX_BUSY_POLL): leave out --busy-poll",
+        Some(libc::EBUSY) => "; another AF_XDP program uses the queue",
         Some(libc::ENOBUFS) => "; raise the limit on locked memory (`LimitMEMLOCK=infinity` in the systemd unit)",
         Some(libc::EAFNOSUPPORT) => {
-            "; RestrictAddressFamilies= in the systemd unit must name AF_XDP, or the kernel has none"
+            "; the kernel has no AF_XDP, or RestrictAddressFamilies= in the systemd unit does not name it"
         }
-        Some(libc::EOPNOTSUPP | libc::EINVAL) if zero_copy => "; the driver cannot do zero-copy, leave out --zero-copy",
+        Some(libc::EOPNOTSUPP | libc::EINVAL) if zero_copy => {
+            "; the driver does not support zero-copy: leave out --zero-copy"
+        }
         _ => "",
     };
-    Error::Socket { interface: interface.to_owned(), queue, reason: error.to_string(), hint }
+    Error::Socket { interface: interface.to_owned(), queue, source: error.into(), hint }
 }
 
 #[cfg(test)]
@@ -226,9 +176,9 @@ mod tests {
     #[rstest]
     #[case::not_built_in(libc::ENOPROTOOPT, "leave out --busy-poll")]
     #[case::not_allowed(libc::EPERM, "CAP_NET_ADMIN")]
-    fn an_option_that_is_refused_is_told_with_its_queue(#[case] errno: i32, #[case] hint: &str) {
+    fn error_of_a_rejected_socket_option_names_queue_option_and_remedy(#[case] errno: i32, #[case] hint: &str) {
         let (step, source) = ("setsockopt(SO_PREFER_BUSY_POLL)", io::Error::from_raw_os_error(errno));
-        let error = socket_error("eth0", 3, false, &OpenError::Kernel { step, source }).to_string();
+        let error = socket_error("eth0", 3, false, OpenError::Kernel { step, source }).to_string();
         for word in ["interface eth0, queue 3", "SO_PREFER_BUSY_POLL", hint] {
             assert!(error.contains(word), "{error}");
         }

@@ -2,19 +2,19 @@
 
 use super::Finding;
 use crate::config::Settings;
-use crate::store::{self, Error, Look};
+use crate::store::{self, Error, Inspection, Recovery};
 
 pub(super) async fn examine(settings: &Settings) -> Finding {
     let name = format!("database {}, table {}", settings.database.display(), settings.table);
-    match store::look(&settings.database, &settings.table).await {
-        Ok(look) => usable(&name, &look),
+    match store::inspect(&settings.database, &settings.table).await {
+        Ok(inspection) => usable(&name, &inspection),
         Err(error) => unusable(&name, &error),
     }
 }
 
-fn usable(name: &str, look: &Look) -> Finding {
+fn usable(name: &str, inspection: &Inspection) -> Finding {
     let why = "the rows of this table say what is in force";
-    let Look { version, latest } = look;
+    let Inspection { version, latest } = inspection;
     let fact = match version {
         _ if version == latest => format!("{name}: can be read, its schema is of version {version}"),
         0 => format!("{name}: can be read; our own tables are not there yet, `sip-filter run` makes them"),
@@ -25,7 +25,7 @@ fn usable(name: &str, look: &Look) -> Finding {
 
 fn unusable(name: &str, error: &Error) -> Finding {
     let fact = format!("{name}: {error}");
-    if error.is_foreign_schema() {
+    if error.recovery() == Recovery::GiveUp {
         let why = "`sip-filter run` does not start with a schema that it does not know";
         return Finding::failure(
             "database",
@@ -51,7 +51,7 @@ fn unusable(name: &str, error: &Error) -> Finding {
 mod tests {
     use super::{unusable, usable};
     use crate::doctor::Level;
-    use crate::store::{Error, Look};
+    use crate::store::{Error, Inspection};
 
     #[test]
     fn only_a_foreign_schema_keeps_run_from_starting() {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_older_schema_is_brought_up_to_date_by_run() {
-        let fact = |version| usable("database x", &Look { version, latest: 3 }).fact;
+        let fact = |version| usable("database x", &Inspection { version, latest: 3 }).fact;
         assert_eq!(fact(3), "database x: can be read, its schema is of version 3");
         assert!(fact(1).contains("brings it to 3"), "{}", fact(1));
         assert!(fact(0).contains("not there yet"), "{}", fact(0));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Finding;
 use crate::dataplane::{self, kernel};
-use crate::responder::{self, LOCKED};
+use crate::responder::{self, LOCKED_BYTES_PER_QUEUE};
 
 /// Capabilities by their numbers (`include/uapi/linux/capability.h`).
 const NET_ADMIN: u32 = 12;
@@ -95,9 +95,11 @@ fn limit(limits: &str) -> Option<Limit> {
 }
 
 fn memory(effective: Option<u64>, limit: Option<Limit>) -> Finding {
-    let why = format!("each RX queue locks {} MiB for its AF_XDP socket", LOCKED >> 20);
+    let why = format!("each RX queue locks {} MiB for its AF_XDP socket", LOCKED_BYTES_PER_QUEUE >> 20);
     match limit {
-        Some(Limit::Octets(octets)) if octets < LOCKED && !effective.is_some_and(|all| has(all, IPC_LOCK)) => {
+        Some(Limit::Octets(octets))
+            if octets < LOCKED_BYTES_PER_QUEUE && !effective.is_some_and(|all| has(all, IPC_LOCK)) =>
+        {
             let fact = format!("this process may lock no more than {} KiB of memory", octets >> 10);
             let mend = "`ulimit -l unlimited` in the shell, `LimitMEMLOCK=infinity` in a systemd unit (ours has it), or CAP_IPC_LOCK";
             Finding::failure("locked-memory", fact, why, mend)

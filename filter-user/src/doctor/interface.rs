@@ -83,7 +83,7 @@ impl Nic {
 
     fn findings(&self, run: &RunSettings, daemon: &Daemon) -> Vec<Finding> {
         let mode = Wanted { mode: run.mode, zero_copy: run.zero_copy };
-        let ours = self.link.program.is_some_and(|program| daemon.has(program.id));
+        let ours = self.link.program.is_some_and(|program| daemon.owns_program(program.id));
         let mut findings =
             vec![self.up(), self.program(ours), self.native(mode), self.queues(), self.vlan(), self.mtu()];
         findings.extend(self.kind());

@@ -17,8 +17,8 @@ use daemon::Daemon;
 /// Looks at the host, the interfaces of `run` (none: they are left out), the daemon and the database.
 pub async fn examine(settings: &Settings, run: Option<&RunSettings>) -> Vec<Finding> {
     // First, for what the others find depends on whether one runs; told later, for it is not what comes first.
-    let daemon = Daemon::ask(&settings.socket);
-    let mut findings = host::examine(daemon.answers());
+    let daemon = Daemon::query(&settings.socket);
+    let mut findings = host::examine(daemon.is_running());
     if let Some(run) = run {
         findings.extend(interface::examine(run, &daemon));
     }

@@ -1,81 +1,84 @@
-//! Why Kamailio cannot be told, and what to do about it.
+//! Errors of talking to Kamailio, with the fix for each.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why Kamailio cannot be told, or asked.
+/// The reason why Kamailio's flag cannot be set or read.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// No such socket.
+    /// The socket does not exist.
     #[error(
-        "there is no socket {}: Kamailio does not run, or its script does not have loadmodule \"jsonrpcs.so\" and modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")", .0.display(), .0.display()
+        "there is no socket {}: Kamailio does not run, or its script does not have loadmodule \"jsonrpcs.so\" and \
+         modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")", .0.display(), .0.display()
     )]
     Missing(PathBuf),
-    /// A socket that nobody has open.
+    /// No process has the socket open.
     #[error("nobody listens on {}: Kamailio has ended", .0.display())]
     Ended(PathBuf),
-    /// We may not.
+    /// The daemon may not write to the socket.
     #[error(
         "no permission to write to {}: give the daemon Kamailio's group (systemd: SupplementaryGroups=kamailio)", .0.display()
     )]
     Permission(PathBuf),
-    /// It is there and is no datagram socket.
+    /// The path is not a datagram socket.
     #[error("{} is not the datagram socket of Kamailio's jsonrpcs (not a FIFO, not a stream socket)", .0.display())]
     NotDatagram(PathBuf),
-    /// Our own socket.
-    #[error("cannot {doing} the socket {} for Kamailio's answers: {source}", path.display())]
+    /// Our own socket cannot be set up.
+    #[error("cannot {doing} the socket {} for Kamailio's replies: {source}", path.display())]
     Own {
-        /// What was tried.
+        /// The step that failed.
         doing: &'static str,
-        /// Our socket.
+        /// Path of our socket.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system call.
         source: io::Error,
     },
-    /// The exchange itself.
+    /// The exchange of datagrams failed.
     #[error("cannot talk to Kamailio at {}: {source}", path.display())]
     Io {
-        /// Kamailio's socket.
+        /// Path of Kamailio's socket.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system call.
         source: io::Error,
     },
-    /// Silence.
+    /// Kamailio did not reply in time.
     #[error(
-        "no answer from Kamailio to {method} within {within_ms} ms: it is busy or hung, or its user cannot write to our socket {}", own.display()
+        "no reply from Kamailio to {method} within {timeout_ms} ms: it is busy or hung, or its user cannot write to \
+         our socket {}", own.display()
     )]
-    NoAnswer {
-        /// What was asked.
+    Timeout {
+        /// Method of the request.
         method: &'static str,
-        /// How long we waited.
-        within_ms: u128,
-        /// Where the answer was to come.
+        /// Time that the reply had, in milliseconds.
+        timeout_ms: u128,
+        /// Path of our socket, to which the reply goes.
         own: PathBuf,
     },
-    /// Something else speaks there.
-    #[error("what answered {method} at Kamailio's socket does not speak as jsonrpcs does: {problem}")]
-    Nonsense {
-        /// What was asked.
+    /// The reply is not one of `jsonrpcs`.
+    #[error("the reply to {method} at Kamailio's socket is not one of jsonrpcs: {problem}")]
+    InvalidReply {
+        /// Method of the request.
         method: &'static str,
-        /// What is wrong with the answer.
+        /// What is wrong with the reply.
         problem: String,
     },
-    /// The module is not loaded.
-    #[error("Kamailio knows no {0}: its script has to have loadmodule \"htable.so\"")]
+    /// The module of the method is not loaded.
+    #[error("Kamailio does not know {0}: its script has to have loadmodule \"htable.so\"")]
     NoMethod(&'static str),
-    /// The table is not defined.
+    /// The htable is not defined.
     #[error(
-        "Kamailio has no htable {0}: its script has to have modparam(\"htable\", \"htable\", \"{0}=>size=3;…\"), or --kamailio-htable another name"
+        "Kamailio has no htable {0}: its script has to have modparam(\"htable\", \"htable\", \"{0}=>size=3;…\"), or \
+         --kamailio-htable another name"
     )]
     NoHtable(String),
-    /// Any other refusal.
-    #[error("Kamailio refuses {method}: {message}")]
-    Refused {
-        /// What was asked.
+    /// Kamailio rejected the request otherwise.
+    #[error("Kamailio rejects {method}: {message}")]
+    Rejected {
+        /// Method of the request.
         method: &'static str,
-        /// What it says.
+        /// Kamailio's message.
         message: String,
     },
 }

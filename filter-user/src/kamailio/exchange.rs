@@ -1,4 +1,4 @@
-//! Datagrams to Kamailio and back.
+//! Exchange of datagrams with Kamailio.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -13,88 +13,90 @@ use tokio::time::{Instant, timeout_at};
 use super::Error;
 use super::message::Request;
 
-/// How long all that is said at one time may take. An answer is there in less than a millisecond; a switch of
+/// Time for all requests of an exchange together. Kamailio replies in less than a millisecond, and a switch of
 /// maintenance waits for this.
-pub(super) const WITHIN: Duration = Duration::from_millis(250);
+pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// An answer is a few hundred bytes, of which the list of the htables is the longest.
-const LONGEST: usize = 64 * 1024;
+/// Longest reply in bytes. Replies have a few hundred; the longest is the list of the htables.
+const MAX_REPLY: usize = 64 * 1024;
 
-/// A socket of our own that is connected to Kamailio's. It is made for a few requests: so it does not matter whether
-/// Kamailio or somebody who cleans up directories has been at work since the last time.
+/// A socket of ours, connected to Kamailio's.
+///
+/// It is created for a few requests, so that a restart of Kamailio, or a script that cleans up the directory, between
+/// two exchanges does not matter.
 pub(super) struct Exchange {
     socket: UnixDatagram,
-    own: Own,
+    own: SocketFile,
     peer: PathBuf,
     id: u32,
     deadline: Instant,
 }
 
-/// The file of our socket; gone when it is dropped.
-struct Own(PathBuf);
+/// The file of our socket, removed on drop.
+struct SocketFile(PathBuf);
 
-impl Drop for Own {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        // If that fails, the next one that is made there does it or says why not.
+        // If that fails, the next exchange removes it or reports why not.
         let _ = fs::remove_file(&self.0);
     }
 }
 
 impl Exchange {
-    /// Opens our socket at `own` and connects it to Kamailio's at `peer`.
+    /// Opens our socket at `own`, and connects it to Kamailio's at `peer`.
     ///
-    /// Kamailio answers to the path that we are bound to, and runs as another user, so anybody may write to that. But
-    /// the kernel lets only the peer write to a connected datagram socket (`unix_may_send` in net/unix/af_unix.c): it
-    /// is connected first, then opened to others.
+    /// Kamailio replies to the path to which our socket is bound, and runs as another user, so that path is writable for
+    /// all. But the kernel lets only the peer write to a connected datagram socket (`unix_may_send` in
+    /// net/unix/af_unix.c). So the socket is connected first, and made writable after that.
     pub(super) fn open(own: &Path, peer: &Path) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Own { doing, path: own.to_owned(), source };
-        // One that a killed daemon left behind. The control socket's lock keeps other daemons away.
+        // A killed daemon leaves its file behind. The lock of the control socket keeps other daemons away.
         match fs::remove_file(own) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed("remove")(error)),
             _ => {}
         }
-        let socket = UnixDatagram::bind(own).map_err(failed("make"))?;
-        let file = Own(own.to_owned());
-        socket.connect(peer).map_err(|error| of_peer(peer, error))?;
+        let socket = UnixDatagram::bind(own).map_err(failed("create"))?;
+        let file = SocketFile(own.to_owned());
+        socket.connect(peer).map_err(|error| peer_error(peer, error))?;
         fs::set_permissions(own, Permissions::from_mode(0o666)).map_err(failed("set the mode of"))?;
         let mut id = [0; 4];
-        // Without random numbers any will do: only Kamailio can answer.
+        // Without random numbers any id will do, since only Kamailio can reply.
         let id = getrandom::fill(&mut id).map_or(1, |()| u32::from_ne_bytes(id) >> 1);
-        Ok(Self { socket, own: file, peer: peer.to_owned(), id, deadline: Instant::now() + WITHIN })
+        Ok(Self { socket, own: file, peer: peer.to_owned(), id, deadline: Instant::now() + EXCHANGE_TIMEOUT })
     }
 
-    /// Sends a request and waits for its answer.
-    pub(super) async fn ask(&mut self, request: &Request) -> Result<Value, Error> {
+    /// Sends a request, and returns the result in its reply.
+    pub(super) async fn request(&mut self, request: &Request) -> Result<Value, Error> {
         self.id = self.id.wrapping_add(1);
         let deadline = self.deadline;
-        let answer = timeout_at(deadline, self.ask_patiently(request)).await;
-        answer.unwrap_or_else(|_| {
+        let result = timeout_at(deadline, self.request_without_timeout(request)).await;
+        result.unwrap_or_else(|_| {
             let own = self.own.0.clone();
-            Err(Error::NoAnswer { method: request.method, within_ms: WITHIN.as_millis(), own })
+            Err(Error::Timeout { method: request.method, timeout_ms: EXCHANGE_TIMEOUT.as_millis(), own })
         })
     }
 
-    async fn ask_patiently(&self, request: &Request) -> Result<Value, Error> {
-        self.socket.send(&request.to_bytes(self.id)).await.map_err(|error| of_peer(&self.peer, error))?;
-        let mut buffer = vec![0; LONGEST + 1];
+    async fn request_without_timeout(&self, request: &Request) -> Result<Value, Error> {
+        self.socket.send(&request.to_bytes(self.id)).await.map_err(|error| peer_error(&self.peer, error))?;
+        let mut buffer = vec![0; MAX_REPLY + 1];
         loop {
-            let length = self.socket.recv(&mut buffer).await.map_err(|error| of_peer(&self.peer, error))?;
-            if length > LONGEST {
-                return Err(request.nonsense(format!("an answer of more than {LONGEST} bytes")));
+            let length = self.socket.recv(&mut buffer).await.map_err(|error| peer_error(&self.peer, error))?;
+            if length > MAX_REPLY {
+                return Err(request.invalid_reply(format!("it has more than {MAX_REPLY} bytes")));
             }
-            if let Some(result) = request.result(self.id, &buffer[..length]) {
+            if let Some(result) = request.parse_reply(self.id, buffer.get(..length).unwrap_or_default()) {
                 return result;
             }
         }
     }
 }
 
-fn of_peer(path: &Path, source: io::Error) -> Error {
+fn peer_error(path: &Path, source: io::Error) -> Error {
     let path = path.to_owned();
     match source.kind() {
         ErrorKind::NotFound => Error::Missing(path),
         ErrorKind::PermissionDenied => Error::Permission(path),
-        // A stream socket is EPROTOTYPE; a FIFO is ECONNREFUSED, as a socket that nobody has open is.
+        // A stream socket is EPROTOTYPE. A FIFO is ECONNREFUSED, and so is a socket that no process has open.
         _ if source.raw_os_error() == Some(libc::EPROTOTYPE) => Error::NotDatagram(path),
         ErrorKind::ConnectionRefused if is_socket(&path) => Error::Ended(path),
         ErrorKind::ConnectionRefused => Error::NotDatagram(path),

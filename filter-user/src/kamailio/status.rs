@@ -1,52 +1,52 @@
-//! What is known of Kamailio.
+//! Status of the local Kamailio.
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::message::Definition;
 use super::{Error, Target};
-use crate::alarm::{Alarm, Alarms, Subject};
+use crate::domain::{Alarm, Alarms, Subject};
 
-/// Whether Kamailio does as we do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// State of Kamailio's flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Not asked yet.
+    /// Kamailio has not been asked yet.
     Starting,
-    /// It has the flag that is in force here.
+    /// Kamailio has the flag that is in force on this host.
     InStep,
-    /// It cannot be told, or not be asked.
+    /// Kamailio cannot be reached, or rejects the flag.
     Away,
 }
 
-/// What is known of Kamailio, as `status` shows it.
-#[derive(Clone, Debug, Serialize)]
+/// Status of Kamailio, as `sip-filter status` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// Its socket.
+    /// Path of its socket.
     pub socket: PathBuf,
-    /// The htable with the flag.
+    /// Name of the htable with the flag.
     pub htable: String,
-    /// Whether it does as we do.
+    /// State of the flag.
     pub state: State,
-    /// Since when `state` is what it is.
+    /// Time of the last change of `state`.
     pub since: Timestamp,
-    /// The flag that it had when it last answered; `None`: it never did.
+    /// The flag at Kamailio's last reply; `None` before the first.
     pub maintenance: Option<bool>,
-    /// Why it is away.
+    /// Reason for [`State::Away`].
     pub error: Option<String>,
-    /// The table that it reads the htable from; empty for none, `None` if it never said.
+    /// Database table from which Kamailio reads the htable; empty for none, `None` before its first reply.
     pub dbtable: Option<String>,
-    /// Whether it writes that table when it stops (1); `None` if it never said.
+    /// Whether Kamailio writes that table when it stops (1); `None` before its first reply.
     pub dbmode: Option<i64>,
-    /// What is wrong.
+    /// Alarms about Kamailio.
     #[serde(skip)]
     pub alarms: Alarms,
-    /// The last wish that was tried to be met, met or not.
+    /// Number of the last request for which the flag was set, successfully or not.
     #[serde(skip)]
-    pub(super) tried: u64,
-    /// Failures in a row.
+    pub(super) attempted: u64,
+    /// Failures since the last success.
     #[serde(skip)]
     failures: u32,
 }
@@ -63,13 +63,20 @@ impl Status {
             dbtable: None,
             dbmode: None,
             alarms: Alarms::default(),
-            tried: 0,
+            attempted: 0,
             failures: 0,
         }
     }
 
-    /// It has the flag, and has the table so.
-    pub(super) fn succeeded(&mut self, on: bool, definition: Definition) {
+    /// Records that nothing is known of the flag: the sync starts, perhaps not for the first time.
+    pub(super) fn start(&mut self) {
+        self.enter(State::Starting);
+        self.maintenance = None;
+        self.failures = 0;
+    }
+
+    /// Records that Kamailio has the flag `on`, in an htable that is defined so.
+    pub(super) fn succeed(&mut self, on: bool, definition: Definition) {
         self.failures = 0;
         self.error = None;
         self.maintenance = Some(on);
@@ -81,10 +88,10 @@ impl Status {
         self.dbmode = Some(definition.dbmode);
     }
 
-    /// It could not be told to be `on`, or could not be asked whether it is.
-    pub(super) fn failed(&mut self, on: bool, error: &Error) {
+    /// Records that the flag could not be set to `on`, or could not be read.
+    pub(super) fn fail(&mut self, on: bool, error: &Error) {
         self.failures = self.failures.saturating_add(1);
-        // One look without an answer, of a Kamailio that has what it should have, is not worth an alarm.
+        // If Kamailio has the right flag, a single check without a reply is not worth an alarm.
         if self.maintenance == Some(on) && self.failures < 2 {
             return;
         }

@@ -1,4 +1,4 @@
-//! Which Kamailio, and which of its htables.
+//! Address of a Kamailio, and the htable that has the flag.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -6,45 +6,46 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// `sun_path` of a unix socket's address, less the NUL (unix(7)).
+/// Longest path of a unix socket in bytes: `sun_path` without the NUL (unix(7)).
 const MAX_PATH: usize = 107;
-/// Far longer than names that people give; it keeps a request in one small datagram.
+/// Longest name of an htable in bytes: far longer than usual names, and short enough for one small datagram.
 const MAX_NAME: usize = 64;
 
-/// A running Kamailio, as the flag reaches it.
+/// A running Kamailio and its flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its socket.
+    /// Socket for requests.
     pub socket: Socket,
-    /// The htable with the key `maint`.
+    /// Htable with the key `maint`.
     pub htable: HtableName,
 }
 
-/// `unix:PATH`: the datagram socket of Kamailio's module `jsonrpcs` (its parameter `dgram_socket`).
+/// The datagram socket of Kamailio's module `jsonrpcs` (its parameter `dgram_socket`), written `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Socket(PathBuf);
 
-/// The name of an htable, as Kamailio's script has it: 1 to 64 visible ASCII characters.
+/// The name of an htable in Kamailio's script: 1 to 64 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct HtableName(String);
 
-/// Not what it should be.
+/// The error of a text that is not a socket or an htable.
 #[derive(Debug, Error)]
 pub enum InvalidTarget {
-    /// Not a socket of Kamailio.
+    /// The text is not a socket of Kamailio.
     #[error(
-        "{0:?} names no socket of Kamailio: unix:PATH is wanted, PATH from the root, at most {MAX_PATH} bytes; for example unix:/run/kamailio/kamailio_rpc.sock"
+        "{0:?} is not a socket of Kamailio: give unix:PATH, with an absolute path of at most {MAX_PATH} bytes; for \
+         example unix:/run/kamailio/kamailio_rpc.sock"
     )]
     Socket(String),
-    /// Not a name.
+    /// The text is not the name of an htable.
     #[error("{0:?} is not the name of an htable (1 to {MAX_NAME} visible ASCII characters)")]
     Htable(String),
 }
 
 impl Socket {
-    /// Its path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -72,7 +73,7 @@ impl TryFrom<String> for Socket {
 }
 
 impl HtableName {
-    /// As it stands.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

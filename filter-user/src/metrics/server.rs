@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::Exposition;
 
@@ -69,7 +69,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 ///
 /// There is always room for another: when there are too many connections, the oldest is closed. A scrape takes
 /// milliseconds, so the oldest is one that keeps us waiting.
-pub async fn serve<S: Source>(listener: TcpListener, source: Arc<S>) {
+pub async fn serve<S: Source>(listener: &TcpListener, source: Arc<S>) {
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -81,7 +81,13 @@ pub async fn serve<S: Source>(listener: TcpListener, source: Arc<S>) {
                 continue;
             }
         };
-        while connections.try_join_next().is_some() {}
+        while let Some(ended) = connections.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                error!("metrics client: {error}");
+            }
+        }
         oldest_first.retain(|connection| !connection.is_finished());
         if oldest_first.len() >= MAX_CLIENTS
             && let Some(oldest) = oldest_first.pop_front()
@@ -158,7 +164,7 @@ mod tests {
     async fn server(source: Fixed) -> SocketAddr {
         let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Arc::new(source)));
+        tokio::spawn(async move { serve(&listener, Arc::new(source)).await });
         address
     }
 

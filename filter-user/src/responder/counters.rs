@@ -1,50 +1,65 @@
-//! What a responder has done, counted where other threads can read it.
+//! Counters of a responder, which other threads read while it runs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::Refused;
+use filter_reply::Unanswered;
 
-/// The counters of one queue's responder. Only its thread writes them, so that they cost it no more than a store; all
-/// only ever grow, except the three of frames.
+use super::busy_poll::Polled;
+
+/// Counters of one queue's responder, and the state of its socket.
+///
+/// Only the thread of the responder writes them, so that counting takes no locked instruction. Counters never decrease.
 #[derive(Debug, Default)]
-#[repr(align(128))] // A pair of cache lines, so that no two responders write the same ones.
+#[repr(align(128))] // A pair of cache lines: no two responders write to the same one.
 pub struct Counters {
     answered: AtomicU64,
-    refused: [AtomicU64; Refused::ALL.len()],
+    unanswered: [AtomicU64; Unanswered::ALL.len()],
+    lost: AtomicU64,
     send_errors: AtomicU64,
     free_frames: AtomicU64,
     receiving_frames: AtomicU64,
     sending_frames: AtomicU64,
+    /// Time of busy polling in microseconds; 0 if it is off.
+    busy_poll_us: AtomicU32,
+    /// NAPI instance; 0 if there is none.
+    napi_id: AtomicU32,
 }
 
-/// Where the frames of a UMEM are: `free + receiving + sending` is always all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+/// Number of frames of a UMEM by their place. `free + receiving + sending` is constant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Frames {
-    /// In the responder's hands.
+    /// Frames that the responder owns.
     pub free: u64,
-    /// In the fill ring or the RX ring: waiting for a packet, or holding one that has not been read.
+    /// Frames in the fill ring or the RX ring: empty, or with a request that has not been read.
     pub receiving: u64,
-    /// In the TX ring or the completion ring: to be sent, or sent and not taken back.
+    /// Frames in the TX ring or the completion ring: with a response that has not been sent, or has not been taken
+    /// back.
     pub sending: u64,
 }
 
 impl Counters {
-    /// Requests that have been answered: their reply is in the TX ring.
+    /// Returns the number of requests that were answered: their response is in the TX ring.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Requests that came and were not answered, by reason.
-    pub fn refused(&self) -> impl Iterator<Item = (Refused, u64)> {
-        Refused::ALL.iter().zip(&self.refused).map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
+    /// Returns the numbers of requests that were received and not answered, by reason.
+    pub fn unanswered(&self) -> impl Iterator<Item = (Unanswered, u64)> {
+        Unanswered::ALL.iter().zip(&self.unanswered).map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
     }
 
-    /// How often the kernel did not take replies at once: the interface was down, or its queue full.
+    /// Returns the number of redirected requests for which the socket had no room, as last published.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of times that the kernel did not take responses at once: the interface was down, or its queue
+    /// full.
     pub fn send_errors(&self) -> u64 {
         self.send_errors.load(Ordering::Relaxed)
     }
 
-    /// Where the frames were at the end of the responder's last round.
+    /// Returns the places of the frames after the last batch.
     pub fn frames(&self) -> Frames {
         Frames {
             free: self.free_frames.load(Ordering::Relaxed),
@@ -53,28 +68,44 @@ impl Counters {
         }
     }
 
-    pub(crate) fn count_answered(&self, requests: u64) {
+    /// Returns the busy polling of the socket, as last published, or `None` if it is off.
+    pub fn busy_poll(&self) -> Option<Polled> {
+        let us = self.busy_poll_us.load(Ordering::Relaxed);
+        let napi_id = self.napi_id.load(Ordering::Relaxed);
+        (us != 0).then_some(Polled { us, napi_id: (napi_id != 0).then_some(napi_id) })
+    }
+
+    pub(super) fn count_answered(&self, requests: u64) {
         add(&self.answered, requests);
     }
 
-    pub(crate) fn count_refused(&self, reason: Refused, requests: u64) {
-        if let Some(counter) = self.refused.get(reason as usize) {
+    pub(super) fn count_unanswered(&self, reason: Unanswered, requests: u64) {
+        if let Some(counter) = self.unanswered.get(reason as usize) {
             add(counter, requests);
         }
     }
 
-    pub(crate) fn count_send_error(&self) {
+    pub(super) fn count_send_error(&self) {
         add(&self.send_errors, 1);
     }
 
-    pub(crate) fn set_frames(&self, frames: Frames) {
+    pub(super) fn set_lost(&self, lost: u64) {
+        self.lost.store(lost, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_frames(&self, frames: Frames) {
         self.free_frames.store(frames.free, Ordering::Relaxed);
         self.receiving_frames.store(frames.receiving, Ordering::Relaxed);
         self.sending_frames.store(frames.sending, Ordering::Relaxed);
     }
+
+    pub(super) fn set_busy_poll(&self, polled: Polled) {
+        self.busy_poll_us.store(polled.us, Ordering::Relaxed);
+        self.napi_id.store(polled.napi_id.unwrap_or(0), Ordering::Relaxed);
+    }
 }
 
-/// Adds without a locked instruction: there is one writer.
+/// Adds without a locked instruction, since there is only one writer.
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }

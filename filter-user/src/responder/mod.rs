@@ -1,115 +1,23 @@
-//! The responder: answers what the XDP program redirects, in a thread for each RX queue.
+//! The responder: one thread per RX queue, which answers the requests that the XDP program redirects to it.
 //!
-//! Its packet path, [`answer`], is a pure function over buffers: a request's frame in, the frame of its response out.
-//! Around it are the AF_XDP socket with its memory (`socket`), and the thread that drives both and renews the queue's
-//! lease (`worker`, `lease`).
-//!
-//! It answers as a stateless UAS does (RFC 3261 section 8.2.7): the response is a function of the request, so that a
-//! retransmission gets the same octets. What it reads is hostile network data: it never panics, never allocates, and
-//! sends at most one datagram, to where the request came from.
+//! [`Worker`] is the thread. It drives a [`QueueSocket`], passes each request to [`filter_reply::respond`], and renews
+//! the [`Lease`] that allows the XDP program to redirect. It shares its state with other threads only by [`Counters`]
+//! and [`RefusalLog`], so that none of them can hold it up.
 
-mod address;
 mod busy_poll;
-mod checksum;
 mod counters;
-mod datagram;
-mod envelope;
-mod headers;
-mod lanes;
 mod lease;
-mod lexis;
-mod lines;
-mod params;
 mod prefetch;
-mod refused;
-mod reply;
-mod request;
+mod refusal_log;
+mod refusal_log_writer;
 mod socket;
-mod start_line;
-mod tag;
-mod template;
-mod text;
-mod via;
 mod worker;
-
-use std::net::SocketAddr;
 
 pub use busy_poll::Polled;
 pub use counters::{Counters, Frames};
-pub use refused::Refused;
-pub use start_line::Method;
-pub use tag::{TAG_LEN, TagSecret};
-pub use template::{ReplyTemplate, TemplateError};
 
-pub(crate) use busy_poll::BusyPoll;
 pub(crate) use lease::{Lease, monotonic_ns};
-pub(crate) use socket::{LOCKED, OpenError, QueueSocket, probe};
-pub(crate) use worker::Worker;
-
-use datagram::Datagram;
-use request::{Request, Runs};
-
-/// How many octets longer than its request a response may be, both counted as UDP payload.
-///
-/// It bounds what somebody gains who has us send responses to a forged source address.
-pub const MAX_GROWTH: usize = 200;
-
-/// A response that was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer<'f> {
-    /// The length of the response's frame, from its Ethernet header on, in octets.
-    pub len: usize,
-    /// What was answered.
-    pub summary: Summary<'f>,
-}
-
-/// What the log says of a refused request. Its slices are hostile octets, not even UTF-8: escape them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary<'f> {
-    /// Source address and port of the request's packet; where the response goes, but for the port.
-    pub source: SocketAddr,
-    /// The request's method.
-    pub method: Method,
-    /// The Request-URI.
-    pub request_uri: &'f [u8],
-    /// The value of the Call-ID header.
-    pub call_id: &'f [u8],
-}
-
-/// Answers the request in `frame`, both from the Ethernet header on, into `out`.
-///
-/// `mtu` is that of the interface: the most octets that the response's IP packet may have, since nobody fragments
-/// it behind an AF_XDP socket.
-///
-/// # Errors
-///
-/// The reason for which no response is to be sent. What `out` holds then has no meaning.
-pub fn answer<'f>(
-    frame: &'f [u8],
-    mtu: usize,
-    out: &mut [u8],
-    template: &ReplyTemplate,
-) -> Result<Answer<'f>, Refused> {
-    let datagram = Datagram::read(frame)?;
-    let mut runs = Runs::new();
-    let request = Request::parse(datagram.message, &mut runs)?;
-    let port = request.via.reply_port(datagram.source.port())?;
-
-    let envelope = envelope::len(&datagram);
-    let room = out.get_mut(envelope.total()..).ok_or(Refused::TooLong)?;
-    let message = reply::write(room, &request, &runs, datagram.source, template)?;
-    if message > datagram.message.len() + MAX_GROWTH {
-        return Err(Refused::Amplification);
-    }
-    if envelope.packet() + message > mtu {
-        return Err(Refused::TooLong);
-    }
-    let len = envelope::write(out, &datagram, port, message)?;
-    let summary = Summary {
-        source: datagram.source,
-        method: request.method,
-        request_uri: request.request_uri,
-        call_id: request.call_id.of(datagram.message),
-    };
-    Ok(Answer { len, summary })
-}
+pub(crate) use refusal_log::RefusalLog;
+pub(crate) use refusal_log_writer::RefusalLogWriter;
+pub(crate) use socket::{LOCKED_BYTES_PER_QUEUE, OpenError, QueueSocket, probe};
+pub(crate) use worker::{Shared, Worker};

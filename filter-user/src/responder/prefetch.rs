@@ -1,33 +1,33 @@
-//! Asks the CPU for the octets of a frame before they are needed: another CPU has written them, and brings them over meanwhile.
+//! Prefetching of frames: another CPU has written them, and its cache lines arrive while this CPU does something else.
 
-/// What a CPU brings over at a time, on all that AF_XDP is used on.
+/// Length of a cache line in bytes, on all CPUs that AF_XDP is used on.
 const CACHE_LINE: usize = 64;
-/// How many octets from the first on are asked for: as many as most requests have.
-const OCTETS: usize = 1024;
+/// Number of bytes that are prefetched: the length of most requests.
+const PREFETCHED: usize = 1024;
 
-/// Asks for the first octets of `frame`.
+/// Prefetches the first bytes of `frame`.
 #[inline(always)]
 pub(super) fn prefetch(frame: &[u8]) {
-    frame.chunks(CACHE_LINE).take(OCTETS / CACHE_LINE).for_each(|line| ask(line.as_ptr()));
+    frame.chunks(CACHE_LINE).take(PREFETCHED / CACHE_LINE).for_each(|line| prefetch_line(line.as_ptr()));
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn ask(line: *const u8) {
+fn prefetch_line(line: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: the instruction is part of SSE, which x86-64 always has; it is a hint, and reads nothing that a program notices,
+    // SAFETY: the instruction belongs to SSE, which every x86-64 CPU has. It is a hint and has no architectural effect,
     // whatever the address.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
 }
 
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
-fn ask(line: *const u8) {
-    // SAFETY: PRFM is a hint (Arm ARM, C6.2), and reads nothing that a program notices, whatever the address.
+fn prefetch_line(line: *const u8) {
+    // SAFETY: PRFM is a hint and has no architectural effect, whatever the address (Arm ARM, C6.2).
     unsafe {
         std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) line, options(nostack, preserves_flags, readonly));
     }
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn ask(_line: *const u8) {}
+fn prefetch_line(_line: *const u8) {}

@@ -1,10 +1,11 @@
-//! An AF_XDP socket with its UMEM: the room of the responder with `unsafe` in it, but for two socket options.
+//! An AF_XDP socket with its UMEM. Frames are conserved: each is free, in the receive path, or in the send path.
 //!
-//! Frames are conserved: each is free, or with the kernel to be received into, or with the kernel to be sent.
+//! The order of calls for a batch is: [`receive`](QueueSocket::receive), for each request
+//! [`allocate`](QueueSocket::allocate) a frame for the response, [`send`](QueueSocket::send) the responses,
+//! [`flush`](QueueSocket::flush), [`free`](QueueSocket::free) the requests, [`refill`](QueueSocket::refill).
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,21 +16,21 @@ use xdp::socket::{SocketError, XdpSocket, XdpSocketBuilder};
 use xdp::umem::{FrameSize, UmemCfgBuilder};
 use xdp::{CompletionRing, Packet, RingConfigBuilder, RxRing, Umem, WakableFillRing, WakableTxRing};
 
-use super::busy_poll;
+use super::busy_poll::{self, Polled};
 use super::counters::Frames;
 
-/// Entries in each ring.
+/// Number of entries in each ring.
 const RING: u32 = 2048;
-/// Frames in the UMEM, of 4 KiB each: a full fill ring, and as many to be sent.
+/// Number of frames in the UMEM, of 4 KiB each: for a full fill ring and a full TX ring.
 const FRAMES: u32 = 2 * RING;
-/// How much memory a socket locks, in octets: its UMEM.
-pub(crate) const LOCKED: u64 = FRAMES as u64 * 4096;
-/// How many frames are taken from or given to a ring at a time.
-pub(crate) const BATCH: usize = 64;
-/// How many frames the kernel sends in one call in copy mode (`TX_BATCH_SIZE` in `net/xdp/xsk.c`).
+/// Memory that a socket locks, in bytes: its UMEM.
+pub(crate) const LOCKED_BYTES_PER_QUEUE: u64 = FRAMES as u64 * 4096;
+/// Maximum number of packets in a batch.
+pub(super) const BATCH: usize = 64;
+/// Number of frames that the kernel sends per call in copy mode (`TX_BATCH_SIZE` in `net/xdp/xsk.c`).
 const TX_BATCH: usize = 32;
 
-/// Why a socket could not be opened.
+/// The error of a socket that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("cannot map its memory: {0}")]
@@ -43,7 +44,7 @@ pub(crate) enum OpenError {
 }
 
 impl OpenError {
-    /// The system call's error, if it was one.
+    /// Returns the error number if a system call failed.
     pub(crate) fn os_error(&self) -> Option<i32> {
         match self {
             Self::Memory(error) | Self::Kernel { source: error, .. } => error.raw_os_error(),
@@ -59,7 +60,7 @@ impl From<SocketError> for OpenError {
             SocketError::SetSockOpt { inner, .. } => ("registering its memory and rings", inner),
             SocketError::GetSockOpt { inner, .. } => ("reading the layout of its rings", inner),
             SocketError::RingMap { inner, .. } => ("mapping its rings", inner),
-            SocketError::Bind(source) => ("bind to the queue", source),
+            SocketError::Bind(source) => ("binding it to the queue", source),
         };
         Self::Kernel { step, source }
     }
@@ -74,31 +75,33 @@ impl From<xdp::error::Error> for OpenError {
     }
 }
 
-/// Whether the kernel has AF_XDP and lets us have a socket of it.
+/// Checks that the kernel has AF_XDP and permits this process to use it.
 pub(crate) fn probe() -> Result<(), OpenError> {
     XdpSocketBuilder::new()?;
     Ok(())
 }
 
-/// One queue's socket.
-///
-/// The order of the fields is the order in which they go: the rings and the socket before the memory.
+/// The AF_XDP socket of a queue.
 pub(crate) struct QueueSocket {
+    // Fields are dropped in this order: the socket is closed before its UMEM is unmapped. The safety of `open`, `send`
+    // and `refill` depends on it, and on nothing else having a duplicate of the socket's descriptor.
     fill: WakableFillRing,
     rx: RxRing,
     tx: WakableTxRing,
     completion: CompletionRing,
-    socket: Arc<XdpSocket>,
+    socket: XdpSocket,
     umem: Umem,
-    /// Frames in the fill ring and the RX ring.
+    /// Number of frames in the fill ring and the RX ring.
     receiving: usize,
-    /// Frames in the TX ring and the completion ring.
+    /// Number of frames in the TX ring and the completion ring.
     sending: usize,
 }
 
 impl QueueSocket {
-    /// Opens a socket on a queue. `zero_copy`: only if the driver can; otherwise in copy mode, which any can. `busy_poll`:
-    /// for how long after a packet [`QueueSocket::poll_driver`] will be called; zero: not at all.
+    /// Opens a socket on a queue, in zero-copy mode, which the driver must support, or in copy mode.
+    ///
+    /// `busy_poll` is the time after a packet for which [`poll_driver`](Self::poll_driver) will be called. If it is
+    /// zero, busy polling is not enabled.
     pub(crate) fn open(ifindex: u32, queue: u32, zero_copy: bool, busy_poll: Duration) -> Result<Self, OpenError> {
         let config =
             UmemCfgBuilder { frame_size: FrameSize::FourK, frame_count: FRAMES, ..Default::default() }.build()?;
@@ -107,77 +110,81 @@ impl QueueSocket {
         let rings =
             RingConfigBuilder { rx_count: RING, tx_count: RING, fill_count: RING, completion_count: RING }.build()?;
         let (mut rings, mut flags) = builder.build_wakable_rings(&umem, rings)?;
-        // The fill ring is filled before bind: igb on Linux 6.18 receives nothing otherwise (seen in QEMU).
-        // SAFETY: the UMEM is a field of the same struct as the socket, and is dropped after it.
+        // The fill ring is filled before `bind`: otherwise igb on Linux 6.18 receives nothing (seen in QEMU). SAFETY:
+        // the UMEM outlives the socket. Here, `umem` is declared before `builder`, and so dropped after it; later, both
+        // are fields of one `QueueSocket` in the right order.
         let receiving =
             unsafe { rings.fill_ring.enqueue(&mut umem, RING as usize, false) }.map_err(OpenError::Memory)?;
-        // Asked for explicitly either way: a driver may come up zero-copy by itself, even in generic mode.
+        // One of the two is always requested: otherwise a driver may choose zero-copy, even in generic mode.
         if zero_copy {
             flags.force_zerocopy()
         } else {
             flags.force_copy()
         }
         let socket = builder.bind(NicIndex::new(ifindex), queue, flags)?;
-        if !busy_poll.is_zero() {
-            busy_poll::set_up(socket.as_raw_fd(), busy_poll)
-                .map_err(|(step, source)| OpenError::Kernel { step, source })?;
-        }
-        Ok(Self {
+        let this = Self {
             fill: rings.fill_ring,
             rx: rings.rx_ring.ok_or(OpenError::Ring)?,
             tx: rings.tx_ring.ok_or(OpenError::Ring)?,
             completion: rings.completion_ring,
-            socket: Arc::new(socket),
+            socket,
             umem,
             receiving,
             sending: 0,
-        })
+        };
+        if !busy_poll.is_zero() {
+            busy_poll::enable(&this, busy_poll, BATCH as u32)
+                .map_err(|(step, source)| OpenError::Kernel { step, source })?;
+        }
+        Ok(this)
     }
 
-    /// The socket itself, for the XSKMAP and for its statistics.
-    pub(crate) fn socket(&self) -> Arc<XdpSocket> {
-        Arc::clone(&self.socket)
-    }
-
-    /// Where the frames are.
-    pub(crate) fn frames(&self) -> Frames {
+    /// Returns the places of the frames.
+    pub(super) fn frames(&self) -> Frames {
         Frames { free: self.umem.allocatable() as u64, receiving: self.receiving as u64, sending: self.sending as u64 }
     }
 
-    /// Takes what has been received, up to a batch and no more than can be answered: as many as there are free frames.
+    /// Returns the number of redirected packets that the socket had no room for: no frame in the fill ring, or the RX
+    /// ring full. Returns `None` if the kernel does not report it.
+    pub(super) fn lost(&self) -> Option<u64> {
+        let statistics = self.socket.statistics().ok()?;
+        Some(statistics.rx_dropped + statistics.rx_ring_full)
+    }
+
+    /// Receives up to a batch of packets. There is a free frame for a response to each of them.
     ///
     /// # Safety
     ///
     /// The packets must not outlive `self`.
-    pub(crate) unsafe fn receive(&mut self, batch: &mut HeapSlab) -> usize {
+    pub(super) unsafe fn receive(&mut self, batch: &mut HeapSlab) -> usize {
         if self.umem.allocatable() < batch.available() {
             return 0;
         }
-        // SAFETY: the caller keeps the packets no longer than the UMEM.
+        // SAFETY: the packets do not outlive `self`, by the contract of this function, nor its UMEM.
         let received = unsafe { self.rx.recv(&self.umem, batch) };
         self.receiving -= received;
         received
     }
 
-    /// A free frame, empty.
+    /// Takes an empty frame.
     ///
     /// # Safety
     ///
     /// The packet must not outlive `self`.
-    pub(crate) unsafe fn allocate(&mut self) -> Option<Packet> {
-        // SAFETY: the caller keeps the packet no longer than the UMEM.
+    pub(super) unsafe fn allocate(&mut self) -> Option<Packet> {
+        // SAFETY: the packet does not outlive `self`, by the contract of this function, nor its UMEM.
         unsafe { self.umem.alloc() }
     }
 
-    /// Takes a frame back.
-    pub(crate) fn free(&mut self, packet: Packet) {
+    /// Gives a frame back.
+    pub(super) fn free(&mut self, packet: Packet) {
         self.umem.free_packet(packet);
     }
 
-    /// Puts replies into the TX ring; what it has no room for is freed. Returns how many were put in.
-    pub(crate) fn send(&mut self, batch: &mut HeapSlab) -> usize {
-        // Without a wake-up: `flush` does it once for all.
-        // SAFETY: the packets are of this UMEM, which is dropped after the socket.
+    /// Puts packets into the TX ring, and frees those that do not fit. Returns the number of packets in the ring.
+    pub(super) fn send(&mut self, batch: &mut HeapSlab) -> usize {
+        // Without a wake-up: `flush` wakes the kernel once for all packets.
+        // SAFETY: the packets belong to this UMEM, which is unmapped after the socket is closed (see the fields).
         let queued = unsafe { self.tx.send(batch, false) }.unwrap_or(0);
         self.sending += queued;
         while let Some(packet) = batch.pop_back() {
@@ -186,10 +193,11 @@ impl QueueSocket {
         queued
     }
 
-    /// Gets the kernel to send what is in the TX ring, and takes back what it has sent.
+    /// Has the kernel send what is in the TX ring, and takes back the frames that it has sent.
     ///
-    /// In copy mode `sendto` itself does the sending, [`TX_BATCH`] frames a call, and says EAGAIN when there is more. What is left after a bounded number of calls goes out in the next round.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
+    /// In copy mode, `sendto` itself sends [`TX_BATCH`] frames per call and returns EAGAIN if there are more. The
+    /// number of calls is bounded; the rest is sent with the next batch.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.reclaim();
         for _ in 0..=self.sending / TX_BATCH {
             if self.sending == 0 {
@@ -199,7 +207,7 @@ impl QueueSocket {
             self.reclaim();
             match sent {
                 Ok(_) => break,
-                // More to send; or no room in the queue of the device just now.
+                // There is more to send, or the queue of the device is full.
                 Err(nix::Error::EAGAIN | nix::Error::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -212,37 +220,44 @@ impl QueueSocket {
         self.sending -= self.completion.dequeue(&mut self.umem, FRAMES as usize);
     }
 
-    /// Gives the kernel frames to receive into, as many as a full fill ring has, if the replies leave enough.
-    pub(crate) fn refill(&mut self) -> io::Result<()> {
+    /// Fills the fill ring, as far as the responses leave enough frames.
+    pub(super) fn refill(&mut self) -> io::Result<()> {
         let missing = (RING as usize).saturating_sub(self.receiving);
-        // In copy mode the kernel takes them without being woken; in zero-copy mode `wait` wakes it.
-        // SAFETY: the UMEM is dropped after the socket.
+        // Without a wake-up: the kernel needs none in copy mode, and `wait` wakes it in zero-copy mode.
+        // SAFETY: the UMEM is unmapped after the socket is closed (see the fields).
         let queued = unsafe { self.fill.enqueue(&mut self.umem, missing, false) }?;
         self.receiving += queued;
         Ok(())
     }
 
-    /// Whether a packet that is redirected now will find a frame, and its reply another one.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Returns whether there is a frame for a packet that is redirected now, and another one for its response.
+    pub(super) fn has_room(&self) -> bool {
         self.receiving > 0 && self.umem.allocatable() >= BATCH
     }
 
-    /// Has the driver look for packets once, in this thread; it takes no longer than the packets that are there.
+    /// Has the driver poll for packets once, in this thread. Takes no longer than the packets that are there.
     ///
-    /// Where the kernel knows of no NAPI instance for the queue it does nothing.
-    pub(crate) fn poll_driver(&self) -> io::Result<()> {
+    /// Does nothing if the kernel has no NAPI instance for the queue.
+    pub(super) fn poll_driver(&self) -> io::Result<()> {
         match recv(self.socket.as_raw_fd(), &mut [], MsgFlags::MSG_DONTWAIT) {
             Ok(_) | Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Waits for packets, at most for `timeout`. `poll` also wakes a driver that needs to be (need_wakeup).
-    pub(crate) fn wait(&self, timeout: Duration) -> io::Result<()> {
+    /// Returns the busy polling of the socket, or `None` if the kernel does not report it.
+    pub(super) fn polled(&self) -> Option<Polled> {
+        Polled::read(self)
+    }
+
+    /// Waits for packets until the timeout. `poll` also wakes a driver that needs it (XDP_RING_NEED_WAKEUP).
+    ///
+    /// # Errors
+    ///
+    /// If the socket is no longer bound to the queue, because the interface is gone, or if `poll` fails.
+    pub(super) fn wait(&self, timeout: Duration) -> io::Result<()> {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        // SAFETY: the descriptor is open as long as `self.socket` lives, which is longer than this call.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
-        let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -252,5 +267,12 @@ impl QueueSocket {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is no longer bound to the queue"));
         }
         Ok(())
+    }
+}
+
+impl AsFd for QueueSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `self.socket` owns the descriptor, and lives for as long as the borrow of `self`.
+        unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) }
     }
 }

@@ -1,11 +1,12 @@
-//! The responder thread of one RX queue: receives what the XDP program redirects, sends the replies, renews the lease.
+//! The responder thread of an RX queue: receives redirected requests, sends responses, and renews the lease.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Cache};
+use filter_reply::{ResponseTemplate, Unanswered, respond};
 use xdp::Packet;
 use xdp::slab::{HeapSlab, Slab as _};
 
@@ -13,197 +14,262 @@ use super::busy_poll::BusyPoll;
 use super::counters::Counters;
 use super::lease::Lease;
 use super::prefetch::prefetch;
+use super::refusal_log::RefusalLog;
 use super::socket::{BATCH, QueueSocket};
-use super::{Refused, ReplyTemplate, answer};
-use crate::refusal_log::RefusalLog;
+use crate::stoppable_thread::StopFlag;
 
-/// What a responder thread works with.
+/// Minimum time between two publications of the socket's statistics, each of which takes a system call or more.
+const STATISTICS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The responder of a queue, with all that its thread owns or shares.
 pub(crate) struct Worker {
-    pub(crate) socket: QueueSocket,
-    pub(crate) lease: Lease,
-    pub(crate) busy_poll: BusyPoll,
-    /// The MTU of the interface, in octets: it may change while the thread runs.
-    pub(crate) mtu: Arc<AtomicUsize>,
-    pub(crate) template: Arc<ArcSwap<ReplyTemplate>>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) log: Arc<RefusalLog>,
-    pub(crate) stop: Arc<AtomicBool>,
+    // Dropped first, so that after a panic nothing is redirected to a socket that is being closed.
+    lease: Lease,
+    socket: QueueSocket,
+    busy_poll: BusyPoll,
+    statistics: StatisticsTimer,
+    shared: Shared,
 }
 
-/// The packets of a round, on their way from ring to ring.
+/// The state that a responder shares with other threads.
+pub(crate) struct Shared {
+    /// MTU of the interface in bytes, which may change while the thread runs.
+    pub(crate) mtu: Arc<AtomicUsize>,
+    pub(crate) template: Arc<ArcSwap<ResponseTemplate>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) log: Arc<RefusalLog>,
+}
+
+/// The packets of a batch, on their way from ring to ring.
 struct Batch {
-    /// Requests that have been received.
+    /// Received requests.
     requests: HeapSlab,
-    /// Requests that have been answered, or never will be.
-    read: HeapSlab,
-    /// Replies to be sent.
-    replies: HeapSlab,
+    /// Requests that have been handled.
+    handled: HeapSlab,
+    /// Responses to be sent.
+    responses: HeapSlab,
 }
 
 impl Batch {
     fn new() -> Self {
-        let [requests, read, replies] = [(); 3].map(|()| HeapSlab::with_capacity(BATCH));
-        Self { requests, read, replies }
+        let [requests, handled, responses] = [(); 3].map(|()| HeapSlab::with_capacity(BATCH));
+        Self { requests, handled, responses }
     }
 
-    /// Takes a request, and has the CPU fetch it while the one before it is answered.
+    /// Takes a request, and prefetches it while the one before is handled.
     fn take(&mut self) -> Option<Packet> {
         self.requests.pop_back().inspect(|request| prefetch(request))
     }
 }
 
+/// The time of the next publication of the socket's statistics.
+struct StatisticsTimer {
+    next: Instant,
+    /// True if packets have been received since the last publication.
+    is_outdated: bool,
+}
+
 impl Worker {
-    /// Works until it is told to stop, or the socket fails. What has been received by then is still answered.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut template = Cache::new(Arc::clone(&self.template));
-        let mut batch = Batch::new();
-        let result = loop {
-            let stopping = self.stop.load(Ordering::Relaxed);
-            let received = self.round(template.load(), &mut batch);
-            if received > 0 {
-                self.busy_poll.extend(Instant::now());
-                // As long as there is work, the lease is looked at between batches.
-                if let Err(error) = self.keep_lease(&mut batch) {
-                    break Err(error);
-                }
-                continue;
-            }
-            if stopping {
-                break Ok(());
-            }
-            if let Err(error) = self.keep_lease(&mut batch).and_then(|()| self.wait()) {
-                break Err(error);
-            }
-        };
-        // From here on the queue passes everything, at once and not only when the lease runs out.
-        self.lease.give_up();
+    /// Creates the responder of a queue. `busy_poll` is the time after a packet for which it polls the driver.
+    pub(crate) fn new(socket: QueueSocket, lease: Lease, busy_poll: Duration, shared: Shared) -> Self {
+        let statistics = StatisticsTimer { next: Instant::now(), is_outdated: false };
+        let mut this = Self { lease, socket, busy_poll: BusyPoll::new(busy_poll), statistics, shared };
+        this.publish_statistics(Instant::now());
+        this
+    }
+
+    /// Runs until the thread is stopped or the socket fails. Requests that have been received by then are answered.
+    ///
+    /// # Errors
+    ///
+    /// If the socket fails, or the lease cannot be renewed.
+    pub(crate) fn run(mut self, stop: &StopFlag) -> io::Result<()> {
+        let result = self.run_with_lease(stop);
+        // From now on the queue passes everything, and does not wait for the lease to expire.
+        self.lease.revoke();
+        self.publish_statistics(Instant::now());
         result
     }
 
-    /// One batch, from the RX ring to the wire. Returns how many requests it had.
-    fn round(&mut self, template: &ReplyTemplate, batch: &mut Batch) -> usize {
-        // SAFETY: the packets are all given back to the socket, or sent by it, before the end of this function, and
-        // `batch` is empty then.
+    fn run_with_lease(&mut self, stop: &StopFlag) -> io::Result<()> {
+        let mut template = Cache::new(Arc::clone(&self.shared.template));
+        let mut batch = Batch::new();
+        loop {
+            let is_stopping = stop.is_set();
+            if self.handle_batch(template.load(), &mut batch) > 0 {
+                // As long as there is work, leases and statistics are kept up to date between batches.
+                let now = Instant::now();
+                self.busy_poll.record_activity(now);
+                self.statistics.is_outdated = true;
+                self.keep_lease(&mut batch)?;
+                self.publish_statistics_if_due(now);
+            } else if is_stopping {
+                return Ok(());
+            } else {
+                self.keep_lease(&mut batch)?;
+                let now = Instant::now();
+                self.publish_statistics_if_due(now);
+                self.wait(now)?;
+            }
+        }
+    }
+
+    /// Moves a batch from the RX ring to the wire. Returns the number of requests.
+    fn handle_batch(&mut self, template: &ResponseTemplate, batch: &mut Batch) -> usize {
+        // SAFETY: the packets do not outlive the socket. Before this function returns, they are freed or handed to the
+        // socket. If it unwinds, `batch`, which the caller borrowed from its own frame, is dropped before `self`.
         let received = unsafe { self.socket.receive(&mut batch.requests) };
-        if received > 0 && !self.lease.holds(Instant::now()) {
+        if received > 0 && !self.lease.is_valid(Instant::now()) {
             return received + self.discard_late(batch);
         }
         let mut next = batch.take();
         while let Some(request) = next {
             next = batch.take();
-            // SAFETY: see above.
-            if let Some(mut reply) = unsafe { self.socket.allocate() } {
-                if self.answer(&request, &mut reply, template) {
-                    batch.replies.push_front(reply);
+            // SAFETY: as above.
+            if let Some(mut response) = unsafe { self.socket.allocate() } {
+                if self.respond(&request, &mut response, template) {
+                    batch.responses.push_front(response);
                 } else {
-                    self.socket.free(reply);
+                    self.socket.free(response);
                 }
             } else {
-                self.counters.count_refused(Refused::Unsent, 1);
+                self.shared.counters.count_unanswered(Unanswered::Unsent, 1);
             }
-            batch.read.push_front(request);
+            batch.handled.push_front(request);
         }
         self.send(batch);
         received
     }
 
-    /// Throws away what is in the RX ring, all of which came before the lease ran out. Returns how many requests it were.
+    /// Discards all requests in the RX ring, which arrived before the lease expired. Returns the number of those that
+    /// were still in the ring.
     ///
-    /// The thread has been stopped for a while. Since the lease ran out, requests have gone to the proxy, retransmissions
-    /// of these among them: a second, different answer would make ghosts of calls that are up (RFC 3261 section 16.11).
+    /// The thread was suspended for some time. Since the lease expired, requests have passed to the proxy, among them
+    /// retransmissions of these: a second and different final response could end an established call (RFC 3261 section
+    /// 16.11).
     fn discard_late(&mut self, batch: &mut Batch) -> usize {
         let mut more = 0;
         loop {
             while let Some(request) = batch.requests.pop_back() {
-                self.counters.count_refused(Refused::Late, 1);
+                self.shared.counters.count_unanswered(Unanswered::Late, 1);
                 self.socket.free(request);
             }
-            // SAFETY: the packets are given back in the next turn of this loop.
+            // SAFETY: the packets are freed in the next iteration, see `handle_batch`.
             let received = unsafe { self.socket.receive(&mut batch.requests) };
             if received == 0 {
                 break;
             }
             more += received;
         }
-        self.keep_rings_going(&mut batch.read);
+        self.service_rings(&mut batch.handled);
         more
     }
 
-    /// Sends replies, unless making them has taken until after the end of the lease.
+    /// Sends the responses, unless the lease has expired while they were written.
     fn send(&mut self, batch: &mut Batch) {
-        let made = batch.replies.len();
-        if made > 0 && !self.lease.holds(Instant::now()) {
-            self.counters.count_refused(Refused::Late, made as u64);
-            while let Some(reply) = batch.replies.pop_back() {
-                self.socket.free(reply);
+        let written = batch.responses.len();
+        let counters = &self.shared.counters;
+        if written > 0 && !self.lease.is_valid(Instant::now()) {
+            counters.count_unanswered(Unanswered::Late, written as u64);
+            while let Some(response) = batch.responses.pop_back() {
+                self.socket.free(response);
             }
         } else {
-            let queued = self.socket.send(&mut batch.replies);
-            self.counters.count_answered(queued as u64);
-            self.counters.count_refused(Refused::Unsent, (made - queued) as u64);
+            let queued = self.socket.send(&mut batch.responses);
+            counters.count_answered(queued as u64);
+            counters.count_unanswered(Unanswered::Unsent, (written - queued) as u64);
         }
-        self.keep_rings_going(&mut batch.read);
+        self.service_rings(&mut batch.handled);
     }
 
-    /// Has the kernel send what is to be sent, and gives it frames to receive into: those of the requests that were `read`.
+    /// Has the kernel send, and gives it frames to receive into: those of the `handled` requests.
     ///
-    /// The frame freed last is the next to be used. So these are freed after those of the replies that have gone out, and right
-    /// before the kernel gets frames: a frame then stays one for requests, which the CPU of the queue writes, or one for replies,
-    /// which is still in this CPU's cache and not in that one's.
-    fn keep_rings_going(&mut self, read: &mut HeapSlab) {
+    /// The frame freed last is used next. So requests are freed after the responses that have been sent, and right
+    /// before the kernel gets frames. A frame then keeps its use: for requests, written by the CPU of the queue, or for
+    /// responses, which are in the cache of this CPU and not of that one.
+    fn service_rings(&mut self, handled: &mut HeapSlab) {
         if self.socket.flush().is_err() {
-            self.counters.count_send_error();
+            self.shared.counters.count_send_error();
         }
-        while let Some(request) = read.pop_back() {
+        while let Some(request) = handled.pop_back() {
             self.socket.free(request);
         }
         if self.socket.refill().is_err() {
-            self.counters.count_send_error();
+            self.shared.counters.count_send_error();
         }
-        self.counters.set_frames(self.socket.frames());
+        self.shared.counters.set_frames(self.socket.frames());
     }
 
-    /// Makes the reply to `request`. Whether there is one.
-    fn answer(&self, request: &Packet, reply: &mut Packet, template: &ReplyTemplate) -> bool {
-        let capacity = reply.capacity();
-        if reply.adjust_tail(capacity as i32).is_err() {
-            self.counters.count_refused(Refused::TooLong, 1);
+    /// Writes the response to `request`. Returns whether there is one.
+    fn respond(&self, request: &Packet, response: &mut Packet, template: &ResponseTemplate) -> bool {
+        let capacity = response.capacity();
+        if response.adjust_tail(capacity as i32).is_err() {
+            self.shared.counters.count_unanswered(Unanswered::TooLong, 1);
             return false;
         }
-        match answer(request, self.mtu.load(Ordering::Relaxed), reply, template) {
-            Ok(answer) => {
-                self.log.record(&answer.summary);
-                // Shorter than the frame, whose capacity it has been: this cannot fail.
-                reply.adjust_tail(answer.len as i32 - capacity as i32).is_ok()
+        match respond(request, self.shared.mtu.load(Ordering::Relaxed), response, template) {
+            Ok(written) => {
+                self.shared.log.record(&written.summary);
+                // Never fails: the response is not longer than the frame.
+                response.adjust_tail(written.len as i32 - capacity as i32).is_ok()
             }
             Err(reason) => {
-                self.counters.count_refused(reason, 1);
+                self.shared.counters.count_unanswered(reason, 1);
                 false
             }
         }
     }
 
-    /// Renews the lease when it is time to, but only if a packet that is redirected now can be answered.
+    /// Renews the lease if that is due, but only if a packet that is redirected now can be answered.
     ///
-    /// One that has run out is a new lease: what came under the old one must not be taken for what comes under it.
+    /// After a lease has expired, the next one is a new lease: requests that arrived under the old one are discarded
+    /// first.
     fn keep_lease(&mut self, batch: &mut Batch) -> io::Result<()> {
-        if !self.lease.holds(Instant::now()) {
+        if !self.lease.is_valid(Instant::now()) {
             self.discard_late(batch);
         }
         if self.socket.has_room() { self.lease.renew(Instant::now()) } else { Ok(()) }
     }
 
-    /// Waits for packets: awake while the last ones are not long ago, if that was asked for, and else asleep.
-    fn wait(&self) -> io::Result<()> {
-        // An error is for the other way of waiting to judge: of an interface that is down there will be more.
-        if self.busy_poll.goes_on(Instant::now()) && self.socket.poll_driver().is_ok() {
-            return Ok(());
+    fn publish_statistics_if_due(&mut self, now: Instant) {
+        if now >= self.statistics.next {
+            self.publish_statistics(now);
         }
-        self.socket.wait(self.idle_time())
     }
 
-    /// How long to wait for packets: until the lease has to be renewed, or shortly while replies are still to go out.
-    fn idle_time(&self) -> Duration {
-        if self.socket.frames().sending > 0 { Duration::from_millis(1) } else { self.lease.renewal_interval() }
+    fn publish_statistics(&mut self, now: Instant) {
+        self.statistics = StatisticsTimer { next: now + STATISTICS_INTERVAL, is_outdated: false };
+        if let Some(lost) = self.socket.lost() {
+            self.shared.counters.set_lost(lost);
+        }
+        if self.busy_poll.is_enabled()
+            && let Some(polled) = self.socket.polled()
+        {
+            self.shared.counters.set_busy_poll(polled);
+        }
+    }
+
+    /// Waits for packets: awake for some time after the last ones, if busy polling is enabled, and otherwise asleep.
+    fn wait(&self, now: Instant) -> io::Result<()> {
+        // Errors are left to `socket.wait`: while the interface is down, polling its driver fails.
+        if self.busy_poll.is_active(now) && self.socket.poll_driver().is_ok() {
+            return Ok(());
+        }
+        self.socket.wait(self.timeout(now))
+    }
+
+    /// Returns the maximum time to sleep: until the lease has to be renewed, or the statistics are due. Short while
+    /// responses wait to be sent.
+    fn timeout(&self, now: Instant) -> Duration {
+        if self.socket.frames().sending > 0 {
+            return Duration::from_millis(1);
+        }
+        let renewal = self.lease.renewal_interval();
+        if self.statistics.is_outdated {
+            // A millisecond more, because `poll` truncates to milliseconds.
+            renewal.min(self.statistics.next.saturating_duration_since(now) + Duration::from_millis(1))
+        } else {
+            renewal
+        }
     }
 }

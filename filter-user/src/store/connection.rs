@@ -1,4 +1,4 @@
-//! A connection to any of the three databases: one way to ask, to write, and to do both as one transaction.
+//! A connection to any of the three databases: queries, statements and transactions.
 
 use std::time::Duration;
 
@@ -9,59 +9,65 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio::time::timeout;
 
 use super::dialect::Dialect;
-use super::{Error, sql};
-
-/// How long a server may take for one thing that it is asked. Twice that, and the pause between two polls, has to be
-/// below the 5 s after which an outage is to be told.
-pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
-/// How long to wait for the good order in which a connection is closed.
-const FAREWELL: Duration = Duration::from_millis(300);
-/// SQLite waits for locks by itself; only a file system that hangs takes longer.
-const PATIENCE_WITH_A_FILE: Duration = Duration::from_secs(10);
+use super::error::{Error, while_doing};
+use super::timeout::{CLOSE_TIMEOUT, FILE_TIMEOUT, SERVER_TIMEOUT, with_timeout};
+use crate::domain::Why;
 
 /// An open connection.
 ///
-/// Statements are written with `?` for their values and with the [`Dialect`]'s expressions where the databases differ.
-/// Columns that are read are cast to octets or to a 64-bit integer, so that there are only these two to decode.
+/// Statements have `?` for their values, and expressions of the [`Dialect`] where the databases differ. Columns are
+/// cast to bytes or to a 64-bit integer when they are read, so that only these two types have to be decoded.
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
     MySql(MySqlConnection),
     Postgres(PgConnection),
 }
 
-/// A value of a statement.
+/// A value in a statement.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(super) enum SqlValue<'a> {
     Text(&'a str),
     OptionalText(Option<&'a str>),
     Integer(i64),
 }
 
-impl<'a> From<&'a str> for Value<'a> {
+impl<'a> From<&'a str> for SqlValue<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(text)
     }
 }
 
-impl<'a> From<&'a String> for Value<'a> {
+impl<'a> From<&'a String> for SqlValue<'a> {
     fn from(text: &'a String) -> Self {
         Self::Text(text)
     }
 }
 
-impl<'a> From<&'a Option<String>> for Value<'a> {
+impl<'a> From<&'a Option<String>> for SqlValue<'a> {
     fn from(text: &'a Option<String>) -> Self {
         Self::OptionalText(text.as_deref())
     }
 }
 
-impl From<i64> for Value<'_> {
+impl<'a> From<Option<&'a str>> for SqlValue<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        Self::OptionalText(text)
+    }
+}
+
+impl<'a> From<&'a Option<Why>> for SqlValue<'a> {
+    fn from(why: &'a Option<Why>) -> Self {
+        Self::OptionalText(why.as_ref().map(Why::as_str))
+    }
+}
+
+impl From<i64> for SqlValue<'_> {
     fn from(number: i64) -> Self {
         Self::Integer(number)
     }
 }
 
-/// A row that was read.
+/// A row of a result.
 pub(super) enum Record {
     Sqlite(SqliteRow),
     MySql(MySqlRow),
@@ -79,41 +85,42 @@ macro_rules! by_database {
 }
 
 impl Record {
-    /// A column of octets as text, `None` for NULL; octets that are not UTF-8 become U+FFFD.
+    /// Returns a column of bytes as text, or `None` for NULL. Invalid UTF-8 becomes U+FFFD.
     pub(super) fn text(&self, column: usize) -> sqlx::Result<Option<String>> {
-        let octets: Option<Vec<u8>> = by_database!(Record, self, row => row.try_get(column)?);
-        Ok(octets.map(|octets| String::from_utf8_lossy(&octets).into_owned()))
+        let bytes: Option<Vec<u8>> = by_database!(Record, self, row => row.try_get(column)?);
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// The same where NULL is as good as nothing.
+    /// Returns a column of bytes as text, empty for NULL.
     pub(super) fn text_or_empty(&self, column: usize) -> sqlx::Result<String> {
         Ok(self.text(column)?.unwrap_or_default())
     }
 
-    /// A column that is a number, `None` for NULL.
+    /// Returns a column of 64-bit integers, or `None` for NULL.
     pub(super) fn number(&self, column: usize) -> sqlx::Result<Option<i64>> {
         by_database!(Record, self, row => row.try_get(column))
     }
 
-    /// The same where NULL is as good as zero.
+    /// Returns a column of 64-bit integers, 0 for NULL.
     pub(super) fn number_or_zero(&self, column: usize) -> sqlx::Result<i64> {
         Ok(self.number(column)?.unwrap_or_default())
     }
 }
 
-/// `sqlx::query` with its values, for each driver has a type of its own for it.
+/// Creates an `sqlx::query` with its values. A macro, because the type of a query depends on the driver.
 macro_rules! query {
     ($statement:expr, $values:expr) => {
         $values.iter().fold(sqlx::query(AssertSqlSafe($statement)), |query, value| match *value {
-            Value::Text(text) => query.bind(text.to_owned()),
-            Value::OptionalText(text) => query.bind(text.map(str::to_owned)),
-            Value::Integer(number) => query.bind(number),
+            SqlValue::Text(text) => query.bind(text.to_owned()),
+            SqlValue::OptionalText(text) => query.bind(text.map(str::to_owned)),
+            SqlValue::Integer(number) => query.bind(number),
         })
     };
 }
 
 impl Connection {
-    pub(super) fn dialect(&self) -> Dialect {
+    /// Returns the dialect of the database.
+    pub(super) const fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite(_) => Dialect::Sqlite,
             Self::MySql(_) => Dialect::MySql,
@@ -121,8 +128,8 @@ impl Connection {
         }
     }
 
-    /// The rows of a SELECT.
-    pub(super) async fn rows(&mut self, statement: &str, values: &[Value<'_>]) -> sqlx::Result<Vec<Record>> {
+    /// Returns the rows of a SELECT.
+    pub(super) async fn rows(&mut self, statement: &str, values: &[SqlValue<'_>]) -> sqlx::Result<Vec<Record>> {
         let statement = self.dialect().statement(statement);
         Ok(match self {
             Self::Sqlite(connection) => {
@@ -140,26 +147,25 @@ impl Connection {
         })
     }
 
-    /// The first row of a SELECT, if there is one.
-    pub(super) async fn row(&mut self, statement: &str, values: &[Value<'_>]) -> sqlx::Result<Option<Record>> {
+    /// Returns the first row of a SELECT, if any.
+    pub(super) async fn row(&mut self, statement: &str, values: &[SqlValue<'_>]) -> sqlx::Result<Option<Record>> {
         Ok(self.rows(statement, values).await?.into_iter().next())
     }
 
-    /// The one number that a SELECT gives; zero for NULL.
-    pub(super) async fn number(&mut self, statement: &str, values: &[Value<'_>]) -> sqlx::Result<i64> {
+    /// Returns the number that a SELECT yields, 0 for NULL or without a row.
+    pub(super) async fn number(&mut self, statement: &str, values: &[SqlValue<'_>]) -> sqlx::Result<i64> {
         self.row(statement, values).await?.map_or(Ok(0), |record| record.number_or_zero(0))
     }
 
-    /// Executes a statement, and returns how many rows it has found.
-    pub(super) async fn execute(&mut self, statement: &str, values: &[Value<'_>]) -> sqlx::Result<u64> {
+    /// Executes a statement. Returns the number of rows that it affected.
+    pub(super) async fn execute(&mut self, statement: &str, values: &[SqlValue<'_>]) -> sqlx::Result<u64> {
         let statement = self.dialect().statement(statement);
         Ok(by_database!(Self, self, connection => {
             query!(statement, values).execute(connection).await?.rows_affected()
         }))
     }
 
-    /// Executes statements without values, several at a time, by the protocol that has no prepared statements: some
-    /// (LOCK, BEGIN, DDL) cannot be prepared.
+    /// Executes one or more statements without values. They are not prepared, which some (LOCK, BEGIN, DDL) cannot be.
     pub(super) async fn run(&mut self, statements: &str) -> sqlx::Result<()> {
         let statements = AssertSqlSafe(statements.to_owned());
         by_database!(Self, self, connection => {
@@ -168,33 +174,36 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins to read: what is read until [`end`](Self::end) is as it was at one moment.
-    pub(super) async fn begin_reading(&mut self) -> Result<(), Error> {
-        self.run(self.dialect().begin_reading()).await.map_err(sql("begin to read"))
+    /// Runs `work` in a transaction that reads: everything is read as of one moment.
+    pub(super) async fn read<T>(&mut self, work: impl AsyncFnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.run(self.dialect().begin_reading()).await.map_err(while_doing("begin to read"))?;
+        let outcome = work(self).await;
+        self.end(outcome).await
     }
 
-    /// Does `work` as one transaction that writes: all of it or nothing.
+    /// Runs `work` in a transaction that writes: all of it takes effect, or nothing.
+    ///
+    /// Only one of our hosts writes at a time, so what `work` reads (existing rows, the highest id) still holds when it
+    /// writes.
     pub(super) async fn write<T>(
         &mut self,
         doing: &'static str,
         work: impl AsyncFnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let patience = self.patience();
+        let limit = self.timeout();
         let transaction = async {
             self.begin_writing().await?;
-            let done = work(self).await;
-            self.end(done).await
+            let outcome = work(self).await;
+            self.end(outcome).await
         };
-        within(patience, doing, transaction).await
+        with_timeout(limit, doing, transaction).await
     }
 
-    /// Begins to write: nobody else who follows our rules writes until [`end`](Self::end), so what is read meanwhile
-    /// (which rows there are, the highest id) is still so when it is written.
     async fn begin_writing(&mut self) -> Result<(), Error> {
         let doing = "begin to write";
-        self.run(self.dialect().begin_writing()).await.map_err(sql(doing))?;
+        self.run(self.dialect().begin_writing()).await.map_err(while_doing(doing))?;
         if let Some(lock) = self.dialect().lock() {
-            let locked = self.rows(lock, &[]).await.map(drop).map_err(sql(doing));
+            let locked = self.rows(lock, &[]).await.map(drop).map_err(while_doing(doing));
             if locked.is_err() {
                 return self.end(locked).await;
             }
@@ -202,28 +211,28 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends what was begun: for good if `outcome` is, else as if it had not been.
-    pub(super) async fn end<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
+    /// Ends the transaction: commits if `outcome` is a success, else rolls back.
+    async fn end<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
         match outcome {
-            Ok(value) => self.run("COMMIT").await.map(|()| value).map_err(sql("end the transaction")),
+            Ok(value) => self.run("COMMIT").await.map(|()| value).map_err(while_doing("commit the transaction")),
             Err(error) => {
-                // The first error is the one to tell. A transaction that the database has rolled back by itself (a full
-                // disk) fails here; one of a connection that is broken ends with it.
+                // The first error is the one to report. ROLLBACK fails if the database has rolled back already (a full
+                // disk), or if the connection is broken, which also ends the transaction.
                 let _ = self.run("ROLLBACK").await;
                 Err(error)
             }
         }
     }
 
-    /// How long one thing may take.
-    pub(super) fn patience(&self) -> Duration {
+    /// Returns the time limit for one operation.
+    pub(super) const fn timeout(&self) -> Duration {
         match self {
-            Self::Sqlite(_) => PATIENCE_WITH_A_FILE,
-            Self::MySql(_) | Self::Postgres(_) => PATIENCE,
+            Self::Sqlite(_) => FILE_TIMEOUT,
+            Self::MySql(_) | Self::Postgres(_) => SERVER_TIMEOUT,
         }
     }
 
-    /// Whether the server still answers; a file always does.
+    /// Checks that the server replies. Does nothing for a file.
     pub(super) async fn ping(&mut self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(_) => Ok(()),
@@ -232,25 +241,16 @@ impl Connection {
         }
     }
 
-    /// Closes it in good order, if that is possible at once.
+    /// Closes the connection cleanly, or drops it after [`CLOSE_TIMEOUT`].
     pub(super) async fn close(self) {
         let closed = match self {
-            // The last one to close writes the log of a SQLite database back into its file: nothing to cut short.
+            // Without a limit: the last connection to a SQLite file writes its log back into it.
             Self::Sqlite(connection) => connection.close().await,
-            Self::MySql(connection) => timeout(FAREWELL, connection.close()).await.unwrap_or(Ok(())),
-            Self::Postgres(connection) => timeout(FAREWELL, connection.close()).await.unwrap_or(Ok(())),
+            Self::MySql(connection) => timeout(CLOSE_TIMEOUT, connection.close()).await.unwrap_or(Ok(())),
+            Self::Postgres(connection) => timeout(CLOSE_TIMEOUT, connection.close()).await.unwrap_or(Ok(())),
         };
         if let Err(error) = closed {
             tracing::debug!("closing the database: {error}");
         }
     }
-}
-
-/// Waits for `work` as long as `patience` says.
-pub(super) async fn within<T>(
-    patience: Duration,
-    doing: &'static str,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    timeout(patience, work).await.unwrap_or(Err(Error::Slow { doing, patience }))
 }

@@ -1,10 +1,10 @@
-//! Where the SQL of the three databases differs.
+//! The differences in SQL between the three databases.
 
 use std::fmt::Write as _;
 
-use super::TableName;
+use crate::domain::TableName;
 
-/// The SQL of one kind of database.
+/// A dialect of SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     Sqlite,
@@ -14,7 +14,8 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// A statement of ours, in which `?` stands for a value (and for nothing else).
+    /// Returns `statement` with the placeholders of the dialect. In our statements `?` stands for a value, and for
+    /// nothing else.
     pub(super) fn statement(self, statement: &str) -> String {
         if self != Self::Postgres {
             return statement.to_owned();
@@ -29,10 +30,10 @@ impl Dialect {
         numbered
     }
 
-    /// The policy table's name, as it stands in a statement.
+    /// Returns the name of the policy table, quoted.
     ///
-    /// Kamailio writes it without quotes, which PostgreSQL takes for lower case.
-    pub(super) fn table(self, table: &TableName) -> String {
+    /// Kamailio does not quote it, so that PostgreSQL folds it to lower case.
+    pub(super) fn quoted(self, table: &TableName) -> String {
         match self {
             Self::Sqlite => format!(r#""{table}""#),
             Self::MySql => format!("`{table}`"),
@@ -40,11 +41,11 @@ impl Dialect {
         }
     }
 
-    /// The octets of a text, in UTF-8; also those of a column of another type.
+    /// Returns an expression for the bytes of a text in UTF-8, whatever the type of the column.
     ///
-    /// Two of them are equal only if all their octets are: MySQL's `key_name = 'maint'` is true of `Maint` and of `maint `
-    /// too, and so may SQLite's be of a column with NOCASE.
-    pub(super) fn octets(self, expression: &str) -> String {
+    /// Unlike texts, bytes are equal only if they are identical: in MySQL `key_name = 'maint'` is also true of `Maint`
+    /// and of `maint `, and in SQLite it may be if the column is NOCASE.
+    pub(super) fn bytes(self, expression: &str) -> String {
         match self {
             Self::Sqlite => format!("CAST({expression} AS BLOB)"),
             Self::MySql => format!("CAST(CONVERT({expression} USING utf8mb4) AS BINARY)"),
@@ -52,7 +53,7 @@ impl Dialect {
         }
     }
 
-    /// A number of 64 bits.
+    /// Returns an expression for a 64-bit integer.
     pub(super) fn number(self, expression: &str) -> String {
         let kind = match self {
             Self::Sqlite => "INTEGER",
@@ -62,13 +63,13 @@ impl Dialect {
         format!("CAST({expression} AS {kind})")
     }
 
-    /// The condition that a column is the next value, octet by octet.
-    pub(super) fn is(self, column: &str) -> String {
-        format!("{} = {}", self.octets(column), self.octets("?"))
+    /// Returns the condition that a column equals the next value, compared byte by byte.
+    pub(super) fn equals(self, column: &str) -> String {
+        format!("{} = {}", self.bytes(column), self.bytes("?"))
     }
 
-    /// The database's own clock, in milliseconds of Unix time: the same for all hosts.
-    pub(super) fn now(self) -> &'static str {
+    /// Returns an expression for the Unix time in milliseconds, by the clock of the database, which all hosts share.
+    pub(super) const fn now_ms(self) -> &'static str {
         match self {
             Self::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
             Self::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
@@ -76,7 +77,8 @@ impl Dialect {
         }
     }
 
-    pub(super) fn begin_reading(self) -> &'static str {
+    /// Returns the statement that begins a transaction that reads a consistent snapshot.
+    pub(super) const fn begin_reading(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN",
             Self::MySql => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -84,7 +86,8 @@ impl Dialect {
         }
     }
 
-    pub(super) fn begin_writing(self) -> &'static str {
+    /// Returns the statement that begins a transaction that writes.
+    pub(super) const fn begin_writing(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::MySql => "START TRANSACTION",
@@ -92,9 +95,9 @@ impl Dialect {
         }
     }
 
-    /// What holds up others of us who want to write: a row that is always there. The policy table itself is left
-    /// open to its other users. SQLite has locked the whole file by then.
-    pub(super) fn lock(self) -> Option<&'static str> {
+    /// Returns the statement that makes other hosts wait before they write. It locks a row that always exists, so that
+    /// other users of the policy table are not blocked. SQLite needs none: `BEGIN IMMEDIATE` locks the whole file.
+    pub(super) const fn lock(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
             Self::MySql | Self::Postgres => {
@@ -103,18 +106,18 @@ impl Dialect {
         }
     }
 
-    /// The columns of the policy table: its name in lower case, and whether an INSERT may leave it out because it
-    /// counts by itself. The value is the table's name.
-    pub(super) fn columns(self) -> &'static str {
+    /// Returns the query for the columns of the policy table: their names in lower case, and whether their values are
+    /// generated, so that an INSERT may omit them. Its value is the name of the table.
+    pub(super) const fn columns(self) -> &'static str {
         match self {
-            // SQLite may be given an id that would count by itself, at no harm.
+            // An explicit id does no harm in SQLite, even if the column would generate it.
             Self::Sqlite => "SELECT CAST(lower(name) AS BLOB), 0 FROM pragma_table_info(?)",
             Self::MySql => {
                 "SELECT CAST(CONVERT(LOWER(column_name) USING utf8mb4) AS BINARY),
                         CAST(extra LIKE '%auto_increment%' AS SIGNED)
                  FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?"
             }
-            // A sequence has to go on by itself: an id that was given would be taken when it gets there.
+            // A sequence must generate its ids: it would later reach an explicit one and fail.
             Self::Postgres => {
                 "SELECT convert_to(lower(a.attname), 'UTF8'), CAST(CASE WHEN a.attidentity <> '' OR EXISTS
                         (SELECT 1 FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -125,28 +128,34 @@ impl Dialect {
         }
     }
 
-    /// Deletes all rows but one of those for which `is` (with one value) is true; there are `count` of them.
-    pub(super) fn delete_surplus(self, table: &str, is: &str, count: i64) -> String {
+    /// Returns the statement that deletes all but one of the `count` rows that match `condition`, which has one value.
+    pub(super) fn delete_surplus(self, table: &str, condition: &str, count: i64) -> String {
         match self {
             Self::Sqlite => {
-                format!("DELETE FROM {table} WHERE {is} AND rowid <> (SELECT MIN(rowid) FROM {table} WHERE {is})")
+                format!(
+                    "DELETE FROM {table} WHERE {condition}
+                     AND rowid <> (SELECT MIN(rowid) FROM {table} WHERE {condition})"
+                )
             }
-            Self::MySql => format!("DELETE FROM {table} WHERE {is} LIMIT {}", count - 1),
+            Self::MySql => format!("DELETE FROM {table} WHERE {condition} LIMIT {}", count - 1),
             Self::Postgres => {
-                format!("DELETE FROM {table} WHERE {is} AND ctid <> (SELECT ctid FROM {table} WHERE {is} LIMIT 1)")
+                format!(
+                    "DELETE FROM {table} WHERE {condition}
+                     AND ctid <> (SELECT ctid FROM {table} WHERE {condition} LIMIT 1)"
+                )
             }
         }
     }
 
-    /// How many values [`delete_surplus`](Self::delete_surplus) takes.
-    pub(super) fn surplus_values(self) -> usize {
+    /// Returns how often [`delete_surplus`](Self::delete_surplus) contains the value of its condition.
+    pub(super) const fn surplus_values(self) -> usize {
         match self {
             Self::MySql => 1,
             Self::Sqlite | Self::Postgres => 2,
         }
     }
 
-    /// A text that changes with any entry of a column.
+    /// Returns an expression for a text that changes with any entry of a column.
     pub(super) fn digest(self, table: &str, column: &str) -> String {
         match self {
             Self::Sqlite => format!("(SELECT CAST(COALESCE(group_concat({column}), '') AS BLOB) FROM {table})"),
@@ -155,7 +164,8 @@ impl Dialect {
                   FROM {table})"
             ),
             Self::Postgres => format!(
-                "(SELECT convert_to(COALESCE(md5(string_agg({column}, ',' ORDER BY {column})), ''), 'UTF8') FROM {table})"
+                "(SELECT convert_to(COALESCE(md5(string_agg({column}, ',' ORDER BY {column})), ''), 'UTF8')
+                  FROM {table})"
             ),
         }
     }
@@ -166,7 +176,7 @@ mod tests {
     use super::Dialect;
 
     #[test]
-    fn only_postgresql_numbers_the_values() {
+    fn placeholders_are_numbered_in_postgresql_only() {
         let statement = "UPDATE t SET a = ? WHERE b = ?";
         assert_eq!(Dialect::MySql.statement(statement), statement);
         assert_eq!(Dialect::Postgres.statement(statement), "UPDATE t SET a = $1 WHERE b = $2");

@@ -1,4 +1,4 @@
-//! The tables of exemptions in the database.
+//! The tables `sip_filter_bypass` and `sip_filter_emergency`: the exemptions, with who added them and why.
 
 use std::collections::HashMap;
 
@@ -6,37 +6,49 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::connection::Connection;
-use super::{Change, Changed, Edit, Entry, Error, Exemption, history, sql};
+use super::entries::{self, Tally};
+use super::error::{Error, while_doing};
+use super::event_table;
+use crate::domain::{Change, Changed, Edit, Entry, Exemption};
 
-fn reading(exemption: Exemption) -> &'static str {
+/// Returns the name of the column that holds the entries.
+const fn column(exemption: Exemption) -> &'static str {
+    match exemption {
+        Exemption::Bypass => "prefix",
+        Exemption::Emergency => "user_part",
+    }
+}
+
+const fn reading(exemption: Exemption) -> &'static str {
     match exemption {
         Exemption::Bypass => "read the table sip_filter_bypass",
         Exemption::Emergency => "read the table sip_filter_emergency",
     }
 }
 
-fn writing(exemption: Exemption) -> &'static str {
+const fn writing(exemption: Exemption) -> &'static str {
     match exemption {
         Exemption::Bypass => "write the table sip_filter_bypass",
         Exemption::Emergency => "write the table sip_filter_emergency",
     }
 }
 
-/// The entries as they stand, NULL (which SQLite allows even here) as nothing, which no entry is.
+/// Returns the entries as written. NULL, which SQLite allows even in this column, becomes an empty text, which is not a
+/// valid entry.
 pub(super) async fn texts(connection: &mut Connection, exemption: Exemption) -> Result<Vec<String>, Error> {
-    let (table, column) = (exemption.table(), exemption.column());
-    let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().octets(column));
-    let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
+    let (table, column) = (entries::table(exemption), column(exemption));
+    let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().bytes(column));
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(exemption)))?;
     let texts = records.iter().map(|record| record.text_or_empty(0));
-    texts.collect::<sqlx::Result<_>>().map_err(sql(reading(exemption)))
+    texts.collect::<sqlx::Result<_>>().map_err(while_doing(reading(exemption)))
 }
 
-/// The entries with who added them, when and why.
+/// Returns the entries with who added them, when and why.
 pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> Result<Vec<Entry>, Error> {
-    let (table, column, dialect) = (exemption.table(), exemption.column(), connection.dialect());
-    let octets = [column, "why", "actor"].map(|name| dialect.octets(name)).join(", ");
-    let select = format!("SELECT {octets}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
-    let records = connection.rows(&select, &[]).await.map_err(sql(reading(exemption)))?;
+    let (table, column, dialect) = (entries::table(exemption), column(exemption), connection.dialect());
+    let texts = [column, "why", "actor"].map(|name| dialect.bytes(name)).join(", ");
+    let select = format!("SELECT {texts}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(exemption)))?;
     let entries = records.iter().map(|record| {
         Ok(Entry {
             text: record.text_or_empty(0)?,
@@ -45,41 +57,60 @@ pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> R
             at: record.number(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
         })
     });
-    entries.collect::<sqlx::Result<_>>().map_err(sql(reading(exemption)))
+    entries.collect::<sqlx::Result<_>>().map_err(while_doing(reading(exemption)))
 }
 
-/// Changes the entries and writes the event, within a transaction that writes. Without anything to change there is no
-/// event either.
+/// Changes the entries and writes the event, unless nothing changes. Called within a transaction that writes.
 pub(super) async fn change(connection: &mut Connection, change: &Change) -> Result<Changed, Error> {
     let exemption = change.exemption;
+    let writing = while_doing(writing(exemption));
     let before = texts(connection, exemption).await?;
-    let present = by_entry(&before, exemption);
+    let present = by_canonical(&before, exemption);
     let mut done = Changed::default();
     for wanted in change.entries() {
-        let changed = match (change.edit, present.get(wanted)) {
-            (Edit::Add, None) => insert(connection, change, wanted).await.map(|()| true),
-            (Edit::Remove, Some(texts)) => delete(connection, exemption, texts).await.map(|()| true),
-            (Edit::Add, Some(_)) => Ok(false),
-            // It is not there, but it has to be one that could be.
-            (Edit::Remove, None) => exemption.canonical(wanted).map(|_| Ok(false))?,
+        let list = match (change.edit, present.get(wanted)) {
+            (Edit::Add, None) => {
+                insert(connection, change, wanted).await.map_err(&writing)?;
+                &mut done.changed
+            }
+            (Edit::Remove, Some(texts)) => {
+                delete(connection, exemption, texts).await.map_err(&writing)?;
+                &mut done.changed
+            }
+            (Edit::Add, Some(_)) => &mut done.unchanged,
+            (Edit::Remove, None) => {
+                // An invalid entry that is not in the table is a typing mistake.
+                exemption.canonical(wanted)?;
+                &mut done.unchanged
+            }
         };
-        let list = if changed.map_err(sql(writing(exemption)))? { &mut done.changed } else { &mut done.unchanged };
         list.push(wanted.clone());
     }
-    let tally = exemption.tally(&texts(connection, exemption).await?);
-    if change.edit == Edit::Add && !done.changed.is_empty() && tally.largest > exemption.most() {
-        return Err(Error::Full { table: exemption.table(), most: exemption.most() });
+    let tally = Tally::new(exemption, &texts(connection, exemption).await?);
+    if change.edit == Edit::Add && !done.changed.is_empty() && tally.is_over_limit() {
+        return Err(Error::Full(exemption));
     }
-    done.left = tally.usable;
+    done.left = tally.valid();
     if !done.changed.is_empty() {
-        let written = json!({exemption.column(): done.changed});
-        history::insert(connection, change.action(), None, &change.origin, &written).await?;
+        let written = json!({column(exemption): done.changed});
+        event_table::insert(connection, change.action(), None, &change.origin, &written).await?;
     }
     Ok(done)
 }
 
-/// The texts of each entry, by our spelling of it: others may spell it in another way, and in several.
-fn by_entry(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&String>> {
+/// Returns a digest of the bypass prefixes and one of the emergency numbers. It changes with any entry.
+pub(super) async fn digests(connection: &mut Connection) -> Result<(String, String), Error> {
+    let doing = "watch the exemptions";
+    let digest = |exemption| connection.dialect().digest(entries::table(exemption), column(exemption));
+    let select = format!("SELECT {}, {}", digest(Exemption::Bypass), digest(Exemption::Emergency));
+    let record = connection.row(&select, &[]).await.map_err(while_doing(doing))?;
+    let text = |column| record.as_ref().map_or(Ok(String::new()), |record| record.text_or_empty(column));
+    Ok((text(0).map_err(while_doing(doing))?, text(1).map_err(while_doing(doing))?))
+}
+
+/// Returns the texts of each entry by its canonical spelling. Other programs may have written it several times, in
+/// different spellings.
+fn by_canonical(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&String>> {
     let mut entries: HashMap<String, Vec<&String>> = HashMap::new();
     for text in texts {
         entries.entry(exemption.canonical(text).unwrap_or_else(|_| text.clone())).or_default().push(text);
@@ -88,7 +119,7 @@ fn by_entry(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&Stri
 }
 
 async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sqlx::Result<()> {
-    let (table, column) = (change.exemption.table(), change.exemption.column());
+    let (table, column) = (entries::table(change.exemption), column(change.exemption));
     let insert = format!("INSERT INTO {table} ({column}, why, actor, at_ms) VALUES (?, ?, ?, ?)");
     let Change { origin, .. } = change;
     let at = Timestamp::now().as_millisecond();
@@ -97,10 +128,10 @@ async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sq
 }
 
 async fn delete(connection: &mut Connection, exemption: Exemption, texts: &[&String]) -> sqlx::Result<()> {
-    let (table, column) = (exemption.table(), exemption.column());
-    let is = connection.dialect().is(&format!("COALESCE({column}, '')"));
+    let (table, column) = (entries::table(exemption), column(exemption));
+    let is_text = connection.dialect().equals(&format!("COALESCE({column}, '')"));
     for text in texts {
-        connection.execute(&format!("DELETE FROM {table} WHERE {is}"), &[(*text).into()]).await?;
+        connection.execute(&format!("DELETE FROM {table} WHERE {is_text}"), &[(*text).into()]).await?;
     }
     Ok(())
 }

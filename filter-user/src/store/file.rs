@@ -1,4 +1,4 @@
-//! The database file itself: how it is made, and how it is told from another one of the same name.
+//! The database file: its creation, and its identity.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::ErrorKind;
@@ -6,42 +6,52 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::Error;
+use super::error::Error;
 
-/// What changes when a file is replaced, or written to other than by our own connection.
+/// The identity of a file and of its contents.
 ///
-/// It is only looked at from outside: to open and close the file would drop SQLite's locks on it, for POSIX locks
-/// belong to the process and not to the descriptor (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+/// It is taken from the metadata, without opening the file: closing it again would drop SQLite's locks, because POSIX
+/// locks belong to the process and not to the descriptor (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileId {
     device: u64,
     inode: u64,
     size: u64,
     modified: Option<SystemTime>,
 }
 
-impl Stamp {
-    pub(super) fn of(path: &Path) -> Result<Self, Error> {
+impl FileId {
+    /// Reads the identity of the file at `path`.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
         match fs::metadata(path) {
             Ok(meta) => {
                 Ok(Self { device: meta.dev(), inode: meta.ino(), size: meta.size(), modified: meta.modified().ok() })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NoFile { path: path.into() }),
-            Err(source) => Err(Error::File { doing: "look at", path: path.into(), source }),
+            Err(source) => Err(Error::File { doing: "read the metadata of", path: path.into(), source }),
         }
+    }
+
+    /// Fails if the file at `path` is no longer this one. Its contents may differ.
+    pub(super) fn ensure_same(&self, path: &Path) -> Result<(), Error> {
+        let now = Self::read(path)?;
+        replaced_unless((now.device, now.inode) == (self.device, self.inode), path)
+    }
+
+    /// Fails if the file at `path` is no longer this one, or was written to.
+    pub(super) fn ensure_unmodified(&self, path: &Path) -> Result<(), Error> {
+        replaced_unless(Self::read(path)? == *self, path)
     }
 }
 
-/// Fails if `path` is not the file of `stamp` any more; it may have been written to.
-pub(super) fn same(path: &Path, stamp: &Stamp) -> Result<(), Error> {
-    let now = Stamp::of(path)?;
-    let same = (now.device, now.inode) == (stamp.device, stamp.inode);
-    if same { Ok(()) } else { Err(Error::Replaced { path: path.into() }) }
+fn replaced_unless(is_same: bool, path: &Path) -> Result<(), Error> {
+    if is_same { Ok(()) } else { Err(Error::Replaced { path: path.into() }) }
 }
 
-/// Makes an empty file, and the directory above it, if there is none. Returns whether it did.
+/// Creates an empty file, and its directory, if it does not exist. Returns whether it did.
 ///
-/// Others may not read it (0640): it holds the cluster's secret key. SQLite gives its `-wal` and `-shm` the same mode.
+/// Others may not read it (mode 0640), because it holds the cluster's secret key. SQLite gives its `-wal` and `-shm`
+/// files the same mode.
 pub(super) fn create(path: &Path) -> Result<bool, Error> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o750).create(parent).map_err(|source| Error::File {

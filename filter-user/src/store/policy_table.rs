@@ -1,34 +1,38 @@
-//! The policy table, Kamailio's htable: how its rows are read, and how a switch is written into it.
+//! The policy table, Kamailio's htable: reading its rows, and writing switches.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
 use super::connection::Connection;
-use super::rows::{self, MAINT_UNTIL};
-use super::{Action, Error, Origin, Row, Scope, Switch, TableName, history, sql};
-use crate::policy::Policy;
+use super::error::{Error, while_doing};
+use super::event_table;
+use super::rows::{self, MAINT_UNTIL, Row, Stated};
+use crate::domain::{Action, Hosts, Origin, Switch, TableName};
 
-/// What an older shape of the table may lack, or has without a default, for an INSERT.
-struct Shape {
-    /// The INSERT has to give the id: the table has one, and it does not count by itself (the article's).
+const READING: &str = "read the policy rows";
+const WRITING: &str = "write the policy rows";
+
+/// The columns that an INSERT has to name besides key and value. They depend on the origin of the table.
+struct ExtraColumns {
+    /// True if there is an id that is not generated, as in tables that were not created by Kamailio's own script.
     id: bool,
+    /// True if there is the column `expires`, which may lack a default.
     expires: bool,
 }
 
-/// The rows that may concern us. The filter lets more through than our keys (LIKE knows no case in SQLite and MySQL),
-/// never less; a htable may be large.
+/// Returns the rows that may concern us: a htable may be large. Rows of other keys may be among them, because LIKE
+/// ignores case in SQLite and MySQL.
 pub(super) async fn read(connection: &mut Connection, table: &TableName) -> Result<Vec<Row>, Error> {
     let dialect = connection.dialect();
     let select = format!(
         "SELECT {}, {}, {}, {} FROM {} WHERE key_name LIKE 'maint%' ORDER BY key_name",
-        dialect.octets("key_name"),
+        dialect.bytes("key_name"),
         dialect.number("COALESCE(key_type, 0)"),
         dialect.number("COALESCE(value_type, 0)"),
-        dialect.octets("key_value"),
-        dialect.table(table),
+        dialect.bytes("key_value"),
+        dialect.quoted(table),
     );
-    let doing = "read the policy rows";
-    let records = connection.rows(&select, &[]).await.map_err(sql(doing))?;
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(READING))?;
     let rows = records.iter().map(|record| {
         Ok(Row {
             key: record.text_or_empty(0)?,
@@ -37,113 +41,117 @@ pub(super) async fn read(connection: &mut Connection, table: &TableName) -> Resu
             value: record.text(3)?,
         })
     });
-    rows.collect::<sqlx::Result<_>>().map_err(sql(doing))
+    rows.collect::<sqlx::Result<_>>().map_err(while_doing(READING))
 }
 
-/// Writes the rows of a switch and its event, and returns the event's number. Within a transaction that writes.
+/// Writes the rows of a switch and its event. Returns the number of the event. Called within a transaction that writes.
 pub(super) async fn switch(connection: &mut Connection, table: &TableName, switch: &Switch) -> Result<i64, Error> {
     let before = read(connection, table).await?;
-    if ends_the_plan(switch, &before) {
+    if cancels_planned_end(switch, &before) {
         remove(connection, table, MAINT_UNTIL).await?;
     }
-    if switch.scope == Scope::Everywhere {
-        for key in rows::keys_of_nodes(&before) {
+    if switch.hosts == Hosts::All {
+        for key in rows::node_keys(&before) {
             remove(connection, table, key).await?;
         }
     }
-    let written = switch.rows();
+    let written = rows::to_write(switch);
     put_all(connection, table, &written).await?;
     let written: Map<String, Json> = written.into_iter().map(|(key, value)| (key, value.into())).collect();
-    let target = switch.scope.node().map(ToString::to_string);
-    history::insert(connection, switch.action.name(), target.as_deref(), &switch.origin, &written.into()).await
+    let target = switch.hosts.node().map(ToString::to_string);
+    event_table::insert(connection, switch.action.name(), target.as_deref(), &switch.origin, &written.into()).await
 }
 
-/// Whether the planned end that is in the table goes: it belongs to the maintenance that it was planned for, and one
-/// that is over would undo a new switch. A switch of one host leaves the others' plan alone.
-fn ends_the_plan(switch: &Switch, before: &[Row]) -> bool {
-    let over = || {
-        let until = rows::value(before, MAINT_UNTIL).and_then(|value| Policy::parse_until(value).ok().flatten());
-        until.is_none_or(|until| until <= Timestamp::now())
-    };
-    switch.scope.node().is_none() || over()
+/// Returns whether a switch deletes the planned end in the table.
+///
+/// The end belongs to the maintenance that it was planned for, and one that has passed would undo a new switch. A
+/// switch of one host does not cancel the end that was planned for all.
+fn cancels_planned_end(switch: &Switch, before: &[Row]) -> bool {
+    let is_pending = || matches!(rows::planned_end(before), Stated::Value(Some(end)) if end > Timestamp::now());
+    switch.hosts.node().is_none() || !is_pending()
 }
 
-/// Ends maintenance where its planned end is over, in the table too: Kamailio, which knows of no planned end, would
-/// begin it again at its next start. Whichever host comes first does it; returns whether this one did.
+/// Ends maintenance in the table if its planned end has passed. Returns whether it did: the first host does.
+///
+/// Kamailio does not know planned ends, and would begin maintenance again at its next start.
 pub(super) async fn end_as_planned(
     connection: &mut Connection,
     table: &TableName,
     origin: &Origin,
 ) -> Result<bool, Error> {
     let before = read(connection, table).await?;
-    let (policy, _) = rows::interpret(&before, None, &Policy::default());
-    if policy.until.is_none_or(|until| until > Timestamp::now()) {
+    if !matches!(rows::planned_end(&before), Stated::Value(Some(end)) if end <= Timestamp::now()) {
         return Ok(false);
     }
     remove(connection, table, MAINT_UNTIL).await?;
-    for key in rows::keys_of_nodes(&before) {
+    for key in rows::node_keys(&before) {
         remove(connection, table, key).await?;
     }
     put_all(connection, table, &[(rows::MAINT.to_owned(), "0".to_owned())]).await?;
     let written = serde_json::json!({rows::MAINT: "0"});
-    history::insert(connection, Action::Off.name(), None, origin, &written).await?;
+    event_table::insert(connection, Action::Off.name(), None, origin, &written).await?;
     Ok(true)
 }
 
 async fn put_all(connection: &mut Connection, table: &TableName, rows: &[(String, String)]) -> Result<(), Error> {
-    let doing = "write the policy rows";
-    let shape = shape(connection, table).await.map_err(sql(doing))?;
+    let extra = extra_columns(connection, table).await.map_err(while_doing(WRITING))?;
     for (key, value) in rows {
-        put(connection, table, &shape, key, value).await.map_err(sql(doing))?;
+        put(connection, table, &extra, key, value).await.map_err(while_doing(WRITING))?;
     }
     Ok(())
 }
 
-async fn shape(connection: &mut Connection, table: &TableName) -> sqlx::Result<Shape> {
+async fn extra_columns(connection: &mut Connection, table: &TableName) -> sqlx::Result<ExtraColumns> {
     let records = connection.rows(connection.dialect().columns(), &[table.as_str().into()]).await?;
-    let mut shape = Shape { id: false, expires: false };
+    let mut extra = ExtraColumns { id: false, expires: false };
     for record in &records {
         match record.text_or_empty(0)?.as_str() {
-            "id" => shape.id = record.number_or_zero(1)? == 0,
-            "expires" => shape.expires = true,
+            "id" => extra.id = record.number_or_zero(1)? == 0,
+            "expires" => extra.expires = true,
             _ => {}
         }
     }
-    Ok(shape)
+    Ok(extra)
 }
 
-/// Makes `key` have one row, a plain string `value`: in place if there is a row, so that its id stays.
+/// Makes the string `value` the only row of `key`. An existing row is updated, so that its id stays.
 async fn put(
     connection: &mut Connection,
     table: &TableName,
-    shape: &Shape,
+    extra: &ExtraColumns,
     key: &str,
     value: &str,
 ) -> sqlx::Result<()> {
     let dialect = connection.dialect();
-    let (table, is) = (dialect.table(table), dialect.is("key_name"));
-    let present = connection.number(&format!("SELECT COUNT(*) FROM {table} WHERE {is}"), &[key.into()]).await?;
-    if present == 0 {
-        return insert(connection, &table, shape, key, value).await;
+    let (table, is_key) = (dialect.quoted(table), dialect.equals("key_name"));
+    let count = connection.number(&format!("SELECT COUNT(*) FROM {table} WHERE {is_key}"), &[key.into()]).await?;
+    if count == 0 {
+        return insert(connection, &table, extra, key, value).await;
     }
-    let update = format!("UPDATE {table} SET key_type = 0, value_type = 0, key_value = ? WHERE {is}");
+    let update = format!("UPDATE {table} SET key_type = 0, value_type = 0, key_value = ? WHERE {is_key}");
     connection.execute(&update, &[value.into(), key.into()]).await?;
-    if present > 1 {
-        let delete = dialect.delete_surplus(&table, &is, present);
+    if count > 1 {
+        let delete = dialect.delete_surplus(&table, &is_key, count);
         connection.execute(&delete, &vec![key.into(); dialect.surplus_values()]).await?;
     }
     Ok(())
 }
 
-async fn insert(connection: &mut Connection, table: &str, shape: &Shape, key: &str, value: &str) -> sqlx::Result<()> {
+async fn insert(
+    connection: &mut Connection,
+    table: &str,
+    extra: &ExtraColumns,
+    key: &str,
+    value: &str,
+) -> sqlx::Result<()> {
     let (mut names, mut places) = ("key_name, key_type, value_type, key_value".to_owned(), "?, 0, 0, ?".to_owned());
     let values = [key.into(), value.into()];
-    if shape.expires {
+    if extra.expires {
         names += ", expires";
         places += ", 0";
     }
-    if shape.id {
-        // MySQL lets no INSERT read its own table.
+    if extra.id {
+        // A query of its own, because in MySQL an INSERT cannot read its own table.
         let number = connection.dialect().number("COALESCE(MAX(id), 0) + 1");
         let next = connection.number(&format!("SELECT {number} FROM {table}"), &[]).await?;
         names += ", id";
@@ -153,10 +161,10 @@ async fn insert(connection: &mut Connection, table: &str, shape: &Shape, key: &s
     Ok(())
 }
 
-/// Takes the rows of `key` away.
+/// Deletes the rows of `key`.
 async fn remove(connection: &mut Connection, table: &TableName, key: &str) -> Result<(), Error> {
     let dialect = connection.dialect();
-    let delete = format!("DELETE FROM {} WHERE {}", dialect.table(table), dialect.is("key_name"));
-    connection.execute(&delete, &[key.into()]).await.map_err(sql("write the policy rows"))?;
+    let delete = format!("DELETE FROM {} WHERE {}", dialect.quoted(table), dialect.equals("key_name"));
+    connection.execute(&delete, &[key.into()]).await.map_err(while_doing(WRITING))?;
     Ok(())
 }

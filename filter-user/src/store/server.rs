@@ -1,7 +1,7 @@
-//! MySQL, MariaDB and PostgreSQL: how a server is opened, and watched for changes by a connection of its own.
+//! MySQL, MariaDB and PostgreSQL: opening a database on a server, and watching it for changes.
 //!
-//! The watch has its own connection and task, so that it is never cut short in the middle of a conversation with the
-//! server, and notices an outage while the other connection has nothing to do.
+//! The watch has its own connection and task. It is therefore never cancelled while it waits for a reply, and detects
+//! an outage while the other connection is idle.
 
 use std::time::Duration;
 
@@ -12,20 +12,30 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::connection::{Connection, PATIENCE, within};
-use super::{Error, Exemption, Missing, Row, TableName, history, policy_table, schema, sql};
+use super::connection::Connection;
+use super::error::{Error, while_doing};
+use super::if_missing::IfMissing;
+use super::rows::Row;
+use super::timeout::{SERVER_TIMEOUT, with_timeout};
+use super::{event_table, exemption_table, policy_table, schema};
+use crate::domain::TableName;
 
-/// How often a server is asked that does not tell: less than half of the 250 ms in which a row is to be in force.
-const POLL: Duration = Duration::from_millis(100);
-/// How often one is asked that tells: a net, should a trigger be missing that was there, and a sign of life.
-const SLOW_POLL: Duration = Duration::from_secs(1);
-/// What our triggers in PostgreSQL notify.
+/// Interval between two polls of a server that does not notify us. A row has to be in force within 250 ms: this is less
+/// than half of that.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Interval between two polls of a server that notifies us. They detect an outage, and changes if the trigger is lost.
+const SLOW_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Channel of the notifications from our triggers in PostgreSQL.
 const CHANNEL: &str = "sip_filter";
+const WATCHING: &str = "watch it";
 
-/// A server, watched.
+/// A report of the watch: a change, or the error that ended the watch.
+type Report = Result<(), Error>;
+
+/// A watch on a server.
 pub(super) struct ServerWatch {
-    /// A change, or why the watch has ended. One that waits is enough: all of it is read then.
-    news: mpsc::Receiver<Result<(), Error>>,
+    /// Holds one report: it covers all changes, because everything is read after it.
+    reports: mpsc::Receiver<Report>,
     task: JoinHandle<()>,
 }
 
@@ -36,107 +46,116 @@ impl Drop for ServerWatch {
 }
 
 impl ServerWatch {
-    /// Returns at a change. Nothing is lost if the future is dropped.
+    /// Waits for a change. This method is cancel safe.
     pub(super) async fn changed(&mut self) -> Result<(), Error> {
-        self.news.recv().await.unwrap_or(Err(Error::Unwatched))
+        self.reports.recv().await.unwrap_or(Err(Error::Unwatched))
     }
 }
 
-/// Connects, if the server answers in time.
+/// Connects to a server.
 pub(super) async fn connect<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<O::Connection, Error> {
     let doing = "connect to it";
-    within(PATIENCE, doing, async { options.connect().await.map_err(sql(doing)) }).await
+    with_timeout(SERVER_TIMEOUT, doing, async { options.connect().await.map_err(while_doing(doing)) }).await
 }
 
-/// Opens a MySQL or MariaDB database.
+/// Opens a MySQL or MariaDB database. Also returns the steps that bringing it up to date took, a line each.
 pub(super) async fn open_mysql(
     options: &MySqlConnectOptions,
     table: &TableName,
-    missing: Missing,
+    if_missing: IfMissing,
 ) -> Result<(Connection, ServerWatch, Vec<String>), Error> {
     let options = options.clone().disable_statement_logging();
     let mut connection = connect(&options).await?;
-    let steps = schema::mysql(&mut connection, table, missing).await?;
-    let mut watching = Connection::MySql(connect(&options).await?);
-    let known = within(PATIENCE, "watch it", fingerprint(&mut watching, table)).await?;
-    let (table, (tell, news)) = (table.clone(), mpsc::channel(1));
+    let steps = schema::migrate_mysql(&mut connection, table, if_missing).await?;
+    let poll = Poll::new(Connection::MySql(connect(&options).await?), table, POLL_INTERVAL).await?;
+    let (sender, reports) = mpsc::channel(1);
     let task = tokio::spawn(async move {
-        let ended = poll(POLL, &mut watching, &table, known, &tell).await;
-        let _ = tell.send(Err(ended)).await;
+        let error = poll.run(&sender).await;
+        let _ = sender.send(Err(error)).await;
     });
-    Ok((Connection::MySql(connection), ServerWatch { news, task }, steps))
+    Ok((Connection::MySql(connection), ServerWatch { reports, task }, steps))
 }
 
-/// Opens a PostgreSQL database.
+/// Opens a PostgreSQL database. Also returns the steps that bringing it up to date took, a line each.
 pub(super) async fn open_postgres(
     options: &PgConnectOptions,
     table: &TableName,
-    missing: Missing,
+    if_missing: IfMissing,
 ) -> Result<(Connection, ServerWatch, Vec<String>), Error> {
     let options = options.clone().disable_statement_logging();
     let mut connection = connect(&options).await?;
-    let (steps, told) = schema::postgres(&mut connection, table, missing).await?;
-
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options.clone());
-    let listen = async {
-        let mut listener = PgListener::connect_with(&pool).await.map_err(sql("watch it"))?;
-        listener.listen(CHANNEL).await.map_err(sql("watch it"))?;
-        Ok(listener)
-    };
-    let listener = within(PATIENCE, "watch it", listen).await?;
-    let mut watching = Connection::Postgres(connect(&options).await?);
-    let known = within(PATIENCE, "watch it", fingerprint(&mut watching, table)).await?;
-
-    let (table, (tell, news)) = (table.clone(), mpsc::channel(1));
+    let (steps, has_trigger) = schema::migrate_postgres(&mut connection, table, if_missing).await?;
+    let listener = with_timeout(SERVER_TIMEOUT, WATCHING, listener(&options)).await?;
+    let interval = if has_trigger { SLOW_POLL_INTERVAL } else { POLL_INTERVAL };
+    let poll = Poll::new(Connection::Postgres(connect(&options).await?), table, interval).await?;
+    let (sender, reports) = mpsc::channel(1);
     let task = tokio::spawn(async move {
-        let pause = if told { SLOW_POLL } else { POLL };
-        let ended = tokio::select! {
-            ended = listen_on(listener, &tell) => ended,
-            ended = poll(pause, &mut watching, &table, known, &tell) => ended,
+        let error = tokio::select! {
+            error = listen(listener, &sender) => error,
+            error = poll.run(&sender) => error,
         };
-        let _ = tell.send(Err(ended)).await;
+        let _ = sender.send(Err(error)).await;
     });
-    Ok((Connection::Postgres(connection), ServerWatch { news, task }, steps))
+    Ok((Connection::Postgres(connection), ServerWatch { reports, task }, steps))
 }
 
-/// Tells what the server tells, until that fails.
-async fn listen_on(mut listener: PgListener, tell: &mpsc::Sender<Result<(), Error>>) -> Error {
+async fn listener(options: &PgConnectOptions) -> Result<PgListener, Error> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(SERVER_TIMEOUT);
+    let pool = pool.connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await.map_err(while_doing(WATCHING))?;
+    listener.listen(CHANNEL).await.map_err(while_doing(WATCHING))?;
+    Ok(listener)
+}
+
+/// Reports a change at each notification. Returns the error that ends it.
+async fn listen(mut listener: PgListener, reports: &mpsc::Sender<Report>) -> Error {
     loop {
         match listener.try_recv().await {
-            Ok(Some(_)) => tell_change(tell),
+            Ok(Some(_)) => report_change(reports),
             Ok(None) => return Error::Unwatched,
-            Err(error) => return sql("watch it")(error),
+            Err(error) => return while_doing(WATCHING)(error),
         }
     }
 }
 
-/// Tells what has changed since `known`, until the server cannot be asked any more.
-async fn poll(
-    pause: Duration,
-    connection: &mut Connection,
-    table: &TableName,
-    mut known: Fingerprint,
-    tell: &mpsc::Sender<Result<(), Error>>,
-) -> Error {
-    loop {
-        sleep(pause).await;
-        match within(PATIENCE, "watch it", fingerprint(connection, table)).await {
-            Ok(now) if now == known => {}
-            Ok(now) => {
-                known = now;
-                tell_change(tell);
+fn report_change(reports: &mpsc::Sender<Report>) {
+    // Full: the report that waits covers this change too. Closed: the owner is about to abort the task.
+    let _ = reports.try_send(Ok(()));
+}
+
+/// A poll of a server for changes.
+struct Poll {
+    connection: Connection,
+    table: TableName,
+    interval: Duration,
+    last: Fingerprint,
+}
+
+impl Poll {
+    /// Takes the first fingerprint: later changes are reported.
+    async fn new(mut connection: Connection, table: &TableName, interval: Duration) -> Result<Self, Error> {
+        let last = with_timeout(SERVER_TIMEOUT, WATCHING, fingerprint(&mut connection, table)).await?;
+        Ok(Self { connection, table: table.clone(), interval, last })
+    }
+
+    /// Reports changes. Returns the error that ends it.
+    async fn run(mut self, reports: &mpsc::Sender<Report>) -> Error {
+        loop {
+            sleep(self.interval).await;
+            let fingerprint = fingerprint(&mut self.connection, &self.table);
+            match with_timeout(SERVER_TIMEOUT, WATCHING, fingerprint).await {
+                Ok(now) if now == self.last => {}
+                Ok(now) => {
+                    self.last = now;
+                    report_change(reports);
+                }
+                Err(error) => return error,
             }
-            Err(error) => return error,
         }
     }
 }
 
-fn tell_change(tell: &mpsc::Sender<Result<(), Error>>) {
-    // Full: one that was not heard yet stands for this one too. Closed: the task is ended by its owner.
-    let _ = tell.try_send(Ok(()));
-}
-
-/// What differs if anything that is read has changed.
+/// A value that changes with everything that a reading contains.
 #[derive(PartialEq, Eq)]
 struct Fingerprint {
     rows: Vec<Row>,
@@ -147,12 +166,7 @@ struct Fingerprint {
 
 async fn fingerprint(connection: &mut Connection, table: &TableName) -> Result<Fingerprint, Error> {
     let rows = policy_table::read(connection, table).await?;
-    let event = history::last(connection).await?;
-    let digest = |exemption: Exemption| connection.dialect().digest(exemption.table(), exemption.column());
-    let select = format!("SELECT {}, {}", digest(Exemption::Bypass), digest(Exemption::Emergency));
-    let doing = "watch the exemptions";
-    let record = connection.row(&select, &[]).await.map_err(sql(doing))?;
-    let text = |column| record.as_ref().map_or(Ok(String::new()), |record| record.text_or_empty(column));
-    let (bypass, emergency) = (text(0).map_err(sql(doing))?, text(1).map_err(sql(doing))?);
+    let event = event_table::last_id(connection).await?;
+    let (bypass, emergency) = exemption_table::digests(connection).await?;
     Ok(Fingerprint { rows, event, bypass, emergency })
 }

@@ -1,4 +1,4 @@
-//! Which database: its URL, and the form of it that may be shown.
+//! The URL of a database, and its form without a password.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,62 +9,67 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use thiserror::Error;
 
-/// A database that is supported, by its URL. It is shown only without its password.
+/// The URL of a supported database. It is displayed without its password.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    shown: DisplayUrl,
-    pub(super) target: Target,
+    display: DisplayUrl,
+    options: DriverOptions,
 }
 
-/// What the URL names.
+/// A parsed URL, for the driver of its database.
 #[derive(Clone)]
-pub(super) enum Target {
+pub(super) enum DriverOptions {
     /// `sqlite:`: a file.
     Sqlite(Box<SqliteConnectOptions>),
-    /// `mysql:`: a MySQL or MariaDB server.
+    /// `mysql:` or `mariadb:`: a MySQL or MariaDB server.
     MySql(Box<MySqlConnectOptions>),
-    /// `postgres:`: a PostgreSQL server.
+    /// `postgres:` or `postgresql:`: a PostgreSQL server.
     Postgres(Box<PgConnectOptions>),
 }
 
-/// Why a URL is none that can be used.
+/// The error of a URL that cannot be used.
 #[derive(Debug, Error)]
 pub enum DatabaseUrlError {
-    /// Not a database that we speak.
+    /// The scheme is not that of a supported database.
     #[error(
-        "{url}: a database URL starts with sqlite:, mysql: or postgres:, for example sqlite:///var/lib/sip-filter/sip-filter.db \
-         or mysql://user:password@db.example.com/kamailio"
+        "{url}: a database URL starts with sqlite:, mysql: or postgres:, for example \
+         sqlite:///var/lib/sip-filter/sip-filter.db or mysql://user:password@db.example.com/kamailio"
     )]
     Scheme {
-        /// The URL, without password.
+        /// URL without password.
         url: DisplayUrl,
     },
-    /// A database that lives in one process.
-    #[error("{url}: a database in memory cannot be shared with the commands and Kamailio; name a file")]
+    /// The database exists in one process only.
+    #[error("{url}: a database in memory cannot be shared with Kamailio and the other commands; name a file")]
     InMemory {
-        /// The URL, without password.
+        /// URL without password.
         url: DisplayUrl,
     },
-    /// A server without the name of a database.
-    #[error("{url}: it names no database; write it behind the host, as in mysql://user@host/kamailio")]
+    /// The URL of a server lacks the name of a database.
+    #[error("{url}: it names no database; append the name to the host, as in mysql://user@host/kamailio")]
     NoDatabase {
-        /// The URL, without password.
+        /// URL without password.
         url: DisplayUrl,
     },
-    /// The rest of the URL.
+    /// The driver does not accept the URL.
     #[error("{url}: {source}")]
     Invalid {
-        /// The URL, without password.
+        /// URL without password.
         url: DisplayUrl,
-        /// What the driver says.
+        /// Error of the driver.
         source: sqlx::Error,
     },
 }
 
 impl DatabaseUrl {
-    /// The URL without its password.
-    pub fn display(&self) -> &DisplayUrl {
-        &self.shown
+    /// Returns the URL without its password.
+    pub const fn display(&self) -> &DisplayUrl {
+        &self.display
+    }
+
+    /// Returns the options for the driver of the database.
+    pub(super) const fn options(&self) -> &DriverOptions {
+        &self.options
     }
 }
 
@@ -72,59 +77,59 @@ impl FromStr for DatabaseUrl {
     type Err = DatabaseUrlError;
 
     fn from_str(url: &str) -> Result<Self, DatabaseUrlError> {
-        let shown = DisplayUrl::of(url);
-        let target = match url.split_once(':') {
-            Some(("sqlite", rest)) => Target::Sqlite(Box::new(sqlite(url, rest, &shown)?)),
-            Some(("mysql" | "mariadb", _)) => Target::MySql(Box::new(mysql(url, &shown)?)),
-            Some(("postgres" | "postgresql", _)) => Target::Postgres(Box::new(postgres(url, &shown)?)),
-            _ => return Err(DatabaseUrlError::Scheme { url: shown }),
+        let display = DisplayUrl::new(url);
+        let options = match url.split_once(':') {
+            Some(("sqlite", rest)) => DriverOptions::Sqlite(Box::new(sqlite(url, rest, &display)?)),
+            Some(("mysql" | "mariadb", _)) => DriverOptions::MySql(Box::new(mysql(url, &display)?)),
+            Some(("postgres" | "postgresql", _)) => DriverOptions::Postgres(Box::new(postgres(url, &display)?)),
+            _ => return Err(DatabaseUrlError::Scheme { url: display }),
         };
-        Ok(Self { shown, target })
+        Ok(Self { display, options })
     }
 }
 
-fn sqlite(url: &str, rest: &str, shown: &DisplayUrl) -> Result<SqliteConnectOptions, DatabaseUrlError> {
+fn sqlite(url: &str, rest: &str, display: &DisplayUrl) -> Result<SqliteConnectOptions, DatabaseUrlError> {
     let path = rest.split('?').next().unwrap_or_default().trim_start_matches('/');
     if path.is_empty() || path == ":memory:" || rest.contains("mode=memory") {
-        return Err(DatabaseUrlError::InMemory { url: shown.clone() });
+        return Err(DatabaseUrlError::InMemory { url: display.clone() });
     }
-    url.parse().map_err(|source| DatabaseUrlError::Invalid { url: shown.clone(), source })
+    url.parse().map_err(|source| DatabaseUrlError::Invalid { url: display.clone(), source })
 }
 
-fn mysql(url: &str, shown: &DisplayUrl) -> Result<MySqlConnectOptions, DatabaseUrlError> {
+fn mysql(url: &str, display: &DisplayUrl) -> Result<MySqlConnectOptions, DatabaseUrlError> {
     let options: MySqlConnectOptions =
-        url.parse().map_err(|source| DatabaseUrlError::Invalid { url: shown.clone(), source })?;
+        url.parse().map_err(|source| DatabaseUrlError::Invalid { url: display.clone(), source })?;
     match options.get_database() {
         Some(name) if !name.is_empty() => Ok(options),
-        _ => Err(DatabaseUrlError::NoDatabase { url: shown.clone() }),
+        _ => Err(DatabaseUrlError::NoDatabase { url: display.clone() }),
     }
 }
 
-fn postgres(url: &str, shown: &DisplayUrl) -> Result<PgConnectOptions, DatabaseUrlError> {
+fn postgres(url: &str, display: &DisplayUrl) -> Result<PgConnectOptions, DatabaseUrlError> {
     let options: PgConnectOptions =
-        url.parse().map_err(|source| DatabaseUrlError::Invalid { url: shown.clone(), source })?;
+        url.parse().map_err(|source| DatabaseUrlError::Invalid { url: display.clone(), source })?;
     match options.get_database() {
-        // The server shows it in pg_stat_activity.
+        // Shown in pg_stat_activity.
         Some(name) if !name.is_empty() => Ok(options.application_name("sip-filter")),
-        _ => Err(DatabaseUrlError::NoDatabase { url: shown.clone() }),
+        _ => Err(DatabaseUrlError::NoDatabase { url: display.clone() }),
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DatabaseUrl({})", self.shown)
+        write!(f, "DatabaseUrl({})", self.display)
     }
 }
 
-/// A URL as it was given, not looked at yet.
+/// A URL as it was given, not parsed yet.
 ///
-/// A value that cannot be parsed is shown whole by clap and by toml, so they get this to parse, which always can be.
+/// clap and toml show a value that they cannot parse, with its password. This type accepts every value.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct GivenUrl(String);
 
 impl GivenUrl {
-    /// Looks at it.
+    /// Parses the URL.
     pub fn parse(&self) -> Result<DatabaseUrl, DatabaseUrlError> {
         self.0.parse()
     }
@@ -138,38 +143,48 @@ impl From<&str> for GivenUrl {
 
 impl fmt::Debug for GivenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GivenUrl({})", DisplayUrl::of(&self.0))
+        write!(f, "GivenUrl({})", DisplayUrl::new(&self.0))
     }
 }
 
-/// A URL from which the password is gone: the only form that is logged, shown or put into an error.
+/// A URL without its password: the only form that is logged, displayed or part of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayUrl(String);
 
 impl DisplayUrl {
-    /// `url` without the password of its authority (`user:password@host`) and without those query parameters
-    /// that may carry one.
-    pub fn of(url: &str) -> Self {
-        let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
-        let mut shown = without_password(base);
-        let harmless = |pair: &&str| !pair.to_ascii_lowercase().contains("pass");
-        let query = query.map(|query| query.split('&').filter(harmless).collect::<Vec<_>>().join("&"));
-        if let Some(query) = query.filter(|query| !query.is_empty()) {
-            shown.push('?');
-            shown.push_str(&query);
+    /// Removes the password of the authority (`user:password@host`), and the query parameters that may contain one.
+    ///
+    /// Removes too much rather than too little of a malformed URL.
+    pub fn new(url: &str) -> Self {
+        let (mut display, rest) = split_after_password(url);
+        let (base, parameters) = rest.split_at(rest.find(['?', '&']).unwrap_or(rest.len()));
+        display.push_str(base);
+        let is_harmless = |pair: &&str| !pair.to_ascii_lowercase().contains("pass");
+        let harmless =
+            parameters.get(1..).unwrap_or_default().split('&').filter(is_harmless).collect::<Vec<_>>().join("&");
+        if !harmless.is_empty() {
+            display.extend(parameters.chars().take(1));
+            display.push_str(&harmless);
         }
-        Self(shown)
+        Self(display)
     }
 }
 
-fn without_password(base: &str) -> String {
-    // The last '@' ends the password, even if it has an '@' or a '/' in it that should have been escaped.
-    let Some((scheme, rest)) = base.split_once("://") else { return base.into() };
-    let Some((user_info, host)) = rest.rsplit_once('@') else { return base.into() };
-    match user_info.split_once(':') {
-        Some((user, _password)) => format!("{scheme}://{user}:***@{host}"),
-        None => base.into(),
+/// Splits `url` behind its password: returns the part up to there, with the password masked, and the rest.
+fn split_after_password(url: &str) -> (String, &str) {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => url.split_once(':').map_or((String::new(), url), |(scheme, rest)| (format!("{scheme}:"), rest)),
+    };
+    // The last '@' ends the password, even if the password contains an '@', '/' or '?' that should have been escaped.
+    if let Some((user_info, host)) = rest.rsplit_once('@')
+        && let Some((user, _password)) = user_info.split_once(':')
+    {
+        // With a '?' in it this is no user, but may be a query with a password.
+        let user = user.split('?').next().unwrap_or_default();
+        return (format!("{scheme}{user}:***@"), host);
     }
+    (scheme, rest)
 }
 
 impl fmt::Display for DisplayUrl {
@@ -189,10 +204,15 @@ mod tests {
     #[case::user_only("mysql://kam@db/kamailio", "mysql://kam@db/kamailio")]
     #[case::password("mysql://kam:s3cret@db/kamailio", "mysql://kam:***@db/kamailio")]
     #[case::password_with_at("postgres://kam:s3@c/ret@db/kamailio", "postgres://kam:***@db/kamailio")]
+    #[case::password_with_question_mark("mysql://kam:s3?c@ret@db/kamailio", "mysql://kam:***@db/kamailio")]
+    #[case::separators_in_a_query_password("postgres://db/k?password=s3:cret@x", "postgres://db/k:***@x")]
+    #[case::path_with_ampersand("sqlite:///var/a&b.db", "sqlite:///var/a&b.db")]
+    #[case::no_slashes("mysql:kam:s3cret@db/kamailio", "mysql:kam:***@db/kamailio")]
+    #[case::at_sign_in_the_query("postgres://db/k?user=kam@x&password=s3cret", "postgres://db/k?user=kam@x")]
     #[case::in_the_query("postgres://db/k?user=kam&password=s3cret", "postgres://db/k?user=kam")]
     #[case::only_in_the_query("postgres://db/k?sslpassword=s3cret", "postgres://db/k")]
-    fn a_password_is_never_shown(#[case] url: &str, #[case] shown: &str) {
-        assert_eq!(DisplayUrl::of(url).to_string(), shown);
+    fn password_of_a_url_is_never_displayed(#[case] url: &str, #[case] display: &str) {
+        assert_eq!(DisplayUrl::new(url).to_string(), display);
     }
 
     #[rstest]
@@ -204,7 +224,7 @@ mod tests {
     #[case::in_memory("sqlite::memory:", "sqlite::memory:: a database in memory")]
     #[case::no_file("sqlite://", "sqlite://: a database in memory")]
     #[case::unknown_parameter("sqlite://a.db?colour=red", "unknown query parameter `colour`")]
-    fn urls_that_cannot_be_used(#[case] url: &str, #[case] error: &str) {
+    fn unusable_url_is_rejected_with_a_message_without_its_password(#[case] url: &str, #[case] error: &str) {
         let message = url.parse::<DatabaseUrl>().unwrap_err().to_string();
         assert!(message.contains(error), "{message}");
     }

@@ -1,351 +1,331 @@
-//! The keeper: the one task that reads and writes the database and decides what is in force.
+//! The keeper: the one task that reads and writes the database, and decides what is in force.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use filter_reply::TagSecret;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
-use tracing::{info, warn};
+use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
-use super::{Command, Enforcer, Snapshot, Source, report};
-use crate::alarm::{Alarm, Alarms, Subject};
+use super::command::{History, Nodes, StoreOp};
+use super::database::Database;
+use super::in_force::InForce;
+use super::peers::Peers;
+use super::start::Parts;
+use super::state_file::State;
+use super::{Command, Enforcer, Error, NotInForce, Reply, Snapshot, StartError, report};
 use crate::config::Settings;
-use crate::dataplane;
-use crate::policy::Policy;
-use crate::responder::TagSecret;
-use crate::state_file::{Since, State, StateFile};
-use crate::store::{self, Action, Event, Missing, Reading, Store, rows};
+use crate::domain::{Alarms, Policy};
+use crate::store::{self, Recovery};
 
-/// For how long a flag that has vanished while it was on is not believed to be gone: Kamailio with `dbmode=1` deletes all
-/// rows when it stops and writes them anew, one by one.
-const DOUBT: Duration = Duration::from_secs(1);
+/// Interval at which the keeper checks whether a report to the other hosts is due.
+const REPORT_CHECK: Duration = Duration::from_secs(1);
 
-/// Why maintenance has ended, if it is that.
-pub(super) const PLANNED_END: &str = "planned end";
-
-/// How often it is looked whether the other hosts have to be told something.
-const HEARTBEAT_LOOK: Duration = Duration::from_secs(1);
-
-/// Keeps the database's word in force.
+/// Keeps in force what the database says.
 ///
-/// All that concerns the policy happens here, one thing after the other, so that a switch, a change from outside and
-/// an outage never meet half-way.
+/// Everything that concerns the policy happens in this one task, one thing after the other, so that a switch, a change
+/// from outside and an outage never overlap.
 pub struct Keeper {
-    pub(super) settings: Settings,
-    /// The interfaces, as the other hosts are told.
-    pub(super) interfaces: String,
-    pub(super) file: StateFile,
-    /// What the state file holds, as far as we know.
-    pub(super) saved: Option<State>,
-    /// What is in force.
-    pub(super) state: State,
-    pub(super) alarms: Alarms,
-    pub(super) source: Source,
-    /// The open database; `None` while it is down.
-    pub(super) store: Option<Store>,
-    /// Whether an empty database may be made: only until there has been one.
-    pub(super) missing: Missing,
-    pub(super) read: Option<Timestamp>,
-    /// Whether the flag is of the row `maint@NODE`.
-    pub(super) own_flag: bool,
-    /// The last event of any kind that was seen, and when what it led to was put in force.
-    pub(super) last_event: i64,
-    pub(super) applied: Timestamp,
-    /// What no event tells yet, and whether what is in force has to be told at all.
-    pub(super) untold: Option<Untold>,
-    pub(super) due: bool,
-    /// When the others were last told, and when the database last had news.
-    pub(super) told: Instant,
-    pub(super) news: Instant,
-    /// Until when a flag that has vanished is not believed to be gone.
-    pub(super) doubt: Option<Instant>,
-    pub(super) backoff: Backoff,
+    database: Database,
+    in_force: InForce,
+    peers: Peers,
+    alarms: Alarms,
+}
+
+/// The reason for reading the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trigger {
+    /// A person wants the rows in force. So they are applied even if they have not changed, a flag that has vanished is
+    /// off at once, and the other hosts get a report at once.
+    Command,
+    /// There may be a change. If nothing has changed, nothing is done; a flag that has vanished may come back; and the
+    /// report waits for a quiet moment.
+    Watch,
+}
+
+/// The outcome of reading the database.
+#[derive(Debug)]
+enum Outcome {
+    /// The rows were read. They are in force, or were already, or the flag is awaited.
+    Read,
+    /// The rows could not be read, so the last known policy holds.
+    Unreadable(store::Error),
 }
 
 impl Keeper {
-    /// The policy to start with.
-    pub fn policy(&self) -> &Policy {
-        &self.state.policy
+    /// Finds out what to put in force at the start of the daemon: what the database says, otherwise the state file,
+    /// otherwise off.
+    ///
+    /// # Errors
+    ///
+    /// Fails only where a person has to decide: the schema is of another version, or there are no random numbers for the
+    /// cluster's To tag.
+    pub async fn prepare(settings: &Settings, interfaces: &[String]) -> Result<Self, StartError> {
+        let Parts { database, in_force, peers, alarms } = Parts::prepare(settings, interfaces).await?;
+        Ok(Self { database, in_force, peers, alarms })
     }
 
-    /// The To tag to start with.
+    /// Returns the policy to start with.
+    pub fn policy(&self) -> &Arc<Policy> {
+        self.in_force.policy()
+    }
+
+    /// Returns the To tag to start with.
     pub fn tag(&self) -> &TagSecret {
-        &self.state.tag
+        self.in_force.tag()
     }
 
-    /// What is in force, and what is wrong.
+    /// Returns what is in force, and the alarms.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            policy: self.state.policy.clone(),
-            since: self.state.since.clone(),
-            source: self.source,
-            reachable: self.store.is_some(),
-            read: self.read,
-            own_flag: self.own_flag,
+            policy: Arc::clone(self.in_force.policy()),
+            since: self.in_force.since().cloned(),
+            source: self.in_force.source(),
+            reachable: self.database.is_open(),
+            read: self.database.last_read(),
+            own_flag: self.in_force.own_flag(),
             alarms: self.alarms.clone(),
         }
     }
 
-    /// Works until it is told to end (or nobody is left who could), or until a policy cannot be put in force.
+    /// Runs until `stop` is cancelled, or until a policy cannot be put in force.
+    ///
+    /// At its end the other hosts get a report that this one stops. If a policy was not put in force, the keeper returns
+    /// without it, since the daemon has to detach first.
     pub async fn run(
         mut self,
         mut enforcer: impl Enforcer,
         mut commands: mpsc::Receiver<Command>,
         publish: watch::Sender<Snapshot>,
-    ) -> Result<(), dataplane::Error> {
-        // A moment and not a pause: whatever else happens meanwhile must not put it off.
-        let mut retry = Instant::now();
-        let mut heartbeat = interval(HEARTBEAT_LOOK);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let planned = self.state.policy.until.filter(|_| self.state.policy.maintenance);
-            tokio::select! {
-                command = commands.recv() => match command {
-                    Some(Command::End(done)) => {
-                        self.farewell().await;
-                        let _ = done.send(());
-                        break;
-                    }
-                    Some(command) => self.obey(command, &mut enforcer, &publish).await?,
-                    None => break,
-                },
-                changed = change(&mut self.store, retry) => {
-                    self.news = Instant::now();
-                    if changed.is_err() {
-                        // It may be another file by now. If it is not that, the same error comes again.
-                        self.close().await;
-                    }
-                    // Why it could not be read stands in the alarm.
-                    let _ = self.refresh(&mut enforcer, false).await?;
-                }
-                () = planned_end(planned) => self.end_as_planned(&mut enforcer).await?,
-                () = doubt(self.doubt) => drop(self.refresh(&mut enforcer, false).await?),
-                // Nothing has changed, and nobody has to hear of it.
-                _ = heartbeat.tick() => if !self.heartbeat().await { continue },
-            }
-            if self.store.is_none() && retry <= Instant::now() {
-                retry = Instant::now() + self.backoff.failed();
-            }
-            publish.send_replace(self.snapshot());
+        stop: CancellationToken,
+    ) -> Result<(), NotInForce> {
+        match self.serve(&mut enforcer, &mut commands, &publish, &stop).await {
+            Err(error) if !error.is_stopped() => return Err(error),
+            _ => {}
         }
-        self.close().await;
+        self.peers.report_stopping(&mut self.database, self.in_force.policy()).await;
+        self.database.close().await;
         Ok(())
     }
 
-    /// Reads the database and puts in force what it says; with `always` also if that is in force.
-    ///
-    /// The inner result is the reading's: if it fails, the last known policy holds.
-    pub(super) async fn refresh(
+    async fn serve(
         &mut self,
         enforcer: &mut impl Enforcer,
-        always: bool,
-    ) -> Result<Result<(), store::Error>, dataplane::Error> {
-        let reading = match self.reading().await {
-            Ok(reading) => reading,
-            Err(error) => {
-                self.lost(&error).await;
-                return Ok(Err(error));
+        commands: &mut mpsc::Receiver<Command>,
+        publish: &watch::Sender<Snapshot>,
+        stop: &CancellationToken,
+    ) -> Result<(), NotInForce> {
+        let mut report_check = interval(REPORT_CHECK);
+        report_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Each branch waits for a deadline or for an event that is kept, so that others cannot postpone it by dropping its
+        // future. The exception is the watch of a file, for which commands make up.
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                command = commands.recv() => match command {
+                    Some(command) => {
+                        self.handle(command, enforcer, publish).await?;
+                        if self.database.is_watch_late() {
+                            self.refresh(enforcer, Trigger::Watch).await?;
+                        }
+                    }
+                    None => return Ok(()),
+                },
+                changed = self.database.changed() => {
+                    if changed.is_err() {
+                        // The file may have been replaced. If that is not the reason, the error comes again.
+                        self.database.close().await;
+                    }
+                    self.refresh(enforcer, Trigger::Watch).await?;
+                }
+                () = planned_end(self.in_force.planned_end()) => self.end_as_planned(enforcer).await?,
+                () = at(self.in_force.flag_grace_end()) => {
+                    self.refresh(enforcer, Trigger::Watch).await?;
+                }
+                _ = report_check.tick() => if !self.report_if_due().await { continue },
             }
-        };
-        if !always && self.doubts(&reading) {
-            return Ok(Ok(()));
+            self.database.schedule_retry();
+            publish.send_replace(self.snapshot());
         }
-        let (before, event) = (self.state.policy.clone(), self.last_event);
-        let untold = self.take_over(reading);
-        let changed = self.state.policy != before;
-        if always || changed {
-            enforcer.apply(self.state.policy.clone()).await?;
-            report::in_force(&before, &self.state);
-        }
-        self.save().await;
-        if changed || self.last_event != event || untold.is_some() {
-            self.applied = Timestamp::now();
-            self.untold = untold.or(self.untold);
-            self.due = true;
-        }
-        // Who has switched it by a command waits for the others; a change from outside is told in a quiet moment.
-        if always {
-            self.tell().await;
-        } else {
-            self.heartbeat().await;
-        }
-        Ok(Ok(()))
     }
 
-    /// Whether to wait before a flag is believed to be gone that was on.
-    fn doubts(&mut self, reading: &Reading) -> bool {
-        let gone = self.state.policy.maintenance
-            && self.source == Source::Database
-            && !rows::states_the_flag(&reading.rows, &self.settings.node);
-        match self.doubt {
-            _ if !gone => self.doubt = None,
-            None => {
-                warn!(
-                    "the row maint is gone while maintenance is on; in a second that is off. Kamailio with dbmode=1 deletes \
-                     all rows of the table when it stops and writes them anew: if it is that, set dbmode=0"
-                );
-                self.doubt = Some(Instant::now() + DOUBT);
+    /// Handles a command and replies to it.
+    async fn handle(
+        &mut self,
+        command: Command,
+        enforcer: &mut impl Enforcer,
+        publish: &watch::Sender<Snapshot>,
+    ) -> Result<(), NotInForce> {
+        match command {
+            Command::Switch(switch, reply) => {
+                let outcome = self.write(&switch, enforcer).await;
+                self.reply(reply, outcome.map(|event| (event, self.snapshot())), publish)
             }
-            Some(until) if until <= Instant::now() => {
-                self.doubt = None;
-                return false;
+            Command::Change(change, reply) => {
+                let outcome = self.write(&change, enforcer).await;
+                self.reply(reply, outcome.map(|changed| (changed, self.snapshot())), publish)
             }
-            Some(_) => {}
+            Command::Reload(reply) => {
+                let outcome = self.reload(enforcer).await;
+                self.reply(reply, outcome.map(|()| self.snapshot()), publish)
+            }
+            Command::List(exemption, reply) => {
+                let outcome = self.query(&exemption, enforcer).await;
+                self.reply(reply, outcome, publish)
+            }
+            Command::History(limit, reply) => {
+                let outcome = self.query(&History(limit), enforcer).await;
+                self.reply(reply, outcome, publish)
+            }
+            Command::Nodes(reply) => {
+                let outcome = self.query(&Nodes, enforcer).await;
+                self.reply(reply, outcome, publish)
+            }
         }
-        gone
+    }
+
+    /// Publishes the state, and then replies: a client that asks for the status after its reply has to see the new one.
+    ///
+    /// Returns the error of a policy that could not be put in force, as the client gets it, too.
+    fn reply<T>(
+        &self,
+        reply: Reply<T>,
+        outcome: Result<T, Error>,
+        publish: &watch::Sender<Snapshot>,
+    ) -> Result<(), NotInForce> {
+        publish.send_replace(self.snapshot());
+        let fatal = match &outcome {
+            Err(Error::NotInForce(error)) => Err(error.clone()),
+            _ => Ok(()),
+        };
+        // The client may have gone.
+        let _ = reply.send(outcome);
+        fatal
+    }
+
+    /// Writes to the database, reads it, and puts in force what has been read.
+    async fn write<Op: StoreOp>(&mut self, operation: &Op, enforcer: &mut impl Enforcer) -> Result<Op::Output, Error> {
+        match self.database.write(operation, &mut self.alarms).await {
+            Ok(output) => {
+                operation.log(&output);
+                match self.refresh(enforcer, Trigger::Command).await? {
+                    Outcome::Read => Ok(output),
+                    Outcome::Unreadable(error) => Err(Error::NotReadBack(error)),
+                }
+            }
+            Err(error) => {
+                // Opens the database before the next command, or raises the alarm.
+                self.refresh(enforcer, Trigger::Watch).await?;
+                Err(if error.recovery() == Recovery::Reject {
+                    Error::Rejected(error)
+                } else {
+                    Error::NotWritten(error)
+                })
+            }
+        }
+    }
+
+    /// Reads what is not part of the policy.
+    async fn query<Op: StoreOp>(&mut self, operation: &Op, enforcer: &mut impl Enforcer) -> Result<Op::Output, Error> {
+        match self.database.query(operation, &mut self.alarms).await {
+            Ok(output) => Ok(output),
+            Err(error) => {
+                // Opens the database before the next command, or raises the alarm.
+                self.refresh(enforcer, Trigger::Watch).await?;
+                Err(Error::NotRead(error))
+            }
+        }
+    }
+
+    async fn reload(&mut self, enforcer: &mut impl Enforcer) -> Result<(), Error> {
+        match self.refresh(enforcer, Trigger::Command).await? {
+            Outcome::Read => Ok(()),
+            Outcome::Unreadable(error) => Err(Error::NotRead(error)),
+        }
+    }
+
+    /// Reads the database, puts in force what it says, saves it and reports it.
+    async fn refresh(&mut self, enforcer: &mut impl Enforcer, trigger: Trigger) -> Result<Outcome, NotInForce> {
+        let reading = match self.database.read(&mut self.alarms).await {
+            Ok(reading) => reading,
+            Err(error) => {
+                self.database.lost(&error, &mut self.alarms).await;
+                return Ok(Outcome::Unreadable(error));
+            }
+        };
+        let proposal = self.in_force.propose(reading);
+        if trigger == Trigger::Watch && self.in_force.awaits_flag(&proposal) {
+            return Ok(Outcome::Read);
+        }
+        let changed = proposal.state().policy != *self.in_force.policy();
+        if trigger == Trigger::Command || changed {
+            self.enforce(proposal.state(), enforcer).await?;
+        }
+        let (last_event, pending) = (proposal.last_event(), proposal.pending());
+        self.in_force.adopt(proposal, &mut self.alarms);
+        self.database.read_adopted(&mut self.alarms);
+        self.in_force.save(&mut self.alarms).await;
+        self.peers.note_applied(last_event, changed, pending);
+        match trigger {
+            // `on --wait` waits for the reports of all hosts.
+            Trigger::Command => self.report().await,
+            Trigger::Watch => {
+                self.report_if_due().await;
+            }
+        }
+        Ok(Outcome::Read)
     }
 
     /// Ends maintenance at its planned end, whether the database can be read or not.
-    async fn end_as_planned(&mut self, enforcer: &mut impl Enforcer) -> Result<(), dataplane::Error> {
-        let before = self.state.policy.clone();
-        let now = Timestamp::now();
-        if self.state.policy.end_as_planned(now) {
-            self.state.since = Some(Since { at: now, who: None, why: Some(PLANNED_END.into()) });
-            enforcer.apply(self.state.policy.clone()).await?;
-            report::in_force(&before, &self.state);
-            self.save().await;
-            self.applied = now;
-            self.untold = Some(Untold::PlannedEnd);
-            self.tell().await;
-        }
+    async fn end_as_planned(&mut self, enforcer: &mut impl Enforcer) -> Result<(), NotInForce> {
+        let Some(state) = self.in_force.propose_planned_end(Timestamp::now()) else { return Ok(()) };
+        self.enforce(&state, enforcer).await?;
+        self.in_force.adopt_planned_end(state);
+        self.in_force.save(&mut self.alarms).await;
+        self.peers.note_planned_end();
+        self.report().await;
         Ok(())
     }
 
-    /// A reading of the open database; of one that is opened anew if that fails, since it may be another file by now.
-    async fn reading(&mut self) -> Result<Reading, store::Error> {
-        if let Some(store) = &mut self.store
-            && let Ok(reading) = store.read().await
-        {
-            return Ok(reading);
+    /// Puts the policy of `state` in force and logs it. `state` is not adopted yet.
+    async fn enforce(&self, state: &State, enforcer: &mut impl Enforcer) -> Result<(), NotInForce> {
+        enforcer.apply(Arc::clone(&state.policy)).await?;
+        report::in_force(self.in_force.policy(), state);
+        Ok(())
+    }
+
+    /// Reports to the other hosts if a report is due. Returns whether it was.
+    async fn report_if_due(&mut self) -> bool {
+        let is_due = self.peers.is_due(&self.database);
+        if is_due {
+            self.report().await;
         }
-        self.open().await?.read().await
+        is_due
     }
 
-    /// Opens the database anew.
-    pub(super) async fn open(&mut self) -> Result<&mut Store, store::Error> {
-        self.close().await;
-        let Settings { database, table, node, .. } = &self.settings;
-        let (mut store, steps) = Store::open(database, table, node, self.missing).await?;
-        steps.iter().for_each(|step| info!("database: {step}"));
-        let same = store.tag(&self.state.tag).await? == self.state.tag;
-        self.alarms.set(Subject::Tag, (!same).then_some(Alarm::TagChanged));
-        self.missing = Missing::Refuse;
-        Ok(self.store.insert(store))
-    }
-
-    pub(super) async fn close(&mut self) {
-        if let Some(store) = self.store.take() {
-            store.close().await;
-        }
-    }
-
-    pub(super) async fn lost(&mut self, error: &store::Error) {
-        self.close().await;
-        let database = self.settings.database.display().to_string();
-        self.alarms.set(Subject::Database, [Alarm::Database { database, error: error.to_string() }]);
-    }
-
-    /// Makes a reading the state. What the other hosts have to be told of it, beside that it is in force here.
-    pub(super) fn take_over(&mut self, reading: Reading) -> Option<Untold> {
-        let node = &self.settings.node;
-        let (mut policy, alarms) = reading.policy(node, &self.state.policy);
-        let over = policy.end_as_planned(Timestamp::now());
-        self.own_flag = reading.rows.iter().any(|row| row.key == rows::key_of(node));
-        self.alarms.set(Subject::Rows, alarms);
-        self.alarms.set(Subject::Database, []);
-        self.backoff.succeeded();
-        self.doubt = None;
-        let outside = policy.maintenance != self.state.policy.maintenance
-            && new_event(&self.state, &policy, reading.event.as_ref()).is_none();
-        self.state.since = since(&self.state, &policy, reading.event.as_ref(), over);
-        self.state.last_event = reading.event.map(|event| event.id);
-        self.last_event = reading.last_event;
-        self.state.policy = policy;
-        self.source = Source::Database;
-        self.read = Some(Timestamp::now());
-        match (over, outside) {
-            (true, _) => Some(Untold::PlannedEnd),
-            (false, true) => Some(Untold::Outside),
-            (false, false) => None,
-        }
-    }
-
-    /// Writes the state file if it does not hold the state.
-    pub(super) async fn save(&mut self) {
-        if self.saved.as_ref() == Some(&self.state) {
-            return;
-        }
-        let (file, state) = (self.file.clone(), self.state.clone());
-        let outcome = tokio::task::spawn_blocking(move || file.save(&state)).await;
-        let error = match outcome {
-            Ok(Ok(())) => {
-                self.saved = Some(self.state.clone());
-                None
-            }
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        let path = self.file.path().display().to_string();
-        self.alarms.set(Subject::StateFile, error.map(|error| Alarm::StateFile { path, error }));
+    async fn report(&mut self) {
+        self.peers.report(&mut self.database, self.in_force.policy(), &mut self.alarms).await;
     }
 }
 
-/// What has happened that no event tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Untold {
-    /// The row was changed by other means.
-    Outside,
-    /// Maintenance has ended by itself.
-    PlannedEnd,
-}
-
-/// Returns when there may be something new to read: after a change, or, with the database down, at `retry`.
-async fn change(store: &mut Option<Store>, retry: Instant) -> Result<(), store::Error> {
-    match store {
-        Some(store) => store.changed().await,
-        None => {
-            sleep_until(retry).await;
-            Ok(())
-        }
-    }
-}
-
-/// Returns at the planned end of maintenance. The clock is looked at twice a second, since it may be set meanwhile.
-async fn planned_end(until: Option<Timestamp>) {
-    let Some(until) = until else {
+/// Returns at the planned end of maintenance. The clock is read twice a second, since it may be set meanwhile.
+async fn planned_end(end: Option<Timestamp>) {
+    let Some(end) = end else {
         return std::future::pending().await;
     };
-    while let Ok(left) = Duration::try_from(until.duration_since(Timestamp::now()))
+    while let Ok(left) = Duration::try_from(end.duration_since(Timestamp::now()))
         && !left.is_zero()
     {
         sleep(left.min(Duration::from_millis(500))).await;
     }
 }
 
-/// Returns when a doubt is over.
-async fn doubt(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
+/// Returns at `time`; never without one.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The event that has made maintenance as `policy` has it, if it is a new one and did just that.
-fn new_event<'a>(before: &State, policy: &Policy, event: Option<&'a Event>) -> Option<&'a Event> {
-    let action = if policy.maintenance { Action::On } else { Action::Off };
-    event.filter(|event| Some(event.id) > before.last_event && event.action == action.name())
-}
-
-/// Since when maintenance is as `policy` has it, and who did it. Without an event the row was changed by other means, or
-/// the planned end is `over`.
-fn since(before: &State, policy: &Policy, event: Option<&Event>, over: bool) -> Option<Since> {
-    let changed = policy.maintenance != before.policy.maintenance;
-    if !changed && before.since.is_some() {
-        return before.since.clone();
-    }
-    match new_event(before, policy, event) {
-        Some(event) => Some(Since { at: event.at, who: event.who(), why: event.why.clone() }),
-        None => changed.then(|| Since { at: Timestamp::now(), who: None, why: over.then(|| PLANNED_END.into()) }),
     }
 }

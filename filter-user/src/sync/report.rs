@@ -1,18 +1,17 @@
-//! What the log says when a policy is put in force.
+//! Log lines about policies and exemptions.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use tracing::{info, warn};
 
-use crate::policy::Policy;
-use crate::state_file::State;
-use crate::store::{Change, Changed};
+use super::state_file::State;
+use crate::domain::{Change, Changed, Policy};
 
-/// How many entries of a change are named; a table may be replaced whole.
-const NAMED: usize = 10;
+/// Number of entries of a change that are named. A table may be replaced as a whole.
+const MAX_NAMED: usize = 10;
 
-/// Tells what is in force now, and of the exemptions what is not as it was `before`.
+/// Logs the policy that is in force now, and the exemptions that differ from those of `before`.
 pub(super) fn in_force(before: &Policy, now: &State) {
     let policy = &now.policy;
     difference("bypass prefixes", &before.bypass, &policy.bypass);
@@ -28,10 +27,10 @@ pub(super) fn in_force(before: &Policy, now: &State) {
     info!("in force: {policy} (switched by {who}{})", why.unwrap_or_default());
 }
 
-/// Tells who has changed exemptions.
+/// Logs who has changed exemptions.
 pub(super) fn changed(change: &Change, done: &Changed) {
     if !done.changed.is_empty() {
-        let why = change.origin.why.as_deref().map(|why| format!(", why: {why}"));
+        let why = change.origin.why.as_ref().map(|why| format!(", why: {why}"));
         info!("{} by {}: {}{}", change.action(), change.origin.actor, names(&done.changed), why.unwrap_or_default());
     }
 }
@@ -46,7 +45,7 @@ fn difference<T: Ord + Display>(what: &str, before: &BTreeSet<T>, now: &BTreeSet
 }
 
 fn names(entries: &[String]) -> String {
-    let named = &entries[..entries.len().min(NAMED)];
+    let named: Vec<&str> = entries.iter().take(MAX_NAMED).map(String::as_str).collect();
     match entries.len() - named.len() {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
@@ -58,7 +57,7 @@ mod tests {
     use super::names;
 
     #[test]
-    fn a_long_list_is_cut_and_says_so() {
+    fn long_list_of_entries_is_cut_after_ten_and_the_rest_is_counted() {
         let entries: Vec<String> = (0..12).map(|index| index.to_string()).collect();
         assert_eq!(names(&entries[..3]), "0, 1, 2");
         assert_eq!(names(&entries[..10]), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9");

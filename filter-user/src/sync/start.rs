@@ -1,123 +1,68 @@
-//! The state in which a daemon comes up.
+//! The state in which a daemon starts.
 
-use jiff::Timestamp;
-use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::keeper::Keeper;
-use super::{Source, backoff::Backoff};
-use crate::alarm::{Alarm, Alarms, Subject};
+use super::database::Database;
+use super::error::StartError;
+use super::in_force::InForce;
+use super::peers::Peers;
+use super::state_file::StateFile;
 use crate::config::Settings;
-use crate::policy::Policy;
-use crate::state_file::{State, StateFile};
-use crate::store::{self, Missing, Store};
-use crate::tag;
+use crate::domain::{Alarms, TagSecret};
+use crate::store::{self, IfMissing, Reading, Recovery};
 
-impl Keeper {
-    /// Finds out what is to be in force at the start: the database's word, else the state file's, else off.
-    ///
-    /// Fails only where a person has to decide: the schema is of another version, or there are no random numbers
-    /// for the cluster's tag.
-    pub async fn prepare(settings: &Settings, interfaces: &[String]) -> Result<Self, StartError> {
-        let file = StateFile::new(settings.state_file.clone());
+/// The parts of a keeper.
+pub(super) struct Parts {
+    pub(super) database: Database,
+    pub(super) in_force: InForce,
+    pub(super) peers: Peers,
+    pub(super) alarms: Alarms,
+}
+
+impl Parts {
+    /// Finds out what to put in force: what the database says, otherwise the state file, otherwise off.
+    pub(super) async fn prepare(settings: &Settings, interfaces: &[String]) -> Result<Self, StartError> {
         let mut alarms = Alarms::default();
-        let saved = load(&file, &mut alarms);
-
-        // With maintenance on, a database that is gone is an outage; else it is the first run.
-        let on = saved.as_ref().is_some_and(|state| state.policy.maintenance);
-        let missing = if on { Missing::Refuse } else { Missing::Create };
-        let source = if saved.is_some() { Source::StateFile } else { Source::Default };
-        let state = match saved.clone() {
-            Some(mut state) => {
-                state.policy.end_as_planned(Timestamp::now());
-                state
-            }
-            None => State { policy: Policy::default(), since: None, last_event: None, tag: tag::generate()? },
-        };
-        let mut keeper = Self {
-            settings: settings.clone(),
-            interfaces: interfaces.join(","),
-            file,
-            saved,
-            state,
-            alarms,
-            source,
-            store: None,
-            missing,
-            read: None,
-            own_flag: false,
-            last_event: 0,
-            applied: Timestamp::now(),
-            untold: None,
-            due: true,
-            told: Instant::now(),
-            news: Instant::now(),
-            doubt: None,
-            backoff: Backoff::default(),
-        };
-        keeper.first_reading().await?;
-        Ok(keeper)
-    }
-
-    async fn first_reading(&mut self) -> Result<(), StartError> {
-        match self.open_and_adopt_tag().await {
-            Ok(reading) => {
-                self.untold = self.take_over(reading);
-                self.save().await;
-                self.tell().await;
-            }
-            Err(error) if error.is_foreign_schema() => {
-                return Err(StartError::Schema { database: self.settings.database.display().to_string(), error });
+        let file = StateFile::new(settings.state_file.clone());
+        let in_force = InForce::restore(settings.node.clone(), file, generate_tag, &mut alarms)?;
+        // If maintenance was on, a database that is gone is an outage. Otherwise this is the first run.
+        let if_missing = if in_force.was_on() { IfMissing::Fail } else { IfMissing::Create };
+        let database = Database::new(settings, *in_force.tag(), if_missing);
+        let peers = Peers::new(settings.node.clone(), interfaces);
+        let mut parts = Self { database, in_force, peers, alarms };
+        match parts.read_first().await {
+            Ok(reading) => parts.adopt_first(reading).await,
+            Err(error) if error.recovery() == Recovery::GiveUp => {
+                return Err(StartError::Schema { database: parts.database.display_url(), source: error });
             }
             Err(error) => {
-                self.lost(&error).await;
-                warn!("starting with {} from {}", self.state.policy, self.source_text());
+                parts.database.lost(&error, &mut parts.alarms).await;
+                warn!("starting with {} from {}", parts.in_force.policy(), parts.in_force.source_text());
             }
         }
-        Ok(())
+        Ok(parts)
     }
 
-    /// Only at the start: afterwards the responders answer with the tag that they have.
-    async fn open_and_adopt_tag(&mut self) -> Result<store::Reading, store::Error> {
-        let Settings { database, table, node, .. } = &self.settings;
-        let (mut store, steps) = Store::open(database, table, node, self.missing).await?;
-        steps.iter().for_each(|step| info!("database: {step}"));
-        self.state.tag = store.tag(&self.state.tag).await?;
-        let reading = store.read().await?;
-        self.store = Some(store);
-        self.missing = Missing::Refuse;
-        Ok(reading)
+    async fn read_first(&mut self) -> Result<Reading, store::Error> {
+        self.database.open_first().await?;
+        self.in_force.set_tag(*self.database.tag());
+        self.database.read(&mut self.alarms).await
     }
 
-    fn source_text(&self) -> String {
-        match self.source {
-            Source::Database => "the database".into(),
-            Source::StateFile => format!("the state file {}", self.file.path().display()),
-            Source::Default => "the default, for there is no state file".into(),
-        }
+    /// Adopts the first reading. The data plane starts with its policy.
+    async fn adopt_first(&mut self, reading: Reading) {
+        let proposal = self.in_force.propose(reading);
+        self.peers.note_applied(proposal.last_event(), true, proposal.pending());
+        self.in_force.adopt(proposal, &mut self.alarms);
+        self.database.read_adopted(&mut self.alarms);
+        self.in_force.save(&mut self.alarms).await;
+        self.peers.report(&mut self.database, self.in_force.policy(), &mut self.alarms).await;
     }
 }
 
-fn load(file: &StateFile, alarms: &mut Alarms) -> Option<State> {
-    file.load().unwrap_or_else(|error| {
-        let path = file.path().display().to_string();
-        alarms.set(Subject::StateFile, [Alarm::StateFile { path, error: error.to_string() }]);
-        None
-    })
-}
-
-/// Why a daemon cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Another version's database.
-    #[error("database {database}: {error}")]
-    Schema {
-        /// Its URL, without password.
-        database: String,
-        /// What is wrong with it.
-        error: store::Error,
-    },
-    /// The system gives no random numbers.
-    #[error("cannot make a To tag: {0}")]
-    Random(#[from] getrandom::Error),
+/// Generates a To tag for a cluster that has none, from the system's random numbers.
+fn generate_tag() -> Result<TagSecret, getrandom::Error> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random)?;
+    Ok(TagSecret::from_random(&random))
 }

@@ -1,34 +1,49 @@
-//! Tests of the keeper: real SQLite files, changed by the real `sqlite3` tool, and a record of what was put in force.
+//! Tests of the keeper with real SQLite files, which the `sqlite3` tool changes, and a record of the policies in force.
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rstest::rstest;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::{Command, Enforcer, Error, Keeper, Snapshot, Source};
-use crate::alarm::Alarm;
+use super::{Command, Enforcer, Error, Keeper, NotInForce, Snapshot, Source};
 use crate::config::Settings;
 use crate::dataplane;
-use crate::policy::Policy;
-use crate::store::{Action, Change, Changed, Edit, Exemption, Origin, Scope, Switch, Via};
+use crate::domain::{Action, Alarm, Change, Changed, Channel, Edit, Exemption, Hosts, Origin, Policy, Switch};
 
-/// Far more than any of it takes: what is tested is that it comes, not when.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far longer than anything here takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A connection that is dropped closes in its own thread, and the last one locks the file for a moment.
-const PATIENTLY: [&str; 2] = ["-cmd", ".timeout 10000"];
+/// Options of `sqlite3` with which it waits for locks. A connection that is dropped closes in its own thread, and the last
+/// one locks the file for a moment.
+const BUSY_TIMEOUT: [&str; 2] = ["-cmd", ".timeout 10000"];
 
+/// An enforcer that records the policies; it takes none once it has stopped.
 #[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<Policy>>>);
+struct Record {
+    policies: Arc<Mutex<Vec<Arc<Policy>>>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Record {
+    fn last(&self) -> Option<Arc<Policy>> {
+        self.policies.lock().unwrap().last().cloned()
+    }
+}
 
 impl Enforcer for Record {
-    async fn apply(&mut self, policy: Policy) -> Result<(), dataplane::Error> {
-        self.0.lock().unwrap().push(policy);
+    async fn apply(&mut self, policy: Arc<Policy>) -> Result<(), dataplane::Error> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(dataplane::Error::Stopped);
+        }
+        self.policies.lock().unwrap().push(policy);
         Ok(())
     }
 }
@@ -37,11 +52,13 @@ struct Host {
     directory: TempDir,
 }
 
-/// A keeper at work.
+/// A running keeper.
 struct Running {
     commands: mpsc::Sender<Command>,
     snapshot: watch::Receiver<Snapshot>,
     record: Record,
+    stop: CancellationToken,
+    keeper: JoinHandle<Result<(), NotInForce>>,
 }
 
 impl Host {
@@ -63,8 +80,9 @@ impl Host {
         }
     }
 
+    #[track_caller]
     fn sql(&self, statement: &str) -> String {
-        let output = Process::new("sqlite3").args(PATIENTLY).arg(self.database()).arg(statement).output().unwrap();
+        let output = Process::new("sqlite3").args(BUSY_TIMEOUT).arg(self.database()).arg(statement).output().unwrap();
         assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -73,19 +91,19 @@ impl Host {
         let keeper = Keeper::prepare(&self.settings(), &["eth0".into()]).await.unwrap();
         let (sender, commands) = mpsc::channel(8);
         let (publish, snapshot) = watch::channel(keeper.snapshot());
-        let record = Record::default();
-        tokio::spawn(keeper.run(record.clone(), commands, publish));
-        Running { commands: sender, snapshot, record }
+        let (record, stop) = (Record::default(), CancellationToken::new());
+        let keeper = tokio::spawn(keeper.run(record.clone(), commands, publish, stop.clone()));
+        Running { commands: sender, snapshot, record, stop, keeper }
     }
 }
 
 impl Running {
-    /// Waits until what is in force is as `wanted`.
+    /// Waits until a snapshot is as `wanted`, and returns it.
     async fn until(&mut self, wanted: impl FnMut(&Snapshot) -> bool) -> Snapshot {
-        if let Ok(snapshot) = timeout(PATIENCE, self.snapshot.wait_for(wanted)).await {
+        if let Ok(snapshot) = timeout(TIMEOUT, self.snapshot.wait_for(wanted)).await {
             return snapshot.unwrap().clone();
         }
-        panic!("never came, instead: {:?}", self.snapshot.borrow())
+        panic!("waited {TIMEOUT:?} in vain, the snapshot is {:?}", self.snapshot.borrow())
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command) -> Result<T, Error> {
@@ -95,7 +113,7 @@ impl Running {
     }
 
     async fn switch(&self, action: Action) -> Result<Snapshot, Error> {
-        let switch = Switch::new(action, Scope::Cluster, origin("upgrade"));
+        let switch = Switch::new(action, Hosts::Cluster, origin("upgrade"));
         self.ask(|reply| Command::Switch(switch, reply)).await.map(|(_, snapshot)| snapshot)
     }
 
@@ -106,7 +124,7 @@ impl Running {
 }
 
 fn origin(why: &str) -> Origin {
-    Origin { actor: "alice".into(), why: Some(why.into()), via: Via::Daemon, node: "sbc1".into() }
+    Origin { actor: "alice".into(), why: Some(why.parse().unwrap()), channel: Channel::Daemon, node: "sbc1".into() }
 }
 
 fn alarms(snapshot: &Snapshot) -> Vec<Alarm> {
@@ -125,29 +143,29 @@ const TABLE: &str = "CREATE TABLE htable_config (id INTEGER PRIMARY KEY, key_nam
 const ON: &str = "INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')";
 
 #[tokio::test]
-async fn a_first_run_is_off_and_follows_the_row() {
+async fn first_run_is_off_and_follows_the_row_maint() {
     let host = Host::new();
     let mut running = host.run().await;
     let first = running.snapshot.borrow().clone();
-    assert_eq!((first.policy, first.source, first.reachable), (Policy::default(), Source::Database, true));
+    assert_eq!((&*first.policy, first.source, first.reachable), (&Policy::default(), Source::Database, true));
 
     host.sql(ON);
     let on = running.until(|now| now.policy.maintenance).await;
     assert_eq!(on.since.unwrap().who, None, "SQL does not say who");
     host.sql("UPDATE htable_config SET key_value = '0'");
     running.until(|now| !now.policy.maintenance).await;
-    let applied: Vec<bool> = running.record.0.lock().unwrap().iter().map(|policy| policy.maintenance).collect();
+    let applied: Vec<bool> = running.record.policies.lock().unwrap().iter().map(|policy| policy.maintenance).collect();
     assert_eq!(applied, [true, false]);
 }
 
 #[tokio::test]
-async fn a_switch_is_written_and_in_force_when_it_is_answered() {
+async fn switch_is_written_and_in_force_by_the_time_of_its_reply() {
     let host = Host::new();
     let running = host.run().await;
     for (action, value) in [(Action::On, "1"), (Action::Off, "0")] {
         let snapshot = running.switch(action).await.unwrap();
         assert_eq!(snapshot.policy.maintenance, action == Action::On);
-        assert_eq!(running.record.0.lock().unwrap().last().unwrap().maintenance, action == Action::On);
+        assert_eq!(running.record.last().unwrap().maintenance, action == Action::On);
         assert_eq!(host.sql("SELECT key_value FROM htable_config WHERE key_name = 'maint'"), value);
         let since = snapshot.since.unwrap();
         assert_eq!((since.who.as_deref(), since.why.as_deref()), (Some("alice"), Some("upgrade")));
@@ -158,8 +176,8 @@ async fn a_switch_is_written_and_in_force_when_it_is_answered() {
 async fn commands_and_changes_in_any_order_end_in_what_the_row_says() {
     let host = Host::new();
     let mut running = host.run().await;
-    for turn in 0..30 {
-        if turn % 3 == 0 {
+    for step in 0..30 {
+        if step % 3 == 0 {
             running.switch(Action::On).await.unwrap();
             host.sql("UPDATE htable_config SET key_value = '0' WHERE key_name = 'maint'");
         }
@@ -171,13 +189,13 @@ async fn commands_and_changes_in_any_order_end_in_what_the_row_says() {
 }
 
 #[tokio::test]
-async fn a_writer_without_a_busy_timeout_never_finds_the_database_locked() {
+async fn writer_without_a_busy_timeout_never_finds_the_database_locked() {
     let host = Host::new();
     let mut running = host.run().await;
     host.sql(ON);
     let mut statements = String::new();
-    for turn in 1..=2000 {
-        statements += &format!("UPDATE htable_config SET key_value = '{}' WHERE key_name = 'maint';\n", turn % 2);
+    for step in 1..=2000 {
+        statements += &format!("UPDATE htable_config SET key_value = '{}' WHERE key_name = 'maint';\n", step % 2);
     }
     let (database, script) = (host.database(), host.directory.path().join("script.sql"));
     std::fs::write(&script, statements).unwrap();
@@ -189,13 +207,13 @@ async fn a_writer_without_a_busy_timeout_never_finds_the_database_locked() {
     running.until(|now| !now.policy.maintenance).await;
 }
 
-/// How a database goes away, and how it comes back.
+/// Cases: how the database goes away, and how it comes back.
 #[rstest]
 #[case::table_dropped(
     |host: &Host| { host.sql("ALTER TABLE htable_config RENAME TO elsewhere"); },
     |host: &Host| { host.sql("ALTER TABLE elsewhere RENAME TO htable_config; UPDATE htable_config SET key_value = '0'"); }
 )]
-#[case::file_deleted_and_made_anew_by_hand(
+#[case::file_deleted_and_created_by_hand(
     |host: &Host| std::fs::remove_file(host.database()).unwrap(),
     |host: &Host| {
         host.sql(&format!("{TABLE}; {ON}; UPDATE htable_config SET key_value = '0'"));
@@ -203,7 +221,7 @@ async fn a_writer_without_a_busy_timeout_never_finds_the_database_locked() {
 )]
 #[case::overwritten_and_restored(
     |host: &Host| {
-        // Else all of it is still in the write-ahead log, and SQLite reads it from there.
+        // Otherwise everything is still in the write-ahead log, from which SQLite would read it.
         host.sql("PRAGMA wal_checkpoint(TRUNCATE)");
         std::fs::rename(host.database(), host.directory.path().join("saved")).unwrap();
         std::fs::write(host.database(), "this is not a database, whatever its name says").unwrap();
@@ -214,7 +232,7 @@ async fn a_writer_without_a_busy_timeout_never_finds_the_database_locked() {
     }
 )]
 #[tokio::test]
-async fn while_the_database_is_down_the_last_known_state_holds(#[case] down: fn(&Host), #[case] up: fn(&Host)) {
+async fn last_known_state_holds_while_the_database_is_down(#[case] down: fn(&Host), #[case] up: fn(&Host)) {
     let host = Host::new();
     let mut running = host.run().await;
     running.switch(Action::On).await.unwrap();
@@ -243,7 +261,7 @@ async fn while_the_database_is_down_the_last_known_state_holds(#[case] down: fn(
     "sip_filter_emergency"
 )]
 #[tokio::test]
-async fn a_table_of_exemptions_that_cannot_be_read_is_an_outage(
+async fn table_of_exemptions_that_cannot_be_read_is_an_outage(
     #[case] down: &str,
     #[case] up: &str,
     #[case] table: &str,
@@ -267,9 +285,9 @@ async fn a_table_of_exemptions_that_cannot_be_read_is_an_outage(
     assert_eq!((database_alarm(&back), back.policy.bypass.len()), (None, 1));
 }
 
-/// SQLite ends the transaction by itself when the disk is full, or when a trigger says so.
+/// SQLite rolls a transaction back by itself when the disk is full, or when a trigger says so.
 #[tokio::test]
-async fn a_write_that_the_database_rolls_back_by_itself_is_no_obstacle_to_the_next() {
+async fn switch_works_after_the_database_has_rolled_back_another_one_by_itself() {
     let host = Host::new();
     let mut running = host.run().await;
     host.sql("CREATE TRIGGER full BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END");
@@ -285,9 +303,9 @@ async fn a_write_that_the_database_rolls_back_by_itself_is_no_obstacle_to_the_ne
 }
 
 #[tokio::test]
-async fn a_locked_database_is_an_alarm_and_no_change() {
+async fn locked_database_is_an_alarm_and_changes_nothing() {
     let host = Host::new();
-    // Not one of ours, so with a rollback journal: in WAL mode nobody can keep a reader out.
+    // Created by hand, so it has a rollback journal: in WAL mode no writer can lock out a reader.
     host.sql(&format!("{TABLE}; {ON}"));
     let mut running = host.run().await;
     assert!(running.snapshot.borrow().policy.maintenance);
@@ -304,7 +322,7 @@ async fn a_locked_database_is_an_alarm_and_no_change() {
 }
 
 #[tokio::test]
-async fn a_bad_row_is_an_alarm_until_it_is_mended() {
+async fn duplicate_row_is_an_alarm_until_a_switch_fixes_it() {
     let host = Host::new();
     let mut running = host.run().await;
     host.sql(ON);
@@ -315,13 +333,13 @@ async fn a_bad_row_is_an_alarm_until_it_is_mended() {
     assert_eq!(alarms(&held), [Alarm::Duplicate { key: "maint".into(), rows: 2 }]);
     assert!(held.policy.maintenance);
 
-    // The switch makes one row of the two.
-    let mended = running.switch(Action::Off).await.unwrap();
-    assert_eq!((alarms(&mended), mended.policy.maintenance), (vec![], false));
+    // The switch replaces both rows by one.
+    let fixed = running.switch(Action::Off).await.unwrap();
+    assert_eq!((alarms(&fixed), fixed.policy.maintenance), (vec![], false));
 }
 
 #[tokio::test]
-async fn an_exemption_that_is_changed_from_outside_is_in_force_like_a_row() {
+async fn exemption_that_is_changed_from_outside_is_put_in_force() {
     let host = Host::new();
     let mut running = host.run().await;
     host.sql(
@@ -331,52 +349,55 @@ async fn an_exemption_that_is_changed_from_outside_is_in_force_like_a_row() {
     let now = running.until(|now| now.policy.emergency.len() == 2 && now.policy.bypass.len() == 2).await;
     assert_eq!(Exemption::Bypass.of(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
     assert_eq!(Exemption::Emergency.of(&now.policy), ["112", "911"]);
-    assert_eq!(running.record.0.lock().unwrap().last(), Some(&now.policy), "it was put in force, not only read");
-    assert_eq!(now.since, None, "that is no switch");
+    assert_eq!(running.record.last(), Some(now.policy.clone()), "in force, not only read");
+    assert_eq!(now.since, None, "a change of exemptions is not a switch");
 
     host.sql("DELETE FROM sip_filter_bypass");
     running.until(|now| now.policy.bypass.is_empty()).await;
 }
 
 #[tokio::test]
-async fn an_exemption_is_written_and_in_force_when_it_is_answered() {
+async fn change_of_exemptions_is_written_and_in_force_by_the_time_of_its_reply() {
     let host = Host::new();
     let running = host.run().await;
     for (edit, there) in [(Edit::Add, vec!["198.18.0.0/15".to_owned()]), (Edit::Remove, vec![])] {
         let (changed, now) = running.change(edit, "198.18.0.0/15").await.unwrap();
         assert_eq!((changed.changed.len(), changed.left), (1, there.len()));
         assert_eq!(Exemption::Bypass.of(&now.policy), there);
-        assert_eq!(running.record.0.lock().unwrap().last(), Some(&now.policy));
-        assert_eq!(now.since, None, "that is no switch");
+        assert_eq!(running.record.last(), Some(now.policy.clone()));
+        assert_eq!(now.since, None, "a change of exemptions is not a switch");
     }
     let events = host.sql("SELECT action, actor, why FROM sip_filter_event ORDER BY id");
     assert_eq!(events, "bypass.add|alice|test callers\nbypass.remove|alice|test callers");
 }
 
 #[tokio::test]
-async fn what_cannot_be_removed_is_refused_and_the_database_is_well() {
+async fn removal_of_an_impossible_prefix_is_rejected_without_an_alarm() {
     let host = Host::new();
     let running = host.run().await;
     let error = running.change(Edit::Remove, "198.18.1.7/15").await.unwrap_err();
-    assert!(matches!(error, Error::Refused(_)) && error.to_string().contains("198.18.0.0/15"), "{error}");
+    assert!(matches!(error, Error::Rejected(_)) && error.to_string().contains("198.18.0.0/15"), "{error}");
     let list = running.ask(|reply| Command::List(Exemption::Emergency, reply)).await.unwrap();
     assert_eq!(list.len(), 3);
     assert_eq!(alarms(&running.snapshot.borrow()), []);
 }
 
 #[tokio::test]
-async fn a_list_of_a_table_that_cannot_be_read_raises_the_alarm() {
+async fn listing_a_table_that_cannot_be_read_raises_the_alarm() {
     let host = Host::new();
     let running = host.run().await;
     host.sql("DROP TABLE sip_filter_bypass");
     let listed = running.ask(|reply| Command::List(Exemption::Bypass, reply)).await;
     assert!(matches!(listed, Err(Error::NotRead(_))));
-    assert!(database_alarm(&running.snapshot.borrow()).is_some(), "whoever asks why next has to see it");
+    assert!(
+        database_alarm(&running.snapshot.borrow()).is_some(),
+        "a status that is asked for after the reply has the alarm"
+    );
     assert!(matches!(running.change(Edit::Add, "10.0.0.0/8").await, Err(Error::NotWritten(_))));
 }
 
 #[tokio::test]
-async fn a_bad_exemption_is_an_alarm_and_the_others_count() {
+async fn unusable_exemption_is_an_alarm_and_the_others_are_in_force() {
     let host = Host::new();
     let mut running = host.run().await;
     host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.1.7/15'), ('10.0.0.0/8')");
@@ -389,12 +410,12 @@ async fn a_bad_exemption_is_an_alarm_and_the_others_count() {
     );
 
     host.sql("UPDATE sip_filter_bypass SET prefix = '198.18.0.0/15' WHERE prefix = '198.18.1.7/15'");
-    let mended = running.until(|now| alarms(now).is_empty()).await;
-    assert_eq!(mended.policy.bypass.len(), 2);
+    let fixed = running.until(|now| alarms(now).is_empty()).await;
+    assert_eq!(fixed.policy.bypass.len(), 2);
 }
 
 #[tokio::test]
-async fn a_start_with_the_database_down_has_the_exemptions_of_the_state_file() {
+async fn start_with_the_database_down_takes_the_exemptions_of_the_state_file() {
     let host = Host::new();
     let mut running = host.run().await;
     host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('10.0.0.0/8'); DELETE FROM sip_filter_emergency");
@@ -404,12 +425,12 @@ async fn a_start_with_the_database_down_has_the_exemptions_of_the_state_file() {
     let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert_eq!(snapshot.source, Source::StateFile);
     assert_eq!(Exemption::Bypass.of(&snapshot.policy), ["10.0.0.0/8"]);
-    assert!(snapshot.policy.emergency.is_empty(), "the default would be one that nobody has chosen");
+    assert!(snapshot.policy.emergency.is_empty(), "not the default, which nobody has chosen");
     assert!(database_alarm(&snapshot).unwrap().contains("sip_filter_emergency"));
 }
 
 #[tokio::test]
-async fn a_start_with_the_database_down_comes_up_in_the_last_state() {
+async fn start_with_the_database_down_takes_the_last_state() {
     let host = Host::new();
     let running = host.run().await;
     running.switch(Action::On).await.unwrap();
@@ -423,7 +444,7 @@ async fn a_start_with_the_database_down_comes_up_in_the_last_state() {
     assert_eq!(snapshot.source, Source::StateFile);
     assert_eq!(snapshot.since.as_ref().unwrap().who.as_deref(), Some("alice"));
     assert!(database_alarm(&snapshot).is_some_and(|error| error.contains("does not exist")));
-    assert!(*keeper.tag() == tag, "retransmissions get the same To tag");
+    assert!(*keeper.tag() == tag, "a retransmission gets the same To tag");
     assert!(!host.database().exists(), "an empty database would end the maintenance");
 }
 
@@ -431,7 +452,7 @@ async fn a_start_with_the_database_down_comes_up_in_the_last_state() {
 #[case::no_state_file(None)]
 #[case::damaged(Some("{"))]
 #[tokio::test]
-async fn without_database_and_state_file_it_is_off(#[case] state_file: Option<&str>) {
+async fn start_without_database_and_state_file_is_off(#[case] state_file: Option<&str>) {
     let host = Host::new();
     std::fs::write(host.database(), "not a database, not a database, not a database").unwrap();
     if let Some(text) = state_file {
@@ -443,7 +464,7 @@ async fn without_database_and_state_file_it_is_off(#[case] state_file: Option<&s
 }
 
 #[tokio::test]
-async fn a_restart_knows_who_switched_it_on() {
+async fn restart_knows_who_switched_maintenance_on() {
     let host = Host::new();
     let running = host.run().await;
     let before = running.switch(Action::On).await.unwrap().since;
@@ -452,7 +473,7 @@ async fn a_restart_knows_who_switched_it_on() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_later_version_is_refused() {
+async fn start_with_a_database_of_a_later_version_fails() {
     let host = Host::new();
     Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap();
     host.sql("UPDATE sip_filter_migration SET version = 99 WHERE version = 2");
@@ -461,16 +482,16 @@ async fn a_database_of_a_later_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_state_file_that_cannot_be_written_is_an_alarm() {
+async fn state_file_that_cannot_be_written_is_an_alarm() {
     let host = Host::new();
-    // A directory in its place: root may write everywhere else.
+    // A directory in its place, since root may write to any file.
     std::fs::create_dir(host.settings().state_file).unwrap();
     let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert!(matches!(&alarms(&snapshot)[..], [Alarm::StateFile { .. }]));
 }
 
 #[tokio::test]
-async fn another_tag_in_the_database_is_told() {
+async fn different_tag_in_the_database_is_an_alarm() {
     let host = Host::new();
     let mut running = host.run().await;
     std::fs::remove_file(Path::new(&host.database())).unwrap();
@@ -484,24 +505,24 @@ async fn another_tag_in_the_database_is_told() {
 }
 
 #[tokio::test]
-async fn maintenance_ends_as_planned_although_the_database_is_gone() {
+async fn maintenance_ends_as_planned_while_the_database_is_gone() {
     let host = Host::new();
     let mut running = host.run().await;
     running.switch(Action::On).await.unwrap();
     let end = jiff::Timestamp::now().as_second() + 2;
     host.sql(&format!("INSERT INTO htable_config (key_name, key_value) VALUES ('maint_until', '{end}')"));
     let planned = running.until(|now| now.policy.until.is_some()).await;
-    assert!(planned.policy.maintenance, "not before its time");
+    assert!(planned.policy.maintenance, "it does not end early");
     std::fs::remove_file(host.database()).unwrap();
 
     let over = running.until(|now| !now.policy.maintenance).await;
     let since = over.since.unwrap();
     assert_eq!((since.at.as_second(), since.who), (end, None), "to the second");
-    assert!(!running.record.0.lock().unwrap().last().unwrap().maintenance, "and so it is in force");
+    assert!(!running.record.last().unwrap().maintenance, "and this is in force");
 }
 
 #[tokio::test]
-async fn a_planned_end_that_is_over_does_not_undo_a_new_switch() {
+async fn planned_end_in_the_past_does_not_undo_a_new_switch() {
     let host = Host::new();
     let mut running = host.run().await;
     running.switch(Action::On).await.unwrap();
@@ -510,4 +531,44 @@ async fn a_planned_end_that_is_over_does_not_undo_a_new_switch() {
     let again = running.switch(Action::On).await.unwrap();
     assert!(again.policy.maintenance, "{:?}", again.policy);
     assert_eq!(host.sql("SELECT count(*) FROM htable_config WHERE key_name = 'maint_until'"), "0");
+}
+
+#[tokio::test]
+async fn switch_that_a_stopped_data_plane_does_not_take_is_an_error() {
+    let host = Host::new();
+    let running = host.run().await;
+    running.record.stopped.store(true, Ordering::Relaxed);
+    let error = running.switch(Action::On).await.unwrap_err();
+    assert!(matches!(error, Error::NotInForce(_)) && error.to_string().contains("detached"), "{error}");
+    assert!(!running.snapshot.borrow().policy.maintenance, "the snapshot says what is in force");
+    assert_eq!(host.sql("SELECT key_value FROM htable_config WHERE key_name = 'maint'"), "1");
+    // The daemon is ending anyway, so this is not an error of the keeper.
+    timeout(TIMEOUT, running.keeper).await.expect("the keeper ends").unwrap().unwrap();
+    assert_eq!(host.sql("SELECT running FROM sip_filter_node"), "0", "the other hosts know that this one stops");
+}
+
+#[tokio::test]
+async fn keeper_that_is_stopped_reports_this_to_the_other_hosts() {
+    let host = Host::new();
+    let running = host.run().await;
+    running.stop.cancel();
+    timeout(TIMEOUT, running.keeper).await.expect("the keeper ends").unwrap().unwrap();
+    assert_eq!(host.sql("SELECT running FROM sip_filter_node"), "0");
+}
+
+#[tokio::test]
+async fn row_is_followed_while_a_client_asks_for_nodes_all_the_time() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    let commands = running.commands.clone();
+    let asking = tokio::spawn(async move {
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            commands.send(Command::Nodes(sender)).await.unwrap();
+            receiver.await.unwrap().unwrap();
+        }
+    });
+    host.sql(ON);
+    running.until(|now| now.policy.maintenance).await;
+    asking.abort();
 }

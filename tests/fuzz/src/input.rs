@@ -1,35 +1,42 @@
-//! What the octets of an input mean to the responder's target.
+//! The format of the inputs of the responder's target.
 //!
-//! A SIP message is an input as it is, so that the corpus is one; a first octet below 9 makes it something else.
+//! A SIP message is an input as it is, so that the corpus can be used unchanged. A first byte below 9 selects another
+//! kind.
 
-/// An input.
+/// An input of the responder's target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'i> {
-    /// A message, in a frame whose shape has three bits: IPv6, VLAN tags, options.
+    /// A message, sent in a frame of the given shape.
     Message {
-        /// The bits.
+        /// Bits for IPv6 (1), VLAN tags (2), and IP options with padding (4).
         shape: u8,
-        /// The message.
+        /// The SIP message.
         message: &'i [u8],
     },
-    /// A message in such a frame, some octets of which are then overwritten.
+    /// A message, sent in a frame of the given shape of which some bytes are overwritten.
     Edited {
-        /// The bits.
+        /// Bits as in [`Input::Message`].
         shape: u8,
-        /// Offsets and new octets.
+        /// Offsets and new bytes.
         edits: &'i [[u8; 2]],
-        /// The message.
+        /// The SIP message.
         message: &'i [u8],
     },
-    /// A whole frame.
+    /// A complete frame.
     Frame(&'i [u8]),
 }
 
 impl<'i> Input<'i> {
-    /// Reads an input: `0` and a frame; `1` to `7`, which is the shape, and a message; `8`, a shape, three edits and a
-    /// message; or just a message.
-    pub fn of(octets: &'i [u8]) -> Self {
-        match octets {
+    /// Parses an input by its first byte.
+    ///
+    /// | first byte | rest |
+    /// |---|---|
+    /// | 0 | a frame |
+    /// | 1 to 7, the shape | a message |
+    /// | 8 | the shape, three edits of two bytes, a message |
+    /// | any other | the whole input is a message |
+    pub fn parse(bytes: &'i [u8]) -> Self {
+        match bytes {
             [0, frame @ ..] => Self::Frame(frame),
             [shape @ 1..8, message @ ..] => Self::Message { shape: *shape, message },
             [8, shape, rest @ ..] if rest.len() >= 6 => {

@@ -1,5 +1,10 @@
-//! What the fuzz targets share; `cargo xtask fuzz` builds and runs them.
+//! Code shared by the fuzz targets in `targets`, which `cargo xtask fuzz` builds and runs.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a panic is a finding, and libFuzzer keeps its input"
+)]
 
 pub mod guard;
+pub mod head;
 pub mod input;
-pub mod lines;

@@ -1,19 +1,24 @@
-//! The grammar on any message: it decides without a panic, and what must not matter does not.
-
+//! Properties of the grammar on any message: it does not panic, and its decision depends only on the relevant headers.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a panic is a finding, and libFuzzer keeps its input")]
 #![no_main]
 
-use filter_common::sip::{Decision, MAX_LEADING_CRLF, Method, Request, SHORTEST_REQUEST, User, classify};
-use filter_fuzz::guard::at_the_edge;
-use filter_fuzz::lines::Head;
+use filter_common::sip::{Decision, MAX_LEADING_CRLF, Method, Request, SHORTEST_REQUEST, UserPart, classify};
+use filter_fuzz::guard::with_guarded_copy;
+use filter_fuzz::head::Head;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|octets: &[u8]| {
-    at_the_edge(octets, |message| {
+fuzz_target!(|input: &[u8]| {
+    with_guarded_copy(input, |message| {
         let request = classify(message);
-        blank_lines_before_it_do_not_matter(message, request);
+        leading_blank_lines_do_not_matter(message, request);
         let Some(request) = request else { return };
-        let Some(head) = Head::of(message) else {
-            assert_ne!(request.decision, Decision::New, "new, but its headers have no end");
+        let Some(head) = Head::find(message) else {
+            assert_ne!(
+                request.decision,
+                Decision::New,
+                "new without an end of the headers: {}",
+                message.escape_ascii()
+            );
             return;
         };
         the_body_does_not_matter(message, &head);
@@ -21,54 +26,56 @@ fuzz_target!(|octets: &[u8]| {
         line_ends_do_not_matter(message, &head);
         match request.decision {
             Decision::New => only_the_to_tag_is_missing(message, &head),
-            Decision::InDialog => the_tag_is_where_it_says(message, request),
+            Decision::InDialog => the_tag_offset_points_to_a_tag(message, request),
             _ => {}
         }
     });
 });
 
-/// What matters of the decision on `message`: the user part only if there is no other reason to pass, and not where the
-/// tag is, since that moves.
-fn known(message: &[u8]) -> Option<(Method, Decision, Option<User>)> {
+/// Returns the parts of the reading of `message` that must be the same for its variants.
+///
+/// The user part is one of them only if nothing else exempts the request. The offset of the tag changes with the
+/// variant.
+fn comparable(message: &[u8]) -> Option<(Method, Decision, Option<UserPart>)> {
     let Request { method, decision, user, .. } = classify(message)?;
     Some((method, decision, (decision == Decision::New).then_some(user)))
 }
 
-/// Asserts that `variant`, made from `message` by what `change` says, is decided as `message` is.
+/// Asserts that `message` and `variant`, which differs from it by `change`, get the same decision.
 ///
-/// Shorter ones are no requests, whatever they say; no request that is one is as short.
-fn assert_alike(message: &[u8], variant: &[u8], change: &str) {
-    let is_blank = |octet: &&u8| matches!(octet, b'\r' | b'\n');
+/// Variants shorter than [`SHORTEST_REQUEST`] are not requests, whatever they contain, and are skipped.
+fn assert_same_decision(message: &[u8], variant: &[u8], change: &str) {
+    let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
     if variant.iter().skip_while(is_blank).count() < SHORTEST_REQUEST as usize {
         return;
     }
-    let (before, after) = (known(message), known(variant));
+    let (before, after) = (comparable(message), comparable(variant));
     assert_eq!(before, after, "{change}:\n{}\n{}", message.escape_ascii(), variant.escape_ascii());
 }
 
-fn blank_lines_before_it_do_not_matter(message: &[u8], request: Option<Request>) {
-    let blank = message.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+fn leading_blank_lines_do_not_matter(message: &[u8], request: Option<Request>) {
+    let blank = message.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     if blank + 2 <= MAX_LEADING_CRLF as usize {
         let variant = [b"\r\n", message].concat();
-        assert_alike(message, &variant, "CRLF before it");
+        assert_same_decision(message, &variant, "CRLF before the message");
         if let (Some(before), Some(after)) = (request, classify(&variant))
             && before.decision == Decision::InDialog
         {
-            assert_eq!(before.tag + 2, after.tag, "where the tag is: {}", message.escape_ascii());
+            assert_eq!(before.tag + 2, after.tag, "offset of the tag after a CRLF: {}", message.escape_ascii());
         }
     }
 }
 
 fn the_body_does_not_matter(message: &[u8], head: &Head) {
-    let bare = &message[..head.end];
-    assert_alike(message, bare, "no body");
+    let head = &message[..head.end];
+    assert_same_decision(message, head, "no body");
     for body in ["\r\n", "To: <sip:x@y>;tag=1\r\n\r\n", " ;tag=1\r\n\r\n", "Replaces: x\r\n\r\n", "\0"] {
-        assert_alike(message, &[bare, body.as_bytes()].concat(), "another body");
+        assert_same_decision(message, &[head, body.as_bytes()].concat(), "another body");
     }
 }
 
 fn other_headers_do_not_matter(message: &[u8], head: &Head) {
-    // A continuation would go on with the header that is put before it.
+    // A continuation line would become part of the inserted header.
     if matches!(message[head.headers], b' ' | b'\t') {
         return;
     }
@@ -81,43 +88,45 @@ fn other_headers_do_not_matter(message: &[u8], head: &Head) {
         "Toto:;tag=1\r\n",
     ];
     for header in headers {
-        assert_alike(message, &[start, header.as_bytes(), rest].concat(), header);
+        assert_same_decision(message, &[start, header.as_bytes(), rest].concat(), header);
     }
 }
 
+#[expect(clippy::naive_bytecount, reason = "inputs are too short for the crate `bytecount` to pay off")]
 fn line_ends_do_not_matter(message: &[u8], head: &Head) {
-    let lines = &message[head.start..head.end];
-    let newlines = lines.iter().filter(|octet| **octet == b'\n').count();
-    let returns = lines.iter().filter(|octet| **octet == b'\r').count();
-    let pairs = lines.windows(2).filter(|two| two == b"\r\n").count();
+    let head = &message[head.start..head.end];
+    let newlines = head.iter().filter(|byte| **byte == b'\n').count();
+    let returns = head.iter().filter(|byte| **byte == b'\r').count();
+    let pairs = head.windows(2).filter(|two| two == b"\r\n").count();
     if newlines == pairs && returns == pairs {
-        let bare: Vec<u8> = lines.iter().copied().filter(|octet| *octet != b'\r').collect();
-        assert_alike(lines, &bare, "LF for CRLF");
+        let bare: Vec<u8> = head.iter().copied().filter(|byte| *byte != b'\r').collect();
+        assert_same_decision(head, &bare, "LF for CRLF");
     }
 }
 
-/// A new request has one To header, which would have a tag if one were put there, and does not get one by anything else.
+/// Asserts that a new request has one To header, that a tag inserted into it makes the request in-dialog, and that
+/// nothing else does.
 fn only_the_to_tag_is_missing(message: &[u8], head: &Head) {
     let values = head.to_values(message);
     let [value] = values.as_slice() else {
-        panic!("{} To headers: {}", values.len(), message.escape_ascii());
+        panic!("new with {} To headers: {}", values.len(), message.escape_ascii());
     };
-    let with = |parameter: &str, expected: Decision| {
-        let variant = [&message[..value.end], parameter.as_bytes(), &message[value.end..]].concat();
+    let assert_with = |suffix: &str, expected: Decision| {
+        let variant = [&message[..value.end], suffix.as_bytes(), &message[value.end..]].concat();
         let decision = classify(&variant).map(|request| request.decision);
-        assert_eq!(decision, Some(expected), "with {parameter}: {}", variant.escape_ascii());
+        assert_eq!(decision, Some(expected), "with {suffix:?} after To: {}", variant.escape_ascii());
     };
     for tag in [";tag=x", " ;\tTAG =\r\n x", ";Tag=\"x\"", ";tag=;tag=x", ";a=\"\\\"\";tag=x;b"] {
-        with(tag, Decision::InDialog);
+        assert_with(tag, Decision::InDialog);
     }
-    for none in [";tags=x", ";tag", ";a=\";tag=1\"", ";xtag=1", ";tag=\"\""] {
-        with(none, Decision::New);
+    for no_tag in [";tags=x", ";tag", ";a=\";tag=1\"", ";xtag=1", ";tag=\"\""] {
+        assert_with(no_tag, Decision::New);
     }
-    with("\r\nTo: <sip:x@y>", Decision::Undecided);
+    assert_with("\r\nTo: <sip:x@y>", Decision::Undecided);
 }
 
-fn the_tag_is_where_it_says(message: &[u8], request: Request) {
+fn the_tag_offset_points_to_a_tag(message: &[u8], request: Request) {
     let tag = message.get(request.tag as usize).copied();
-    let begins_a_tag = |octet: u8| !matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | b';' | b'"' | 0);
-    assert!(tag.is_some_and(begins_a_tag), "the tag at {}: {}", request.tag, message.escape_ascii());
+    let begins_a_tag = |byte: u8| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b';' | b'"' | 0);
+    assert!(tag.is_some_and(begins_a_tag), "no tag at offset {}: {}", request.tag, message.escape_ascii());
 }

@@ -1,45 +1,52 @@
-//! The responder on any frame: no panic, and what goes out is a well-formed response to what came in, or nothing.
-
+//! Properties of the responder on any frame: it does not panic, and writes a well-formed response to the request or
+//! nothing.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a panic is a finding, and libFuzzer keeps its input"
+)]
 #![no_main]
 
+use std::net::IpAddr;
+
 use filter_common::sip::{Decision, classify};
-use filter_fuzz::guard::at_the_edge;
+use filter_fuzz::guard::with_guarded_copy;
 use filter_fuzz::input::Input;
-use filter_user::policy::Refusal;
-use filter_user::responder::{self, MAX_GROWTH, Refused, ReplyTemplate, TagSecret};
+use filter_reply::{MAX_GROWTH, Refusal, ResponseTemplate, TagSecret, Unanswered};
 use libfuzzer_sys::fuzz_target;
 
 use wire::{Capture, Sender};
 
-#[path = "../../../filter-user/tests/responder/response.rs"]
-#[expect(dead_code, reason = "the responder's own tests look at more of it")]
+#[path = "../../../filter-reply/tests/respond/response.rs"]
+#[expect(dead_code, reason = "the responder's own tests use more of it")]
 mod response;
-#[path = "../../../filter-user/tests/responder/well_formed.rs"]
+#[path = "../../../filter-reply/tests/respond/well_formed.rs"]
 mod well_formed;
-#[path = "../../../filter-user/tests/responder/wire.rs"]
+#[path = "../../../filter-reply/tests/respond/wire.rs"]
 mod wire;
 
-/// How our tags begin, for `response`.
+/// Prefix of our To tags. The module `response` needs it.
 const PREFIX: &str = "sf0test.";
 
-fuzz_target!(|octets: &[u8]| {
-    match Input::of(octets) {
-        Input::Message { shape, message } => one_message(&sender(shape), message),
+fuzz_target!(|input: &[u8]| {
+    match Input::parse(input) {
+        Input::Message { shape, message } => response_to_a_message_is_well_formed(&sender(shape), message),
         Input::Edited { shape, edits, message } => {
             let mut frame = sender(shape).frame(message);
             for edit in edits {
-                // Nearly all headers are within the first 128 octets.
-                if let Some(octet) = frame.get_mut(usize::from(edit[0] & 0x7f)) {
-                    *octet = edit[1];
+                // The Ethernet, IP and UDP headers are within the first 128 bytes of nearly all frames.
+                if let Some(byte) = frame.get_mut(usize::from(edit[0] & 0x7f)) {
+                    *byte = edit[1];
                 }
             }
-            one_frame(&frame);
+            response_goes_back_to_the_source(&frame);
         }
-        Input::Frame(frame) => one_frame(frame),
+        Input::Frame(frame) => response_goes_back_to_the_source(frame),
     }
 });
 
-/// The sender that the bits of `shape` make.
+/// Returns a sender of frames of this shape ([`Input::Message`]).
 fn sender(shape: u8) -> Sender {
     let bit = |bit: u8| shape & bit != 0;
     let mut sender = if bit(1) { Sender::ipv6() } else { Sender::default() };
@@ -54,60 +61,67 @@ fn sender(shape: u8) -> Sender {
     sender
 }
 
-fn template() -> ReplyTemplate {
-    let refusal = Refusal { code: 503, reason: "Maintenance".into(), retry_after: 30 };
-    let prefix = PREFIX.as_bytes().try_into().expect("eight octets");
-    ReplyTemplate::new(&refusal, &TagSecret { prefix, key: [7; 16] }).expect("a template")
+/// Returns the template of the responses.
+fn template() -> ResponseTemplate {
+    let prefix = PREFIX.as_bytes().try_into().expect("the prefix has eight bytes");
+    let secret = TagSecret::new(prefix, [7; 16]).expect("a token");
+    ResponseTemplate::new(&Refusal::default(), &secret)
 }
 
-/// A message in a frame as it should be: all of the reply is compared with it.
-fn one_message(sender: &Sender, message: &[u8]) {
-    // The length fields of IP and UDP hold no more.
+/// Sends `message` in a well-formed frame, and checks the whole response.
+fn response_to_a_message_is_well_formed(sender: &Sender, message: &[u8]) {
+    // A longer message does not fit into the length fields of IP and UDP.
     let message = &message[..message.len().min(65_000)];
-    let reply = answer(&sender.frame(message));
+    let response = respond_twice(&sender.frame(message));
     let decision = classify(message).map(|request| request.decision);
     if decision == Some(Decision::InDialog) {
-        assert!(reply.is_err(), "a call that is up gets a response: {}", message.escape_ascii());
+        assert!(response.is_err(), "response to a request within a dialog: {}", message.escape_ascii());
     }
-    if reply == Err(Refused::InDialog) {
+    if response == Err(Unanswered::InDialog) {
         assert_ne!(decision, Some(Decision::New), "new for the kernel only: {}", message.escape_ascii());
     }
-    // Where the message itself spells our tag, which the fuzzer soon learns, the check could not tell whose is whose.
-    if !message.windows(PREFIX.len()).any(|octets| octets == PREFIX.as_bytes()) {
-        well_formed::check(sender, message, reply);
+    // The check finds our tag by its prefix. The fuzzer soon learns to write the prefix into a message.
+    if !message.windows(PREFIX.len()).any(|bytes| bytes == PREFIX.as_bytes()) {
+        well_formed::check(sender, message, response);
     }
 }
 
-/// Any frame: the reply goes back where it came from, its lengths and checksums right.
-fn one_frame(frame: &[u8]) {
-    let Ok(reply) = answer(frame) else { return };
-    let reply = Capture::read(&reply);
-    assert_eq!(reply.macs.concat(), [&frame[6..12], &frame[..6]].concat(), "Ethernet addresses");
-    let link = 14 + 4 * reply.tags.len();
+/// Sends any frame. The response must go back to its source, with correct lengths and checksums.
+fn response_goes_back_to_the_source(frame: &[u8]) {
+    let Ok(response) = respond_twice(frame) else { return };
+    // Checks the lengths and checksums.
+    let response = Capture::parse(&response);
+    assert_eq!(response.macs.concat(), [&frame[6..12], &frame[..6]].concat(), "Ethernet addresses of the response");
+    let link = 14 + 4 * response.tags.len();
     let packet = &frame[link..];
     let source: &[u8] = if packet[0] >> 4 == 4 { &packet[12..16] } else { &packet[8..24] };
-    let destination: Vec<u8> = match reply.destination.ip() {
-        std::net::IpAddr::V4(address) => address.octets().into(),
-        std::net::IpAddr::V6(address) => address.octets().into(),
+    let destination: Vec<u8> = match response.destination.ip() {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets().into(),
     };
-    assert_eq!(destination, source, "a response to a third party");
-    assert!(reply.message.len() <= frame.len() + MAX_GROWTH, "amplification");
-    assert!(reply.message.starts_with(b"SIP/2.0 503 Maintenance\r\n"));
+    assert_eq!(destination, source, "IP destination of the response (left) and source of the request (right)");
+    assert!(response.message.len() <= frame.len() + MAX_GROWTH, "the response has {} bytes", response.message.len());
+    assert!(response.message.starts_with(b"SIP/2.0 503 Maintenance\r\n"), "{}", response.message.escape_ascii());
 }
 
-/// The frame that answers `frame`, asked for twice, with memory that is as short as it may be.
-fn answer(frame: &[u8]) -> Result<Vec<u8>, Refused> {
+/// Returns the frame with the response to `frame`.
+///
+/// Asserts that the responder writes the same response again into a buffer that is just long enough, and none into a
+/// shorter one.
+fn respond_twice(frame: &[u8]) -> Result<Vec<u8>, Unanswered> {
     let template = template();
-    let ask = |out: &mut [u8]| {
-        at_the_edge(frame, |frame| responder::answer(frame, 65_535, out, &template).map(|answer| answer.len))
+    let respond = |out: &mut [u8]| {
+        with_guarded_copy(frame, |frame| {
+            filter_reply::respond(frame, 65_535, out, &template).map(|response| response.len)
+        })
     };
     let mut out = vec![0xaa; frame.len() + MAX_GROWTH + 64];
-    let len = ask(&mut out)?;
-    assert!(out[len..].iter().all(|octet| *octet == 0xaa), "it writes behind the frame");
+    let len = respond(&mut out)?;
+    assert!(out[len..].iter().all(|byte| *byte == 0xaa), "bytes written behind the response");
     out.truncate(len);
     let mut again = vec![0x55; len];
-    assert_eq!(ask(&mut again), Ok(len), "the second time, with room for just that");
-    assert_eq!(out, again, "not the same twice");
-    assert!(ask(&mut again[..len - 1]).is_err(), "a frame in too little room");
+    assert_eq!(respond(&mut again), Ok(len), "second response, into a buffer of {len} bytes");
+    assert_eq!(out, again, "first response (left) and second (right)");
+    assert!(respond(&mut again[..len - 1]).is_err(), "a response of {len} bytes fits into {}", len - 1);
     Ok(out)
 }

@@ -1,17 +1,17 @@
-//! Finds bpf-linker, and tries whether it fits a toolchain.
+//! Finds bpf-linker, and checks that it can link the output of a toolchain.
 
-use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
+use std::{env, fs};
 
 use super::program::TARGET;
 use super::toolchain::Toolchain;
 
-/// A crate that needs nothing, not even `core`: enough to see the linker read this compiler's bitcode.
+/// A crate that depends on nothing, not even `core`. Linking it shows whether the linker reads the compiler's bitcode.
 const PROBE: &str = "#![feature(no_core)]\n#![no_core]\n#![no_main]\n";
 
-/// The bpf-linker to use: the first in `PATH`, or the one where `cargo install` puts it.
+/// Returns the path of bpf-linker: the first one in `PATH`, or the one in the folder of `cargo install`.
 pub(crate) fn find() -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let cargo_home = env::var_os("CARGO_HOME")
@@ -22,29 +22,29 @@ pub(crate) fn find() -> Result<PathBuf, String> {
         .map(|folder| folder.join("bpf-linker"))
         .find(|file| file.is_file())
         .ok_or("bpf-linker is not installed")?;
-    // It is linked to the LLVM of one toolchain and cannot start when an update has taken that away.
+    // It loads the libLLVM of one toolchain, and cannot start after an update that removed this library.
     let started = Command::new(&linker).arg("--version").output();
     match started {
         Ok(output) if output.status.success() => Ok(linker),
         Ok(output) => {
-            let why = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{} does not start: {}", linker.display(), why.trim()))
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{} does not start: {}", linker.display(), stderr.trim()))
         }
         Err(error) => Err(format!("{} does not start: {error}", linker.display())),
     }
 }
 
-/// Compiles and links an empty program: `Ok` when `linker` understands what `toolchain` writes.
+/// Compiles and links an empty program. Fails if `linker` does not read the bitcode that `toolchain` writes.
 pub(crate) fn probe(linker: &Path, toolchain: &Toolchain) -> Result<(), String> {
-    let object = env::temp_dir().join(format!("sip-filter-probe-{}.o", std::process::id()));
+    let object = env::temp_dir().join(format!("sip-filter-probe-{}.o", process::id()));
     let result = compile_probe(linker, toolchain, &object);
-    // There is nothing to remove when the compiler failed.
-    let _ = std::fs::remove_file(&object);
+    // The file does not exist if the compiler failed.
+    let _ = fs::remove_file(&object);
     result
 }
 
 fn compile_probe(linker: &Path, toolchain: &Toolchain, object: &Path) -> Result<(), String> {
-    let failed = |why: String| format!("{} cannot link what {toolchain} writes: {why}", linker.display());
+    let failed = |why: String| format!("{} cannot link the output of {toolchain}: {why}", linker.display());
     let mut rustc = toolchain
         .rustc()
         .args(["--crate-name", "probe", "--crate-type", "bin", "--target", TARGET, "-"])
@@ -62,7 +62,8 @@ fn compile_probe(linker: &Path, toolchain: &Toolchain, object: &Path) -> Result<
     if output.status.success() {
         Ok(())
     } else {
-        let text = String::from_utf8_lossy(&output.stderr);
-        Err(failed(text.lines().find(|line| line.contains("error")).unwrap_or("the compiler failed").trim().into()))
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let error = stderr.lines().find(|line| line.contains("error")).unwrap_or("the compiler failed");
+        Err(failed(error.trim().to_owned()))
     }
 }

@@ -1,7 +1,17 @@
-//! Building XDP programs: a Rust that can, the linker it needs, and the call to cargo.
+//! Builds the XDP programs: finds a toolchain that can, finds the linker, and calls cargo.
 //!
-//! Only `std` is used here, because xtask shares these files with the build scripts of `filter-user` and `bench`,
-//! which take them in by path so that a plain `cargo build` works without a build dependency.
+//! xtask and the build scripts of `filter-user` and `bench` share these files. The build scripts include them by path,
+//! so that a plain `cargo build` works without a build dependency. For that reason only `std` is used here.
+//!
+//! # Comparison with aya-build
+//!
+//! aya-build 0.2 could replace `program.rs` and `script.rs`. It is not used, for these reasons:
+//!
+//! * It takes a toolchain, but does not search for one that can build `core` for BPF. If rustup is present, it always
+//!   calls `rustup run TOOLCHAIN`, which rules out Debian's Rust.
+//! * It does not set `allows-misaligned-mem-access`. Each unaligned read would become a load per byte.
+//! * It does not search for bpf-linker, and does not check that bpf-linker reads the compiler's bitcode.
+//! * It has dependencies: anyhow, `cargo_metadata`, `rustc_version`, which.
 
 mod environment;
 mod linker;

@@ -1,71 +1,73 @@
-//! The call to cargo that builds or lints an object with XDP programs.
+//! The cargo command that builds or lints an object with XDP programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::toolchain::Toolchain;
 
-/// The kernel's target. Every architecture with AF_XDP drivers is little-endian.
+/// The BPF target of little-endian kernels. All architectures with AF_XDP drivers are little-endian.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
-/// An object that is built for the kernel's target.
+/// An object file with XDP programs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object {
-    /// The package in the workspace; its folder is [`Self::folder`].
+    /// Package in the workspace.
     pub(crate) package: &'static str,
-    /// The folder of the package, from the workspace's root.
+    /// Folder of the package, relative to the workspace's root.
     pub(crate) folder: &'static str,
-    /// The name of its binary.
+    /// Binary of the package.
     pub(crate) binary: &'static str,
 }
 
-/// The XDP program of the product.
+/// The XDP program of sip-filter.
 pub(crate) const SIP_FILTER: Object = Object { package: "filter-ebpf", folder: "filter-ebpf", binary: "sip_filter" };
-/// The programs of the benchmarks.
+/// The XDP programs of the benchmarks.
 pub(crate) const BENCH: Object = Object { package: "filter-bench-ebpf", folder: "bench/ebpf", binary: "filter_bench" };
 
-/// An unaligned read is one load where the kernel's JIT allows it (x86-64, arm64), else a load a byte.
+/// Target feature that makes an unaligned read one load instead of a load per byte. The JITs of x86-64 and arm64 accept
+/// such a load.
 const MISALIGNED: &str = "allows-misaligned-mem-access";
 
-/// How an object is built.
+/// The build of an object.
 pub(crate) struct Program<'a> {
-    /// What is built.
+    /// Object to build.
     pub(crate) object: Object,
-    /// The compiler.
+    /// Compiler.
     pub(crate) toolchain: &'a Toolchain,
-    /// The linker.
+    /// Path of bpf-linker.
     pub(crate) linker: &'a Path,
-    /// The workspace's root.
+    /// Root of the workspace.
     pub(crate) workspace: &'a Path,
-    /// A target folder of its own: the outer cargo holds a lock on its own one and would wait for itself.
+    /// Target folder, other than that of the outer cargo: the outer cargo holds a lock on its own, for which the inner
+    /// cargo would wait forever.
     pub(crate) target_dir: &'a Path,
-    /// The host's architecture, which decides where `pt_regs` and the like have their fields.
+    /// Architecture of the host, on which the layout of `pt_regs` and similar structures depends.
     pub(crate) arch: &'a str,
 }
 
 impl Program<'_> {
-    /// `cargo build`, quiet but for warnings and errors.
+    /// Returns the command that builds the object and prints warnings and errors only.
     pub(crate) fn build(&self) -> Command {
         let mut command = self.toolchain.cargo();
         command.args(["build", "--quiet"]);
-        self.arguments(&mut command);
+        self.add_arguments(&mut command);
         command
     }
 
-    /// `cargo clippy` for the kernel's target, with warnings as errors; `None` if the toolchain has no clippy.
+    /// Returns the command that lints the package, with warnings as errors; `None` if the toolchain has no clippy.
     pub(crate) fn clippy(&self) -> Option<Command> {
         let mut command = self.toolchain.clippy()?;
-        self.arguments(&mut command);
+        self.add_arguments(&mut command);
         command.args(["--", "-D", "warnings"]);
         Some(command)
     }
 
-    /// Where [`Self::build`] leaves the object.
+    /// Returns the path of the object after [`Self::build`].
     pub(crate) fn path(&self) -> PathBuf {
         self.target_dir.join(TARGET).join("release").join(self.object.binary)
     }
 
-    fn arguments(&self, command: &mut Command) {
+    fn add_arguments(&self, command: &mut Command) {
         command
             .current_dir(self.workspace)
             .args(["--package", self.object.package, "--bins", "--release", "--target", TARGET, "-Zbuild-std=core"])
@@ -75,27 +77,28 @@ impl Program<'_> {
             .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags());
     }
 
-    /// In cargo's own encoding, since the quotes of a cfg do not survive in `RUSTFLAGS`.
+    /// Returns the compiler flags in cargo's own encoding, because `RUSTFLAGS` does not preserve the quotes of a cfg.
     fn rustflags(&self) -> String {
         let mut flags = vec![
             format!("--cfg=bpf_target_arch=\"{}\"", self.arch),
-            // BTF, by which the kernel and `bpftool` know the maps' types, is made of the debug information.
-            "-Cdebuginfo=2".into(),
-            "-Clink-arg=--btf".into(),
+            // The linker derives BTF from the debug information. The kernel and bpftool read the maps' types from it.
+            "-Cdebuginfo=2".to_owned(),
+            "-Clink-arg=--btf".to_owned(),
         ];
-        if self.knows_misaligned() {
-            // To the linker, which generates the code: as a `-Ctarget-feature` it is warned about at every build.
+        if self.allows_misaligned() {
+            // Passed to the linker, which generates the code. `-Ctarget-feature` would print a warning at each build.
             flags.push(format!("-Clink-arg=--cpu-features=+{MISALIGNED}"));
         }
         flags.join("\x1f")
     }
 
-    fn knows_misaligned(&self) -> bool {
-        let allowed = matches!(self.arch, "x86_64" | "aarch64");
+    /// Returns whether the host accepts unaligned loads and the compiler knows the feature.
+    fn allows_misaligned(&self) -> bool {
+        let accepted = matches!(self.arch, "x86_64" | "aarch64");
         let known = || {
             let output = self.toolchain.rustc().args(["--print", "target-features", "--target", TARGET]).output();
             output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(MISALIGNED))
         };
-        allowed && known()
+        accepted && known()
     }
 }

@@ -1,7 +1,8 @@
-//! Finds a Rust toolchain that can build `core` for the kernel's target.
+//! Finds a Rust toolchain that can build `core` for the BPF target.
 //!
-//! BPF is a tier 3 target: nobody ships its `core`, so a toolchain must have the library's source, and must
-//! accept `-Z build-std`. A nightly accepts it by itself, any other compiler with `RUSTC_BOOTSTRAP=1`.
+//! BPF is a tier 3 target, for which no toolchain contains a compiled `core`. A toolchain must have the source of
+//! `core` (rust-src) and accept `-Z build-std`. A nightly accepts it, and so does any other compiler with
+//! `RUSTC_BOOTSTRAP=1`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,56 +10,57 @@ use std::process::Command;
 
 use super::environment;
 
-/// The oldest compiler that builds this workspace, as its `rust-version` says.
+/// The oldest compiler that builds this workspace: its `rust-version`.
 pub(crate) const MINIMUM: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// Where Debian's `rustc` and `rustc-web`, and Fedora's `rustc`, have their sysroot.
+/// Sysroot of Debian's `rustc` and `rustc-web`, and of Fedora's `rustc`.
 const SYSTEM_SYSROOT: &str = "/usr";
 
 /// A toolchain that can build the XDP program.
 #[derive(Debug)]
 pub(crate) struct Toolchain {
-    /// What a person calls it: rustup's name for it, or "the system's Rust".
+    /// Name for messages: rustup's name, or "the system's Rust".
     pub(crate) name: String,
-    /// rustup's name, if it is one of rustup's, for adding components.
+    /// rustup's name, for adding components; `None` if rustup did not install the toolchain.
     pub(crate) rustup_name: Option<String>,
-    /// Where its compiler, its libraries and their source are.
+    /// Folder of its compiler, its libraries and their source.
     pub(crate) sysroot: PathBuf,
-    /// The compiler's version.
+    /// Version of the compiler.
     pub(crate) version: Version,
-    /// The major version of the LLVM that wrote its bitcode; bpf-linker must read that.
+    /// Major version of the compiler's LLVM, whose bitcode bpf-linker must read.
     pub(crate) llvm: u32,
 }
 
 impl Toolchain {
-    /// The first that will do: rustup's nightlies, then the system's own, then what else rustup has.
+    /// Returns the first suitable toolchain: of rustup's nightlies, then the system's Rust, then rustup's others.
     pub(crate) fn find() -> Result<Self, String> {
         let mut unfit = Vec::new();
         for candidate in candidates() {
+            let name = candidate.name.clone();
             match candidate.check() {
                 Ok(toolchain) => return Ok(toolchain),
-                Err(why) => unfit.push(format!("{}: {why}", candidate.name)),
+                Err(why) => unfit.push(format!("{name}: {why}")),
             }
         }
         Err(format!(
-            "no Rust {MINIMUM} or later with the source of its library, which the XDP program is built with{}",
-            if unfit.is_empty() { String::new() } else { format!("; seen: {}", unfit.join("; ")) }
+            "found no Rust {MINIMUM} or later with rust-src, which building the XDP program requires{}",
+            if unfit.is_empty() { String::new() } else { format!(" ({})", unfit.join("; ")) }
         ))
     }
 
-    /// This toolchain's cargo, in an environment that no outer cargo has touched.
+    /// Returns a command for this toolchain's cargo, without the environment of an outer cargo.
     pub(crate) fn cargo(&self) -> Command {
         self.command("cargo")
     }
 
-    /// This toolchain's compiler, in the same clean environment.
+    /// Returns a command for this toolchain's compiler, without the environment of an outer cargo.
     pub(crate) fn rustc(&self) -> Command {
         self.command("rustc")
     }
 
-    /// This toolchain's `cargo clippy`, if it has one.
+    /// Returns a command for this toolchain's `cargo clippy`, if it has one.
     pub(crate) fn clippy(&self) -> Option<Command> {
-        // Not `cargo clippy`: that takes the first cargo-clippy in ~/.cargo/bin, which is another toolchain's.
+        // `cargo clippy` would run the cargo-clippy in ~/.cargo/bin, which may belong to another toolchain.
         self.program("cargo-clippy").exists().then(|| {
             let mut command = self.command("cargo-clippy");
             command.arg("clippy");
@@ -72,7 +74,7 @@ impl Toolchain {
         command
             .env("CARGO", self.program("cargo"))
             .env("RUSTC", self.program("rustc"))
-            // Lets a stable compiler take -Z; a nightly does not mind.
+            // Makes a stable compiler accept -Z. A nightly ignores it.
             .env("RUSTC_BOOTSTRAP", "1");
         command
     }
@@ -88,7 +90,7 @@ impl fmt::Display for Toolchain {
     }
 }
 
-/// A toolchain that may or may not do.
+/// A toolchain that has not been checked yet.
 struct Candidate {
     name: String,
     rustup_name: Option<String>,
@@ -96,11 +98,15 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn check(&self) -> Result<Toolchain, String> {
+    /// Checks that the toolchain is recent enough and complete.
+    fn check(self) -> Result<Toolchain, String> {
         let rustc = self.sysroot.join("bin/rustc");
-        let described = output(Command::new(&rustc).arg("-vV")).ok_or("its rustc does not run")?;
-        let version = field(&described, "release: ").and_then(Version::parse).ok_or("its rustc tells no version")?;
-        let llvm = field(&described, "LLVM version: ").and_then(Version::parse).ok_or("its rustc tells no LLVM")?.major;
+        let described = stdout_if_successful(Command::new(&rustc).arg("-vV")).ok_or("its rustc does not run")?;
+        let version = field(&described, "release: ").and_then(Version::parse).ok_or("`rustc -vV` prints no release")?;
+        let llvm = field(&described, "LLVM version: ")
+            .and_then(Version::parse)
+            .ok_or("`rustc -vV` prints no LLVM version")?
+            .major;
         if Version::parse(MINIMUM).is_some_and(|minimum| version < minimum) {
             return Err(format!("{version} is too old"));
         }
@@ -110,19 +116,14 @@ impl Candidate {
         if !self.sysroot.join("bin/cargo").exists() {
             return Err("lacks cargo".into());
         }
-        Ok(Toolchain {
-            name: self.name.clone(),
-            rustup_name: self.rustup_name.clone(),
-            sysroot: self.sysroot.clone(),
-            version,
-            llvm,
-        })
+        Ok(Toolchain { name: self.name, rustup_name: self.rustup_name, sysroot: self.sysroot, version, llvm })
     }
 }
 
+/// Returns all toolchains of this host, in order of preference.
 fn candidates() -> Vec<Candidate> {
     let (nightlies, others): (Vec<_>, Vec<_>) =
-        of_rustup().into_iter().partition(|candidate| candidate.name.starts_with("nightly"));
+        rustup_toolchains().into_iter().partition(|candidate| candidate.name.starts_with("nightly"));
     let system = Path::new(SYSTEM_SYSROOT).join("bin/rustc").exists().then(|| Candidate {
         name: "the system's Rust".into(),
         rustup_name: None,
@@ -131,21 +132,22 @@ fn candidates() -> Vec<Candidate> {
     nightlies.into_iter().chain(system).chain(others).collect()
 }
 
-fn of_rustup() -> Vec<Candidate> {
-    let listed = output(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
+fn rustup_toolchains() -> Vec<Candidate> {
+    let listed = stdout_if_successful(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
     listed
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .filter_map(|name| {
-            // Asked for by name, since a toolchain that a person has linked lies anywhere.
-            let sysroot = output(Command::new("rustup").args(["run", name, "rustc", "--print", "sysroot"]))?;
+            // rustup knows the folder: `rustup toolchain link` accepts toolchains anywhere.
+            let mut rustc = Command::new("rustup");
+            let sysroot = stdout_if_successful(rustc.args(["run", name, "rustc", "--print", "sysroot"]))?;
             Some(Candidate { name: name.into(), rustup_name: Some(name.into()), sysroot: sysroot.trim().into() })
         })
         .collect()
 }
 
-/// What a command prints, if it runs and succeeds.
-fn output(command: &mut Command) -> Option<String> {
+/// Runs `command` without the environment of an outer cargo. Returns its standard output, or `None` if it fails.
+fn stdout_if_successful(command: &mut Command) -> Option<String> {
     environment::clean(command);
     let output = command.output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
@@ -155,7 +157,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name))
 }
 
-/// The first two numbers of a version; the rest never decides anything here.
+/// The first two numbers of a version. The others make no difference here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version {
     pub(crate) major: u32,
@@ -163,7 +165,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Reads `1.95`, `1.97.0-nightly`, Debian's `1.96.0+dfsg1-1~deb12u2` and the like.
+    /// Parses `1.95`, `1.97.0-nightly`, Debian's `1.96.0+dfsg1-1~deb12u2` and similar versions.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(|c: char| !c.is_ascii_digit());
         let mut next = || numbers.next()?.parse().ok();
@@ -182,7 +184,7 @@ mod tests {
     use super::Version;
 
     #[test]
-    fn versions_are_read_as_rustc_llvm_and_debian_write_them() {
+    fn versions_of_rustc_llvm_and_debian_packages_are_parsed() {
         for (text, major, minor) in
             [("1.95", 1, 95), ("1.97.0-nightly", 1, 97), ("1.96.0+dfsg1-1~deb12u2", 1, 96), ("22.1.8", 22, 1)]
         {
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_compare_by_number() {
+    fn versions_are_compared_by_number() {
         assert!(Version::parse("1.100.0") > Version::parse("1.95"));
         assert!(Version::parse("2.0") > Version::parse("1.95"));
     }

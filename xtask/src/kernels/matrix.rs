@@ -1,5 +1,6 @@
-//! The cells: which NIC is tried in which way, and what has to come of it on which kernel.
+//! The cells of the matrix: for each NIC and kernel, the ways of running the daemon and the expected outcome of each.
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Error, Result};
@@ -7,58 +8,58 @@ use filter_lab::guest::plan::{Cell, Expect};
 
 use super::qemu::Machine;
 
-/// The first two numbers of a kernel's version.
+/// Major and minor version of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(pub(super) u32, pub(super) u32);
+pub(super) struct KernelVersion(pub(super) u32, pub(super) u32);
 
-/// The oldest kernel that the product runs on.
-pub(super) const OLDEST: Version = Version(6, 1);
+/// Oldest kernel that the product supports.
+pub(super) const OLDEST: KernelVersion = KernelVersion(6, 1);
 
-/// What the product says on an older one.
+/// Part of the product's error on an older kernel.
 const TOO_OLD: &str = "sip-filter needs Linux 6.1 or newer";
-/// What it says of a driver that cannot run it natively, as it goes on in generic mode.
+/// Part of the product's log line before it falls back to generic mode.
 const FALLS_BACK: &str = "attaching in generic mode";
 
-impl Version {
-    /// Of what `uname -r` prints.
-    pub(super) fn of_release(release: &str) -> Self {
+impl KernelVersion {
+    /// Parses a release as `uname -r` prints it. Numbers that are missing are zero.
+    pub(super) fn from_release(release: &str) -> Self {
         let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map_while(|text| text.parse().ok());
         Self(numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 }
 
-impl FromStr for Version {
+impl FromStr for KernelVersion {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let numbers = text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-        let (major, minor) = numbers.with_context(|| format!("{text} is no version of a kernel, such as 6.12"))?;
+        let (major, minor) = numbers.with_context(|| format!("{text} is not a kernel version such as 6.12"))?;
         Ok(Self(major, minor))
     }
 }
 
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for KernelVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0, self.1)
     }
 }
 
-/// A NIC, in the way that its machine has it.
+/// A NIC in one of its configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Nic {
-    /// A veth pair, within the machine
+    /// A veth pair inside the machine
     Veth,
     /// virtio-net with two queue pairs
     Virtio,
-    /// virtio-net with more queue pairs than are in use
+    /// virtio-net with four queue pairs, some of them spare
     VirtioSpare,
-    /// virtio-net whose guest cannot switch offloads off
+    /// virtio-net whose host does not let it switch off offloads
     VirtioNoOffloads,
-    /// virtio-net behind an IOMMU, as zero-copy needs it
+    /// virtio-net behind an IOMMU, which zero-copy requires
     VirtioIommu,
     /// Intel 82576
     Igb,
-    /// VMware's
+    /// VMware vmxnet3
     Vmxnet3,
     /// Intel 82574
     E1000e,
@@ -76,7 +77,7 @@ impl Nic {
         Self::E1000e,
     ];
 
-    /// As it is given on the command line.
+    /// Returns the name on the command line.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Veth => "veth",
@@ -90,7 +91,7 @@ impl Nic {
         }
     }
 
-    /// The kernel modules of its driver.
+    /// Returns the kernel modules of the driver.
     pub(super) const fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Veth => &["veth"],
@@ -103,7 +104,7 @@ impl Nic {
         }
     }
 
-    /// How QEMU emulates it.
+    /// Returns QEMU's configuration of the NIC.
     pub(super) const fn machine(self) -> Machine {
         match self {
             Self::Veth => Machine { device: None, queues: 1, tap: false },
@@ -123,16 +124,16 @@ impl Nic {
         }
     }
 
-    /// What is tried with it on a kernel.
-    pub(super) fn cells(self, kernel: Version) -> Vec<Cell> {
+    /// Returns the cells of this NIC on `kernel`.
+    pub(super) fn cells(self, kernel: KernelVersion) -> Vec<Cell> {
         if kernel < OLDEST {
             return match self {
-                Self::Veth => vec![refused("a kernel too old is told", None, &[], TOO_OLD)],
+                Self::Veth => vec![rejects("kernel is rejected as too old", None, &[], TOO_OLD)],
                 _ => Vec::new(),
             };
         }
         match self {
-            // Without a native program it has no queue of its own for each of the sender's: all comes on the first.
+            // In generic mode all packets arrive on the first queue: the sender's queue does not select the receiver's.
             Self::Veth => {
                 vec![native(Some(1), true), generic(Some(1), true), native(Some(2), true), generic(Some(2), false)]
             }
@@ -140,24 +141,24 @@ impl Nic {
             Self::VirtioSpare => spare(),
             Self::VirtioNoOffloads => vec![
                 falls_back(None, "Operation not supported", true),
-                refused("native is refused with the way out", None, &["--mode", "native"], "--mode generic"),
+                rejects("native is rejected with a remedy", None, &["--mode", "native"], "--mode generic"),
             ],
             Self::VirtioIommu => {
                 let mut cells = both_modes(&[Some(2)], true);
-                cells.extend(zero_copy(kernel, &[Some(1), Some(2)], true));
+                cells.extend(zero_copy(kernel, true));
                 cells
             }
             Self::Igb => {
                 let mut cells = both_modes(&[Some(1), Some(2)], false);
-                cells.extend(zero_copy(kernel, &[Some(1), Some(2)], false));
+                cells.extend(zero_copy(kernel, false));
                 cells
             }
-            // It has native XDP since 6.6.
-            Self::Vmxnet3 if kernel >= Version(6, 6) => both_modes(&[None], false),
+            // vmxnet3 supports native XDP since 6.6.
+            Self::Vmxnet3 if kernel >= KernelVersion(6, 6) => both_modes(&[None], false),
             Self::Vmxnet3 | Self::E1000e => vec![
                 falls_back(None, "Operation not supported", false),
                 generic(None, false),
-                refused("zero-copy is refused", None, &["--zero-copy"], "leave out --zero-copy"),
+                rejects("zero-copy is rejected", None, &["--zero-copy"], "leave out --zero-copy"),
             ],
         }
     }
@@ -175,30 +176,33 @@ fn generic(queues: Option<u32>, spread: bool) -> Cell {
     works("generic", queues, &["--mode", "generic"], ("generic", "copy"), Vec::new(), spread)
 }
 
-/// `why` is of the error that the driver makes of it.
+/// `why` is a part of the driver's error for native mode.
 fn falls_back(queues: Option<u32>, why: &str, spread: bool) -> Cell {
     let log = [why, FALLS_BACK].map(str::to_owned).to_vec();
-    works("auto falls back to generic and says so", queues, &[], ("generic", "copy"), log, spread)
+    works("auto falls back to generic with a log line", queues, &[], ("generic", "copy"), log, spread)
 }
 
-/// The driver has zero-copy in 6.18 (igb since 6.14, virtio_net since 6.11) and not in 6.12.
-fn zero_copy(kernel: Version, queues: &[Option<u32>], spread: bool) -> Vec<Cell> {
-    if kernel < Version(6, 14) {
-        return vec![refused("zero-copy is refused", queues[0], &["--zero-copy"], "leave out --zero-copy")];
+/// Returns cells for a driver that supports zero-copy in 6.18 and not in 6.12 (igb since 6.14, virtio-net since 6.11).
+fn zero_copy(kernel: KernelVersion, spread: bool) -> Vec<Cell> {
+    let queues = [Some(1), Some(2)];
+    if kernel < KernelVersion(6, 14) {
+        return vec![rejects("zero-copy is rejected", Some(1), &["--zero-copy"], "leave out --zero-copy")];
     }
     let cell = |queues| works("zero-copy", queues, &["--zero-copy"], ("native", "zero-copy"), Vec::new(), spread);
-    queues.iter().copied().map(cell).collect()
+    queues.map(cell).into()
 }
 
-/// Two of four queue pairs are in use: with a program the driver takes the others for XDP_TX, and receives on them too.
+/// Returns cells for two of four queue pairs in use. When a program attaches, the driver opens the spare pairs for
+/// `XDP_TX`, and receives on them too.
 fn spare() -> Vec<Cell> {
     vec![
-        refused("native is refused with the way out", Some(2), &["--mode", "native"], "combined 4"),
+        rejects("native is rejected with a remedy", Some(2), &["--mode", "native"], "combined 4"),
         falls_back(Some(2), "combined 4", true),
         native(Some(4), true),
     ]
 }
 
+/// Returns a cell whose daemon attaches in `mode` with a `socket` (`copy` or `zero-copy`), and logs all of `log`.
 fn works(
     name: &str,
     queues: Option<u32>,
@@ -211,7 +215,8 @@ fn works(
     cell(name, queues, arguments, expect)
 }
 
-fn refused(name: &str, queues: Option<u32>, arguments: &[&str], saying: &str) -> Cell {
+/// Returns a cell whose daemon ends at once, with an error that contains `saying`.
+fn rejects(name: &str, queues: Option<u32>, arguments: &[&str], saying: &str) -> Cell {
     cell(name, queues, arguments, Expect::Refused { saying: saying.to_owned() })
 }
 

@@ -1,7 +1,8 @@
-//! Kernels and QEMU, as Debian has packaged them: fetched into a cache, unpacked there, and installed nowhere.
+//! Debian's packages of kernels and QEMU: downloaded into a cache and unpacked there, not installed.
 
 use std::env;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::matrix::Version;
+use super::matrix::KernelVersion;
 use crate::command;
 
-/// The releases of Debian that have them: the kernel before our oldest, 6.1, and those after it with QEMU.
+/// Suites of Debian with the packages. bullseye-security has the kernel that is too old. The others have 6.1 and later,
+/// and QEMU.
 const SUITES: [(&str, Mirror); 5] = [
     ("bullseye-security", Mirror::Security),
     ("bookworm", Mirror::Main),
@@ -20,129 +22,115 @@ const SUITES: [(&str, Mirror); 5] = [
     ("trixie", Mirror::Main),
     ("trixie-backports", Mirror::Main),
 ];
-/// What signs them.
+/// Keys with which the suites are signed.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// For how long the package lists are taken for new.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
+/// Age up to which the package lists are used without an update.
+const FRESH: Duration = Duration::from_hours(24);
 
+/// A mirror of one of Debian's archives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mirror {
     Main,
     Security,
 }
 
-/// The cache, with an apt of its own in it.
+/// The cache, with a package manager state of its own, independent of the host's.
 pub(super) struct Packages {
     folder: PathBuf,
 }
 
-/// A kernel, unpacked.
+/// An unpacked kernel.
 pub(super) struct Kernel {
-    /// Its first two numbers.
-    pub(super) version: Version,
-    /// As `uname -r` prints it, or nearly so.
+    /// Major and minor version.
+    pub(super) version: KernelVersion,
+    /// Release, as in the package's name: the output of `uname -r` without the suffix `-amd64`.
     pub(super) release: String,
+    /// Path of the compressed image.
     pub(super) image: PathBuf,
-    /// The folder with its modules.
+    /// Folder of the modules.
     pub(super) modules: PathBuf,
 }
 
 impl Packages {
-    /// Opens the cache, with package lists that are not older than a day.
+    /// Opens the cache, and updates package lists that are older than a day.
     pub(super) fn open() -> Result<Self> {
         let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
         let folder = cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("sip-filter/kernels");
-        let this = Self { folder };
+        let packages = Self { folder };
         for folder in ["apt/lists/partial", "apt/archives/partial"] {
-            let folder = this.folder.join(folder);
-            fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+            create_folder(&packages.folder.join(folder))?;
         }
-        let updated = this.folder.join("apt/updated");
-        let age = fs::metadata(&updated).and_then(|file| file.modified()).ok();
-        if age.and_then(|age| SystemTime::now().duration_since(age).ok()).is_none_or(|age| age > FRESH) {
-            fs::write(this.folder.join("apt/status"), "").context("write an empty package status")?;
-            fs::write(this.sources(), sources()?).context("write the sources of packages")?;
-            command::output(this.apt("apt-get").args(["update", "--quiet=2", "--error-on=any"]))
-                .context("fetch Debian's package lists")?;
-            fs::write(&updated, "").context("note the update")?;
+        let updated = packages.folder.join("apt/updated");
+        let time = fs::metadata(&updated).and_then(|file| file.modified()).ok();
+        let age = time.and_then(|time| SystemTime::now().duration_since(time).ok());
+        if age.is_none_or(|age| age > FRESH) {
+            packages.update()?;
+            write(&updated, "")?;
         }
-        Ok(this)
+        Ok(packages)
     }
 
-    /// The cache.
+    /// Updates the package lists.
+    fn update(&self) -> Result<()> {
+        // The cache has no installed packages.
+        write(&self.folder.join("apt/status"), "")?;
+        write(&self.sources(), &sources()?)?;
+        command::stdout(self.apt("apt-get").args(["update", "--quiet=2", "--error-on=any"]))
+            .context("cannot download Debian's package lists")?;
+        Ok(())
+    }
+
+    /// Returns the folder of the cache.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The newest kernel of this version that there is, or the newest of all.
-    pub(super) fn kernel(&self, asked: &str) -> Result<Kernel> {
-        let names = command::output(self.apt("apt-cache").args(["pkgnames", "linux-"]))?;
-        let version = if asked == "newest" { None } else { Some(asked.parse::<Version>()?) };
+    /// Returns Debian's latest kernel of the version `wanted`, or of all versions if that is `newest`.
+    ///
+    /// Downloads the kernel unless the cache contains it.
+    pub(super) fn kernel(&self, wanted: &str) -> Result<Kernel> {
+        let names = command::stdout(self.apt("apt-cache").args(["pkgnames", "linux-"]))?;
+        let version = if wanted == "newest" { None } else { Some(wanted.parse::<KernelVersion>()?) };
         let release = names
             .lines()
             .filter_map(release)
-            .filter(|release| version.is_none_or(|version| version == Version::of_release(release)))
+            .filter(|release| version.is_none_or(|version| version == KernelVersion::from_release(release)))
             .max_by_key(|release| numbers(release));
         let release = release.with_context(|| {
             let suites = SUITES.map(|(suite, _)| suite).join(", ");
-            format!("there is no kernel {asked} in Debian's {suites}")
+            format!("Debian's suites {suites} have no kernel {wanted}")
         })?;
         let folder = self.folder.join(format!("kernel-{release}"));
-        let has = |name: &str| names.lines().any(|line| line == name);
-        // The image of newer packages is empty, and depends on what it is made of.
-        let parts = if has(&format!("linux-binary-{release}-amd64")) {
-            ["binary", "modules", "base"].as_slice()
-        } else {
-            &["image"]
-        };
+        // For newer kernels, the package `linux-image` is empty and depends on these three.
+        let binary = format!("linux-binary-{release}-amd64");
+        let parts: &[&str] =
+            if names.lines().any(|name| name == binary) { &["binary", "modules", "base"] } else { &["image"] };
         let parts: Vec<String> = parts.iter().map(|part| format!("linux-{part}-{release}-amd64")).collect();
-        self.unpacked(&folder, |archives| {
-            command::output(self.apt("apt-get").current_dir(archives).args(["download", "--quiet=2"]).args(&parts))
+        unpack_once(&folder, |archives| {
+            command::stdout(self.apt("apt-get").current_dir(archives).args(["download", "--quiet=2"]).args(&parts))
                 .map(drop)
         })?;
-        let (image, modules) = parts_of(&folder).with_context(|| format!("the kernel in {}", folder.display()))?;
-        Ok(Kernel { version: Version::of_release(release), release: release.to_owned(), image, modules })
+        let (image, modules) = find_parts(&folder)?;
+        Ok(Kernel { version: KernelVersion::from_release(release), release: release.to_owned(), image, modules })
     }
 
-    /// The folder with QEMU and all libraries that it needs, of one Debian release whatever the host's is.
+    /// Returns the folder with QEMU and its libraries, which are from one Debian release on all hosts.
+    ///
+    /// Downloads them unless the cache contains them.
     pub(super) fn qemu(&self) -> Result<PathBuf> {
         let folder = self.folder.join("qemu");
-        self.unpacked(&folder, |archives| {
+        unpack_once(&folder, |archives| {
             let mut apt = self.apt("apt-get");
             apt.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
             apt.args(["install", "--download-only", "--yes", "--quiet=2", "--no-install-recommends"]);
-            // 10.0 and later emulate igb.
-            command::output(apt.arg("qemu-system-x86/trixie")).map(drop)
+            // QEMU emulates igb since 10.0.
+            command::stdout(apt.arg("qemu-system-x86/trixie")).map(drop)
         })?;
         Ok(folder)
     }
 
-    /// Fetches packages and unpacks them into `folder`, if that is not there yet.
-    fn unpacked(&self, folder: &Path, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        if folder.is_dir() {
-            return Ok(());
-        }
-        println!("kernels: fetch {}", folder.display());
-        let (archives, partial) = (folder.with_extension("debs"), folder.with_extension("partial"));
-        for left_over in [&archives, &partial] {
-            if left_over.exists() {
-                fs::remove_dir_all(left_over).with_context(|| format!("remove {}", left_over.display()))?;
-            }
-        }
-        fs::create_dir_all(archives.join("partial")).with_context(|| format!("make {}", archives.display()))?;
-        fetch(&archives)?;
-        let packages = files(&archives)?;
-        ensure!(!packages.is_empty(), "apt-get fetched nothing into {}", archives.display());
-        for package in packages.iter().filter(|file| file.extension() == Some(OsStr::new("deb"))) {
-            command::output(Command::new("dpkg").arg("--extract").arg(package).arg(&partial))?;
-        }
-        fs::remove_dir_all(&archives).with_context(|| format!("remove {}", archives.display()))?;
-        // Whole or not at all: what was interrupted is fetched again.
-        fs::rename(&partial, folder).with_context(|| format!("rename {}", partial.display()))
-    }
-
-    /// apt-get or apt-cache, with nothing of the host's but its keys.
+    /// Returns a command for apt-get or apt-cache that uses the cache, and of the host's state only the keys.
     fn apt(&self, program: &str) -> Command {
         let apt = self.folder.join("apt");
         let mut command = Command::new(program);
@@ -155,7 +143,7 @@ impl Packages {
             ("Dir::Cache", apt.display().to_string()),
             ("Acquire::Languages", "none".to_owned()),
             ("Acquire::Retries", "3".to_owned()),
-            // The cache is in a home folder, which the user _apt may not read.
+            // The user _apt cannot read the cache, which is in a home folder.
             ("APT::Sandbox::User", "root".to_owned()),
         ] {
             command.arg("-o").arg(format!("{key}={value}"));
@@ -169,40 +157,71 @@ impl Packages {
     }
 }
 
-/// Where this host gets Debian's packages from, for our own releases.
+/// Unpacks packages into `folder`, unless it exists. `download` puts the packages into the folder in its argument.
+fn unpack_once(folder: &Path, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    println!("kernels: downloading {}", folder.display());
+    let (archives, partial) = (folder.with_extension("debs"), folder.with_extension("partial"));
+    // Left over from a run that was interrupted.
+    for left_over in [&archives, &partial] {
+        if left_over.exists() {
+            remove_folder(left_over)?;
+        }
+    }
+    create_folder(&archives.join("partial"))?;
+    download(&archives)?;
+    let packages = files(&archives)?;
+    ensure!(!packages.is_empty(), "apt-get downloaded nothing into {}", archives.display());
+    for package in packages.iter().filter(|file| file.extension() == Some(OsStr::new("deb"))) {
+        command::stdout(Command::new("dpkg").arg("--extract").arg(package).arg(&partial))?;
+    }
+    remove_folder(&archives)?;
+    // `folder` exists only if it is complete. The next run repeats what was interrupted.
+    fs::rename(&partial, folder).with_context(|| format!("cannot rename {}", partial.display()))
+}
+
+/// Returns the lines of `sources.list` for [`SUITES`], with the mirrors that this host uses.
 fn sources() -> Result<String> {
-    let mut ask = Command::new("apt-get");
-    ask.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]);
-    let known = command::output(&mut ask)?;
+    let mut targets = Command::new("apt-get");
+    targets.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]);
+    let known = command::stdout(&mut targets)?;
     let mirror = |mirror: Mirror| {
         let label = if mirror == Mirror::Main { "Debian|Debian|" } else { "Debian|Debian-Security|" };
-        known.lines().find_map(|line| line.strip_prefix(label)).with_context(|| {
-            format!("apt knows no mirror of Debian ({label}): this takes a Debian host, after `apt-get update`")
-        })
+        known
+            .lines()
+            .find_map(|line| line.strip_prefix(label))
+            .with_context(|| format!("apt knows no mirror of Debian ({label}): run `apt-get update` on a Debian host"))
     };
     let mut text = String::new();
     for (suite, kind) in SUITES {
-        text += &format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror(kind)?);
+        writeln!(text, "deb [signed-by={KEYRING}] {} {suite} main", mirror(kind)?)
+            .context("cannot format the sources")?;
     }
     Ok(text)
 }
 
-/// `6.12.117+deb13` of `linux-image-6.12.117+deb13-amd64`; none of other packages, and of kernels for special ends.
+/// Returns the release in the name of a kernel's package: `6.12.117+deb13` for `linux-image-6.12.117+deb13-amd64`.
+///
+/// Returns `None` for other packages and for special kernels (cloud, rt).
 fn release(package: &str) -> Option<&str> {
     let rest = package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-"))?;
     let release = rest.strip_suffix("-amd64")?;
-    // Metapackages have only the two numbers of a version, or none.
+    // The names of metapackages have at most two numbers.
     let plain = release.starts_with(|first: char| first.is_ascii_digit()) && numbers(release).len() > 2;
     (plain && !release.contains("cloud") && !release.contains("-rt")).then_some(release)
 }
 
-/// The numbers in a text, by which releases are ordered.
+/// Returns the numbers in `text`, by which releases are ordered.
 fn numbers(text: &str) -> Vec<u32> {
     text.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-/// The image of a kernel and the folder with its modules: Debian has moved both.
-fn parts_of(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+/// Returns the image of the kernel in `folder`, and the folder of its modules.
+///
+/// Older packages have them in other places than newer ones.
+fn find_parts(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     for lib in ["lib/modules", "usr/lib/modules"] {
         let Some(modules) = files(&folder.join(lib)).ok().and_then(|found| found.into_iter().next()) else { continue };
         let boot = files(&folder.join("boot")).unwrap_or_default();
@@ -212,11 +231,24 @@ fn parts_of(folder: &Path) -> Result<(PathBuf, PathBuf)> {
             return Ok((image, modules));
         }
     }
-    bail!("there is no image, or there are no modules")
+    bail!("found no kernel image or no modules in {}", folder.display())
 }
 
+fn create_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Returns the paths of all files and folders in `folder`.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     entries.map(|entry| Ok(entry?.path())).collect()
 }
 
@@ -225,7 +257,7 @@ mod tests {
     use super::{numbers, release};
 
     #[test]
-    fn a_kernel_is_told_from_other_packages() {
+    fn kernels_are_distinguished_from_other_packages() {
         assert_eq!(release("linux-image-6.12.117+deb13-amd64"), Some("6.12.117+deb13"));
         assert_eq!(release("linux-binary-7.3.4+deb13-amd64"), Some("7.3.4+deb13"));
         for other in [
@@ -241,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_for_an_older_release_is_not_the_newest() {
+    fn a_backport_to_an_older_debian_is_not_the_newest() {
         assert!(numbers("6.1.0-50") > numbers("6.1.0-0.deb11.52"));
         assert!(numbers("6.12.117+deb13") > numbers("6.12.95+deb12"));
     }

@@ -1,11 +1,11 @@
-//! The emulated machine: two CPUs, two NICs that are connected with each other, a serial line, and an end.
+//! The emulated machine: two CPUs, two NICs connected to each other, a serial line, and a device that ends QEMU.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, bail};
@@ -16,125 +16,152 @@ use filter_lab::namespace::Namespace;
 
 /// The NICs of a machine.
 pub(super) struct Machine {
-    /// QEMU's device, with its options; none if there are no NICs.
+    /// QEMU's name of the device, with options; `None` for a machine without NICs.
     pub(super) device: Option<&'static str>,
-    /// How many queue pairs the NIC's other side has: more than one takes TAP devices, which are in a network namespace.
+    /// Queue pairs of the NIC's backend. More than one requires TAP devices.
     pub(super) queues: u32,
-    /// Whether the other side is a TAP device, as it is for virtio to have offloads and queues.
+    /// Selects TAP devices in a network namespace as backends, which virtio needs for offloads and several queues.
+    /// Otherwise a hub connects the NICs.
     pub(super) tap: bool,
 }
 
-/// What came of a machine.
+/// The outcome of a machine.
 pub(super) struct Outcome {
-    /// What the guest said, in that order.
+    /// Reports of the guest, in the order of their arrival.
     pub(super) said: Vec<Said>,
-    /// Why it did not come to its end, if so.
+    /// Reason why the guest did not finish its plan, if so.
     pub(super) trouble: Option<String>,
+    /// Time from start to end.
     pub(super) took: Duration,
+    /// File with the output of the serial line.
+    pub(super) log: PathBuf,
 }
 
-/// QEMU, unpacked.
+/// QEMU, unpacked into a folder.
 pub(super) struct Qemu {
     folder: PathBuf,
 }
 
-/// How long a machine may take for a plan. It takes some seconds where nothing goes wrong; a busy host needs more.
-pub(super) fn patience(plan: &Plan) -> Duration {
+/// Returns the time that a machine may take for `plan`. It normally takes seconds; a busy host takes longer.
+pub(super) fn timeout(plan: &Plan) -> Duration {
     let fixtures = if plan.fixtures { 660 } else { 0 };
     Duration::from_secs(60 + 60 * plan.cells.len() as u64 + fixtures)
 }
 
 impl Qemu {
+    /// Creates a `Qemu` from the folder into which its packages are unpacked.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// Boots a machine and waits until it has ended, at most for `patience`. What it prints goes to `log`.
+    /// Boots a machine and waits for its end, killing it after `timeout`. The serial line is copied to the file `log`.
     pub(super) fn boot(
         &self,
         kernel: &Path,
         initramfs: &Path,
         machine: &Machine,
-        patience: Duration,
-        log: &Path,
+        timeout: Duration,
+        log: PathBuf,
     ) -> Result<Outcome> {
         let namespace = catch(Namespace::new).map_err(Error::msg)?;
-        let network = network(&namespace, machine)?;
-        // By its own loader and with its own libraries: they are of another Debian release than the host's may be. The
-        // command is killed when we end, in whatever way.
+        let mut command = self.command(&namespace, kernel, initramfs);
+        command.args(network(&namespace, machine)?);
+        let errors = create(&log.with_extension("errors"))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        let start = Instant::now();
+        let mut child = command.spawn().context("cannot start QEMU")?;
+
+        let output = child.stdout.take().context("QEMU has no standard output")?;
+        let (lines, reader) = copy_lines(output, create(&log)?);
+        let (said, timed_out) = collect_reports(&lines, start, timeout)?;
+        if timed_out {
+            child.kill().context("cannot kill QEMU")?;
+        }
+        let status = child.wait().context("cannot wait for QEMU")?;
+        // The reader ends with QEMU's output. If it panicked, its lines are missing and the plan counts as unfinished.
+        let _ = reader.join();
+        let trouble =
+            if timed_out { Some(format!("the machine was killed after {timeout:?}")) } else { early_end(status) };
+        Ok(Outcome { said, trouble, took: start.elapsed(), log })
+    }
+
+    /// Returns the command for a machine without NICs. QEMU is killed when the calling thread ends.
+    fn command(&self, namespace: &Namespace, kernel: &Path, initramfs: &Path) -> Command {
+        // With its own loader and libraries, because the host may run another Debian release.
         let libraries = self.folder.join("usr/lib/x86_64-linux-gnu");
         let mut command = namespace.command(libraries.join("ld-linux-x86-64.so.2"));
         command.arg("--library-path").arg(&libraries).arg(self.folder.join("usr/bin/qemu-system-x86_64"));
         for data in ["usr/share/qemu", "usr/share/seabios"] {
             command.arg("-L").arg(self.folder.join(data));
         }
-        // Without -nodefaults there would be a NIC more.
         command.args(["-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"]);
+        // Without -nodefaults there would be another NIC.
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-        // What the kernel does not know goes into the environment of its first process.
+        // The kernel passes parameters that it does not know to the environment of its first process.
         let environment = format!("PATH=/usr/sbin:/usr/bin:/sbin:/bin {SIP_FILTER_BIN}={BINARY}");
         command.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 mitigations=off {environment}"));
         command.arg("-device").arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=0x04"));
-        command.args(network).stdin(Stdio::null()).stdout(Stdio::piped());
-        let errors = File::create(log.with_extension("errors")).context("create a log")?;
-        let mut child = command.stderr(errors).spawn().context("cannot start QEMU")?;
-
-        let start = Instant::now();
-        let output = child.stdout.take().context("QEMU has no output")?;
-        let mut log = File::create(log).with_context(|| format!("create {}", log.display()))?;
-        let (lines, read) = mpsc::channel();
-        let reader = thread::spawn(move || {
-            let mut output = BufReader::new(output);
-            let mut line = Vec::new();
-            while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                let _ = log.write_all(&line);
-                if lines.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
-                    break;
-                }
-                line.clear();
-            }
-        });
-        let mut said = Vec::new();
-        let late = loop {
-            match read.recv_timeout(patience.saturating_sub(start.elapsed())) {
-                Ok(line) => said.extend(heard(&line)?),
-                Err(RecvTimeoutError::Disconnected) => break false,
-                Err(RecvTimeoutError::Timeout) => break true,
-            }
-        };
-        if late {
-            child.kill().context("cannot kill QEMU")?;
-        }
-        let status = child.wait().context("QEMU is gone")?;
-        let _ = reader.join();
-        let trouble = if late {
-            Some(format!("the machine had not ended after {patience:?}"))
-        } else if status.code() != Some(DONE_STATUS) {
-            Some(format!("the machine ended too early (QEMU: {status})"))
-        } else {
-            None
-        };
-        Ok(Outcome { said, trouble, took: start.elapsed() })
+        command
     }
 }
 
-/// What a line of the serial line has for us.
-fn heard(line: &str) -> Result<Option<Said>> {
-    let Some(said) = line.trim().strip_prefix(MARK) else { return Ok(None) };
-    serde_json::from_str(said).map(Some).with_context(|| format!("the guest said what we do not understand: {said}"))
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// The options for the NICs, and what they are connected by.
+/// Starts a thread that copies `output` to `log` and sends each line.
+fn copy_lines(output: impl Read + Send + 'static, mut log: File) -> (Receiver<String>, JoinHandle<()>) {
+    let (sender, lines) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            // The log is for people. Without it, the reports still arrive.
+            let _ = log.write_all(&line);
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+    (lines, reader)
+}
+
+/// Collects the guest's reports until its output ends. Returns them, and whether `timeout` expired before.
+fn collect_reports(lines: &Receiver<String>, start: Instant, timeout: Duration) -> Result<(Vec<Said>, bool)> {
+    let mut said = Vec::new();
+    loop {
+        match lines.recv_timeout(timeout.saturating_sub(start.elapsed())) {
+            Ok(line) => said.extend(parse_report(&line)?),
+            Err(RecvTimeoutError::Disconnected) => return Ok((said, false)),
+            Err(RecvTimeoutError::Timeout) => return Ok((said, true)),
+        }
+    }
+}
+
+/// Parses a line of the serial line. Returns `None` for a line that is not a report.
+fn parse_report(line: &str) -> Result<Option<Said>> {
+    let Some(report) = line.trim().strip_prefix(MARK) else { return Ok(None) };
+    serde_json::from_str(report).map(Some).with_context(|| format!("cannot parse the guest's report: {report}"))
+}
+
+/// Returns a description of QEMU's end, unless the guest has finished its plan.
+fn early_end(status: ExitStatus) -> Option<String> {
+    (status.code() != Some(DONE_STATUS))
+        .then(|| format!("the machine ended before it finished its plan (QEMU: {status})"))
+}
+
+/// Returns QEMU's options for the NICs, and creates the backends if these are TAP devices.
 fn network(namespace: &Namespace, machine: &Machine) -> Result<Vec<String>> {
     let Some(device) = machine.device else { return Ok(Vec::new()) };
     if machine.tap {
-        catch(|| lay_bridge(namespace, machine.queues)).map_err(Error::msg)?;
+        catch(|| create_bridge(namespace, machine.queues)).map_err(Error::msg)?;
     } else if machine.queues != 1 {
-        bail!("a hub has one queue for each NIC");
+        bail!("a hub has one queue per NIC: {} queues require TAP devices", machine.queues);
     }
     let mut options = Vec::new();
-    // Apart from each other: igb has virtual functions, which take the slots 16 and 17 after its own.
+    // The slots are not adjacent, because igb's virtual functions take the slots 16 and 17 above its own.
     for (end, slot) in [(0, 4), (1, 8)] {
         let netdev = if machine.tap {
             format!("tap,id=end{end},ifname={},script=no,downscript=no,queues={}", tap(end), machine.queues)
@@ -142,20 +169,21 @@ fn network(namespace: &Namespace, machine: &Machine) -> Result<Vec<String>> {
             format!("hubport,id=end{end},hubid=0")
         };
         let mac = format!("02:00:00:00:01:0{}", end + 1);
-        // No boot ROM: the machine does not boot from its NICs.
+        // No boot ROM, because the machine does not boot from the network.
         let device = format!("{device},netdev=end{end},mac={mac},addr={slot:#x},romfile=");
         options.extend(["-netdev".to_owned(), netdev, "-device".to_owned(), device]);
     }
     Ok(options)
 }
 
+/// Returns the name of the TAP device behind the NIC `end`.
 fn tap(end: u32) -> String {
     format!("end{end}")
 }
 
-/// Two TAP devices with a bridge between them.
-fn lay_bridge(namespace: &Namespace, queues: u32) {
-    // The host's own IPv6 has nothing to say on this wire.
+/// Creates two TAP devices and a bridge between them.
+fn create_bridge(namespace: &Namespace, queues: u32) {
+    // Keeps the host's IPv6 from sending router solicitations and the like on this wire.
     namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1");
     namespace.ip("link add wire type bridge stp_state 0 mcast_snooping 0");
     for end in [0, 1] {

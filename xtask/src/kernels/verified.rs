@@ -1,61 +1,69 @@
-//! How many instructions the verifier went through on each kernel, as it was recorded, and what has become of it.
+//! The recorded number of instructions that the verifier processes on each kernel, and the check against it.
 
+use std::fmt::Write as _;
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::matrix::Version;
+use super::matrix::KernelVersion;
 use crate::workspace;
 
-/// What it may grow by until that is a failure, in percent.
+/// Maximum growth in percent.
 const ALLOWED: u64 = 20;
 
-/// The counts, by kernel, in rising order.
+/// The counts, ordered by kernel.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Verified(Vec<(Version, u64)>);
+pub(super) struct Verified(Vec<(KernelVersion, u64)>);
 
 impl Verified {
-    /// What was recorded.
+    /// Reads the recorded counts.
     pub(super) fn recorded() -> Result<Self> {
         let file = file();
-        let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         Self::parse(&text).with_context(|| format!("{}", file.display()))
     }
 
     fn parse(text: &str) -> Result<Self> {
         let mut counts = Vec::new();
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
-            let (kernel, count) = line.split_once(' ').with_context(|| format!("no kernel and count: {line}"))?;
-            counts.push((kernel.parse()?, count.trim().parse().with_context(|| format!("no count: {line}"))?));
+            let (kernel, count) =
+                line.split_once(' ').with_context(|| format!("`{line}` is not a kernel and a count"))?;
+            let count = count.trim().parse().with_context(|| format!("`{line}` has no count"))?;
+            counts.push((kernel.parse()?, count));
         }
         counts.sort();
         Ok(Self(counts))
     }
 
-    /// Whether `count` is what may be expected of `kernel`. A kernel that is newer than all that are recorded is
-    /// compared with the newest of these.
-    pub(super) fn check(&self, kernel: Version, count: u64) -> Result<()> {
+    /// Checks that `count` is not far above the recorded count for `kernel`, or for the newest recorded kernel that is
+    /// older.
+    pub(super) fn check(&self, kernel: KernelVersion, count: u64) -> Result<()> {
         let recorded = self.0.iter().rev().find(|(version, _)| *version <= kernel);
-        let (of, recorded) =
-            recorded.with_context(|| format!("no count is recorded for a kernel up to {kernel}, it is {count} now"))?;
+        let (version, recorded) = recorded.with_context(|| {
+            format!(
+                "{count} instructions verified, and no count is recorded for Linux {kernel} or older: record it with \
+                 `cargo xtask kernels --record`"
+            )
+        })?;
         ensure!(
             count * 100 <= recorded * (100 + ALLOWED),
-            "the verifier went through {count} instructions, more than {ALLOWED} % above the {recorded} recorded for {of}: \
-             make the program simpler, or record the new count by `cargo xtask kernels --record`"
+            "{count} instructions verified on Linux {kernel}, more than {ALLOWED} % above the {recorded} recorded for \
+             {version}: simplify the program, or record the new count with `cargo xtask kernels --record`"
         );
         Ok(())
     }
 
-    /// Writes down counts in place of what was recorded.
-    pub(super) fn record(mut counts: Vec<(Version, u64)>) -> Result<()> {
+    /// Replaces the recorded counts.
+    pub(super) fn record(mut counts: Vec<(KernelVersion, u64)>) -> Result<()> {
         counts.sort();
         let mut text = String::from(
-            "# Instructions that the verifier went through, by kernel. Written by `cargo xtask kernels --record`.\n",
+            "# Instructions that the verifier processed, by kernel. Written by `cargo xtask kernels --record`.\n",
         );
         for (kernel, count) in counts {
-            text += &format!("{kernel} {count}\n");
+            writeln!(text, "{kernel} {count}").context("cannot format the counts")?;
         }
-        std::fs::write(file(), text).with_context(|| format!("write {}", file().display()))
+        fs::write(file(), text).with_context(|| format!("cannot write {}", file().display()))
     }
 }
 
@@ -65,17 +73,16 @@ fn file() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verified, Version};
+    use super::{KernelVersion, Verified};
 
     #[test]
-    fn a_fifth_more_is_allowed_and_no_more() -> anyhow::Result<()> {
-        let recorded = Verified::parse("# comment\n6.12 1000\n6.1 500\n")?;
-        recorded.check(Version(6, 1), 600)?;
-        assert!(recorded.check(Version(6, 1), 601).is_err());
-        recorded.check(Version(6, 12), 1200)?;
-        recorded.check(Version(7, 9), 1200)?;
-        assert!(recorded.check(Version(7, 9), 1201).is_err(), "compared with the newest that is recorded");
-        assert!(recorded.check(Version(5, 10), 1).is_err(), "nothing to compare it with");
-        Ok(())
+    fn a_count_may_exceed_the_recorded_one_by_a_fifth() {
+        let recorded = Verified::parse("# comment\n6.12 1000\n6.1 500\n").expect("counts of two kernels");
+        recorded.check(KernelVersion(6, 1), 600).expect("20 % more than recorded");
+        assert!(recorded.check(KernelVersion(6, 1), 601).is_err());
+        recorded.check(KernelVersion(6, 12), 1200).expect("20 % more than recorded");
+        recorded.check(KernelVersion(7, 9), 1200).expect("20 % more than recorded for the newest kernel");
+        assert!(recorded.check(KernelVersion(7, 9), 1201).is_err(), "compared with the newest recorded kernel");
+        assert!(recorded.check(KernelVersion(5, 10), 1).is_err(), "no older kernel is recorded");
     }
 }

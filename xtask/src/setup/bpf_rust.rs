@@ -1,4 +1,4 @@
-//! The Rust that builds the XDP program, and its clippy.
+//! The Rust toolchain that builds the XDP program, and its clippy.
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 
@@ -8,33 +8,36 @@ use super::rustup;
 use crate::command;
 use crate::ebpf::{MINIMUM, Toolchain, Version};
 
-/// A Debian release has one or both of these; the second is kept new for the sake of browsers.
+/// Debian's Rust. A release has one or both; `rustc-web` is kept recent in stable releases because browsers need it.
 const DEBIAN: [Packages; 2] = [
-    Packages { compiler: "rustc", others: &["cargo", "rust-src", "rust-clippy"] },
-    Packages { compiler: "rustc-web", others: &["cargo-web", "rust-web-src", "rust-web-clippy"] },
+    Packages { compiler: "rustc", others: &["cargo", "rust-src"], clippy: "rust-clippy" },
+    Packages { compiler: "rustc-web", others: &["cargo-web", "rust-web-src"], clippy: "rust-web-clippy" },
 ];
 
+/// The Debian packages of one compiler.
 struct Packages {
     compiler: &'static str,
     others: &'static [&'static str],
+    clippy: &'static str,
 }
 
-/// A compiler with the source of `core`.
+/// Returns the requirement for a toolchain that can build `core` for BPF.
 pub(super) fn compiler() -> Requirement {
     let find = || toolchain().map(|toolchain| toolchain.to_string());
-    Requirement::new("Rust for BPF", "builds the XDP program", find, install_compiler)
+    Requirement::new("Rust for BPF", "build the XDP program", find, install_compiler)
 }
 
-/// The clippy of that same compiler: another version's could not read its `core`.
+/// Returns the requirement for the clippy of that toolchain. No other version's clippy can read its `core`.
 pub(super) fn clippy() -> Requirement {
     let find = || {
         let toolchain = toolchain()?;
         let mut clippy = toolchain.clippy().ok_or_else(|| anyhow!("{} has no clippy", toolchain.name))?;
-        command::output(clippy.arg("--version")).map(|version| version.trim().to_owned())
+        command::stdout(clippy.arg("--version")).map(|version| version.trim().to_owned())
     };
-    Requirement::new("clippy for BPF", "checks the XDP program", find, install_clippy)
+    Requirement::new("clippy for BPF", "check the XDP program", find, install_clippy)
 }
 
+/// Returns the toolchain that builds the XDP program.
 pub(super) fn toolchain() -> Result<Toolchain> {
     Toolchain::find().map_err(Error::msg)
 }
@@ -50,13 +53,13 @@ fn install_compiler(apt: &mut Apt) -> Result<()> {
 }
 
 fn install_from_debian(apt: &mut Apt) -> Result<()> {
-    for Packages { compiler, others } in DEBIAN {
+    for Packages { compiler, others, clippy } in DEBIAN {
         let candidate = apt.candidate(compiler)?;
         if candidate.is_some() && candidate >= Version::parse(MINIMUM) {
-            return apt.install(&[&[compiler], others].concat());
+            return apt.install(&[&[compiler], others, &[clippy]].concat());
         }
     }
-    bail!("neither rustc nor rustc-web is there in version {MINIMUM} or later")
+    bail!("neither rustc nor rustc-web is available in version {MINIMUM} or later")
 }
 
 fn install_clippy(apt: &mut Apt) -> Result<()> {
@@ -64,8 +67,8 @@ fn install_clippy(apt: &mut Apt) -> Result<()> {
     if let Some(name) = &toolchain.rustup_name {
         return rustup::add_component(Some(name), "clippy");
     }
-    // Each conflicts with the other family's compiler, so --no-remove lets only the fitting one through.
-    let [plain, web] = DEBIAN.map(|packages| packages.others[packages.others.len() - 1]);
+    // Each clippy conflicts with the other compiler. With --no-remove, apt-get installs only the one that fits.
+    let [plain, web] = DEBIAN.map(|packages| packages.clippy);
     apt.install(&[web])
         .or_else(|_| apt.install(&[plain]))
         .with_context(|| format!("install {web} or {plain}, whichever fits the compiler"))

@@ -1,4 +1,4 @@
-//! PostgreSQL's server: its programs, without a cluster of the host's own.
+//! PostgreSQL's server program, without the package's database cluster and service.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,16 @@ use anyhow::{Context as _, Result};
 use super::debian::Apt;
 use super::requirement::Requirement;
 
-/// What postgresql-common looks at when a server is installed.
+/// Settings that postgresql-common reads when a server is installed.
 const SETTINGS: &str = "/etc/postgresql-common/createcluster.conf";
 
-/// The newest server. Debian has the programs outside the PATH, a folder for each version.
+/// Name of the requirement.
+const NAME: &str = "postgres";
+
+/// Returns the requirement for the newest server. Debian installs the programs of each version in a folder outside
+/// `PATH`.
 pub(super) fn server() -> Requirement {
-    Requirement::new("postgres", "a database whose servers tell of changes, in the tests", find, install)
+    Requirement::new(NAME, "run the tests on PostgreSQL", find, install)
 }
 
 fn find() -> Result<String> {
@@ -26,14 +30,13 @@ fn find() -> Result<String> {
 
 fn install(apt: &mut Apt) -> Result<()> {
     apt.install(&["postgresql-common"])?;
-    // Else the package makes and starts a database cluster of the host's own, which nobody has asked for. The tests make
-    // theirs in temporary folders.
+    // By default the package creates and starts a database cluster. The tests create their own in temporary folders.
     if !Path::new("/var/lib/postgresql").exists() || find().is_err() {
         let settings = fs::read_to_string(SETTINGS).unwrap_or_default();
-        let ours = "create_main_cluster = false\n";
+        let added = "create_main_cluster = false\n";
         if !settings.lines().any(|line| line.trim_start().starts_with("create_main_cluster")) {
-            fs::write(SETTINGS, format!("{settings}{ours}")).with_context(|| format!("write {SETTINGS}"))?;
-            println!("setup: postgres         {SETTINGS} now says `create_main_cluster = false`");
+            fs::write(SETTINGS, format!("{settings}{added}")).with_context(|| format!("cannot write {SETTINGS}"))?;
+            super::print(NAME, format_args!("added `create_main_cluster = false` to {SETTINGS}"));
         }
     }
     apt.install_without_services(&["postgresql"])

@@ -1,29 +1,28 @@
-//! One thing that the build or the tests need: how to see that it is there, and how to get it.
+//! A requirement of the build or the tests: how to find it and how to install it.
 
-use std::env;
 use std::fmt;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
 use super::debian::Apt;
+use crate::command;
 
-/// Says what was found, or why it is not there.
+/// Describes the installed software, or fails with the reason why it does not meet the requirement.
 type Find = Box<dyn Fn() -> Result<String>>;
-/// Gets it, or says in one line what a person can do.
+/// Installs the software, or fails with one line that says how to install it by hand.
 type Install = Box<dyn Fn(&mut Apt) -> Result<()>>;
 
-/// One thing that is needed.
+/// Software that the build or the tests need.
 pub(super) struct Requirement {
-    /// Its name in the printed list.
-    pub(super) what: &'static str,
-    /// What for, for whoever has to decide whether to install it.
-    why: &'static str,
+    /// Name in the printed list.
+    name: &'static str,
+    /// Purpose, as the end of a sentence that begins with "needed to".
+    purpose: &'static str,
     find: Find,
     install: Install,
 }
 
-/// What became of it.
+/// Outcome of [`Requirement::meet`], with a description or a remedy.
 pub(super) enum Outcome {
     Found(String),
     Installed(String),
@@ -31,31 +30,37 @@ pub(super) enum Outcome {
 }
 
 impl Requirement {
+    /// Creates a requirement from its name, its purpose ("needed to …") and its two functions.
     pub(super) fn new(
-        what: &'static str,
-        why: &'static str,
+        name: &'static str,
+        purpose: &'static str,
         find: impl Fn() -> Result<String> + 'static,
         install: impl Fn(&mut Apt) -> Result<()> + 'static,
     ) -> Self {
-        Self { what, why, find: Box::new(find), install: Box::new(install) }
+        Self { name, purpose, find: Box::new(find), install: Box::new(install) }
     }
 
-    /// A program that comes in Debian packages.
-    pub(super) fn program(name: &'static str, packages: &'static [&'static str], why: &'static str) -> Self {
+    /// Creates a requirement for the program `name`, which the Debian packages `packages` contain.
+    pub(super) fn program(name: &'static str, packages: &'static [&'static str], purpose: &'static str) -> Self {
         let find = move || {
-            let file = in_path(name).with_context(|| format!("no program {name} in PATH"))?;
+            let file = command::find_program(name).with_context(|| format!("no program {name} in PATH"))?;
             Ok(file.display().to_string())
         };
-        Self::new(name, why, find, |apt| apt.install(packages))
+        Self::new(name, purpose, find, |apt| apt.install(packages))
     }
 
-    /// Looks, installs only what is not there, and looks again.
+    /// Returns the name in the printed list.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Finds the software, and installs it only if it is not found.
     pub(super) fn meet(&self, apt: &mut Apt) -> Outcome {
         let absent = match (self.find)() {
             Ok(found) => return Outcome::Found(found),
             Err(absent) => absent,
         };
-        println!("setup: {:<16} {} ({absent:#}); getting it", self.what, self.why);
+        super::print(self.name, format_args!("needed to {} ({absent:#}); installing", self.purpose));
         match (self.install)(apt).and_then(|()| (self.find)()) {
             Ok(found) => Outcome::Installed(found),
             Err(why) => Outcome::Missing(format!("{why:#}")),
@@ -66,16 +71,9 @@ impl Requirement {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Found(what) => write!(f, "found: {what}"),
-            Self::Installed(what) => write!(f, "installed: {what}"),
-            Self::Missing(why) => write!(f, "MISSING: {why}"),
+            Self::Found(description) => write!(f, "found: {description}"),
+            Self::Installed(description) => write!(f, "installed: {description}"),
+            Self::Missing(remedy) => write!(f, "MISSING: {remedy}"),
         }
     }
-}
-
-/// Where a program is. The sbin folders are looked at too, which are not in everybody's `PATH`.
-pub(super) fn in_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }

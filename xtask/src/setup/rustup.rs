@@ -1,26 +1,25 @@
-//! Components and toolchains, by rustup.
+//! Installs toolchains and their components with rustup.
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::requirement::{Requirement, in_path};
+use super::requirement::Requirement;
 use crate::{command, workspace};
 
-/// A component of the toolchain that runs us, seen by whether cargo has its subcommand.
-pub(super) fn host_component(name: &'static str, program: &'static str) -> Requirement {
-    let subcommand = program.trim_start_matches("cargo-");
+/// Returns the requirement for a component of the toolchain in use, recognised by its cargo subcommand.
+pub(super) fn host_component(name: &'static str, subcommand: &'static str) -> Requirement {
     let find = move || {
-        // The program may be there as rustup's proxy without the component behind it: only running it tells.
-        let version = command::output(workspace::cargo().args([subcommand, "--version"]))?;
+        // rustup has a proxy for each component's program, installed or not. Only running the program shows which.
+        let version = command::stdout(workspace::cargo().args([subcommand, "--version"]))?;
         Ok(version.trim().to_owned())
     };
-    Requirement::new(name, "is part of the checks", find, move |_| {
+    Requirement::new(name, "check the code", find, move |_| {
         add_component(None, name).with_context(|| format!("add {name} to the Rust toolchain in use"))
     })
 }
 
-/// Adds a component to a toolchain, or to the one in use.
+/// Adds `component` to `toolchain`, or to the toolchain in use.
 pub(super) fn add_component(toolchain: Option<&str>, component: &str) -> Result<()> {
     let mut rustup = rustup()?;
     rustup.args(["component", "add", component]);
@@ -30,7 +29,7 @@ pub(super) fn add_component(toolchain: Option<&str>, component: &str) -> Result<
     command::run(&mut rustup)
 }
 
-/// Installs the newest nightly with the library's source, or adds what an installed one lacks.
+/// Installs the newest nightly with rust-src and clippy, or adds these to an installed nightly.
 pub(super) fn install_nightly() -> Result<()> {
     command::run(rustup()?.args([
         "toolchain",
@@ -46,8 +45,8 @@ pub(super) fn install_nightly() -> Result<()> {
 }
 
 fn rustup() -> Result<Command> {
-    if in_path("rustup").is_none() {
-        bail!("there is no rustup here to do it");
+    if command::find_program("rustup").is_none() {
+        bail!("rustup is not available on this host");
     }
     Ok(Command::new("rustup"))
 }

@@ -1,9 +1,11 @@
-//! `cargo xtask test`: set up, check, and run every test there is.
+//! `cargo xtask test`: runs the setup, all checks and all tests.
 
+mod comments;
 mod report;
 mod results;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
@@ -16,38 +18,37 @@ use crate::{build, command, fuzz, kernels, setup, workspace};
 use report::Report;
 use results::Results;
 
-/// Where the end-to-end tests find the binary.
+/// Variable from which the end-to-end tests take the path of the binary.
 const BINARY_VARIABLE: &str = "SIP_FILTER_BIN";
 
-/// How long each fuzz target runs: time for some ten thousand inputs on a slow machine. `cargo xtask fuzz` runs longer.
+/// Duration of each fuzz target in seconds: some ten thousand inputs on a slow machine. `cargo xtask fuzz` runs longer.
 const FUZZ_SECONDS: u32 = 20;
 
-/// Runs all checks and tests, whichever fail. All is said when it returns, so that the sum is the last line.
+/// Runs all checks and tests and prints the sum as the last line. A failure does not stop the run.
+///
+/// With `arguments`, which select tests, the fuzz targets and the emulated machines are left out.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if !Uid::effective().is_root() {
         bail!(
-            "the tests make network namespaces and load XDP programs, which takes root: \
+            "the tests create network namespaces and load XDP programs, which requires root: \
              run `sudo env PATH=\"$PATH\" HOME=\"$HOME\" cargo xtask test`"
         );
     }
     setup::run()?;
     let whole = arguments.is_empty();
-    // The network and the disk are idle while the compiler works.
-    let fetching = whole.then(|| thread::spawn(kernels::fetch_small));
+    // In the background: network and disk are idle during compilation.
+    let download = whole.then(|| thread::spawn(kernels::fetch_small));
     let mut report = Report::default();
-    report.check("format", || command::run(workspace::cargo().args(["fmt", "--all", "--check"])));
-    report.check("clippy", || command::run(&mut clippy()));
-    report.check("clippy of the XDP program", || clippy_ebpf(ebpf::SIP_FILTER));
-    report.check("clippy of the benchmarks' XDP programs", || clippy_ebpf(ebpf::BENCH));
-    // With the tests' targets, so that all of it is built once, for one set of features.
+    check_sources(&mut report);
+    // With the targets of the tests, so that everything is built once, with one set of features.
     report.check("build", || command::run(workspace::cargo().args(["build", "--all-targets"])));
     let binary = build::binary("debug")?;
     if whole {
         report.check("fuzz targets", || fuzz::run(FUZZ_SECONDS, None));
     }
-    if let Some(fetching) = fetching {
-        report.check("Linux 6.1 and the newest, in emulated machines", || {
-            fetching.join().map_err(|_| anyhow!("the thread that fetches the kernels has panicked"))??;
+    if let Some(download) = download {
+        report.check("Linux 6.1 and the newest kernel, in emulated machines", || {
+            download.join().map_err(|_panic| anyhow!("the thread that downloads the kernels panicked"))??;
             kernels::run_small()
         });
     }
@@ -57,10 +58,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     Ok(report.finish())
 }
 
+/// Checks comments and format, and lints all crates.
+fn check_sources(report: &mut Report) {
+    report.check("comments", || comments::check(workspace::root()));
+    report.check("format", || command::run(workspace::cargo().args(["fmt", "--all", "--check"])));
+    report.check("clippy", || command::run(&mut clippy()));
+    report.check("clippy of the XDP program", || clippy_ebpf(ebpf::SIP_FILTER));
+    report.check("clippy of the benchmarks' XDP programs", || clippy_ebpf(ebpf::BENCH));
+}
+
+/// Returns the command that lints all crates except the XDP programs, which compile for BPF only.
+///
+/// This includes the crates that are not default members of the workspace: the benchmarks and the fuzz targets.
 fn clippy() -> Command {
     let mut cargo = workspace::cargo();
     cargo.args(["clippy", "--workspace"]);
-    // All but the XDP programs, which only compile for the kernel.
     for object in [ebpf::SIP_FILTER, ebpf::BENCH] {
         cargo.args(["--exclude", object.package]);
     }
@@ -79,19 +91,20 @@ fn clippy_ebpf(object: Object) -> Result<()> {
         target_dir: &workspace::target()?.join("ebpf"),
         arch: std::env::consts::ARCH,
     };
-    command::run(&mut program.clippy().context("the Rust for BPF has no clippy")?)
+    command::run(&mut program.clippy().with_context(|| format!("{toolchain} has no clippy"))?)
 }
 
-/// The runs of `cargo test`: quick ones first, end-to-end last; or one, if a person has said what to run.
+/// Returns names and arguments of the runs of `cargo test`: one with `arguments` if there are any, otherwise the tests
+/// of all default members of the workspace, quick ones first.
 fn selections(arguments: &[String]) -> Vec<(&'static str, Vec<OsString>)> {
     let words = |words: &[&str]| words.iter().map(OsString::from).collect();
     if !arguments.is_empty() {
-        return vec![("the tests asked for", arguments.iter().map(OsString::from).collect())];
+        return vec![("selected tests", arguments.iter().map(OsString::from).collect())];
     }
     vec![
         ("unit tests", words(&["--lib", "--bins"])),
-        ("examples in the docs", words(&["--doc"])),
-        ("end-to-end tests", words(&["--test", "*"])),
+        ("examples in the documentation", words(&["--doc"])),
+        ("integration and end-to-end tests", words(&["--test", "*"])),
     ]
 }
 
@@ -99,12 +112,12 @@ fn cargo_test(selection: &[OsString], binary: &Path) -> Result<Results> {
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--no-fail-fast"]).args(selection).env(BINARY_VARIABLE, binary);
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start `cargo test`")?;
-    let stdout = child.stdout.take().context("`cargo test` has no output")?;
-    let mut results = Results::read(stdout, std::io::stdout()).context("cannot read what `cargo test` prints")?;
-    let status = child.wait().context("`cargo test` is gone")?;
+    let stdout = child.stdout.take().context("`cargo test` has no standard output")?;
+    let mut results = Results::read(stdout, io::stdout()).context("cannot read the output of `cargo test`")?;
+    let status = child.wait().context("cannot wait for `cargo test`")?;
     if !status.success() && results.failed == 0 {
-        // A test binary that does not compile, or dies, prints no result of its own.
-        results.trouble = Some(format!("`{}` failed ({status}) without naming a failed test", command::line(&cargo)));
+        // A test binary that does not compile, or crashes, prints no result.
+        results.trouble = Some(format!("`{}` failed ({status}) without a failed test", command::line(&cargo)));
     }
     Ok(results)
 }

@@ -1,4 +1,4 @@
-//! What was checked, what failed, and the one line at the end.
+//! The results of all checks and tests, and the last line of the output.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::results::Results;
 
-/// Collects failures, so that one run shows them all.
+/// Collects results and failures, so that one run shows all of them.
 #[derive(Default)]
 pub(super) struct Report {
     total: Results,
@@ -15,7 +15,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A step that only can succeed or fail.
+    /// Runs a step without tests. Only its failure counts.
     pub(super) fn check(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
         println!("test: {name}");
         if let Err(why) = step() {
@@ -23,7 +23,7 @@ impl Report {
         }
     }
 
-    /// A step with tests to count.
+    /// Runs a step with tests, and counts them.
     pub(super) fn tests(&mut self, name: &str, step: impl FnOnce() -> Result<Results>) {
         println!("test: {name}");
         match step() {
@@ -41,7 +41,7 @@ impl Report {
         }
     }
 
-    /// Prints what failed, and the sum as the last line.
+    /// Prints the failures, and the sum as the last line.
     pub(super) fn finish(self) -> ExitCode {
         for failure in &self.failures {
             println!("FAILED {failure}");
@@ -52,7 +52,7 @@ impl Report {
 
     fn fail(&mut self, name: &str, why: &dyn fmt::Display) {
         self.failures.push(format!("{name}: {why:#}"));
-        // "0 failed" under a failed build would mislead whoever reads the last line only.
+        // Otherwise the last line would be "0 failed" after a build that failed.
         self.total.failed += 1;
     }
 

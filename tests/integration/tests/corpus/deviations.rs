@@ -1,87 +1,88 @@
-//! Where we do not do with a message of the corpus what Kamailio does, and why.
+//! The messages of the corpus that sip-filter treats differently from Kamailio, and why.
 
-/// How what we do may differ.
+use Deviation::{Dropped, Passed, Refused, Unanswered, Via};
+
+/// A way in which sip-filter differs from Kamailio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deviation {
-    /// Kamailio refuses it, and we let it pass.
+pub(crate) enum Deviation {
+    /// Kamailio refuses the message; sip-filter passes it.
     Passed,
-    /// Kamailio refuses it; we take it, and do not answer.
+    /// Kamailio refuses the message; sip-filter takes it and does not respond.
     Unanswered,
-    /// Kamailio drops it as unreadable, and we refuse it.
-    Answered,
-    /// Kamailio drops it as unreadable; we do that in its place.
-    NeitherNor,
-    /// The answer goes to another address or port.
+    /// Kamailio drops the message as unreadable; sip-filter refuses it.
+    Refused,
+    /// Kamailio drops the message as unreadable; sip-filter takes it and does not respond.
+    Dropped,
+    /// The response goes to another address or port.
     Destination,
-    /// The Via lines of the answer differ.
+    /// The Via lines of the response differ.
     Via,
-    /// The From line of the answer differs.
+    /// The From line of the response differs.
     From,
-    /// The Call-ID line of the answer differs.
+    /// The Call-ID line of the response differs.
     CallId,
-    /// The CSeq line of the answer differs.
+    /// The CSeq line of the response differs.
     CSeq,
 }
 
-use Deviation::{Answered, NeitherNor, Passed, Unanswered, Via};
-
-/// The deviations, by file, with their reasons.
-pub const DEVIATIONS: &[(&str, Deviation, &str)] = &[
+/// The deviations: file, deviation and reason.
+pub(crate) const DEVIATIONS: &[(&str, Deviation, &str)] = &[
     ("a09-urn-sos.sip", Passed, "an emergency call"),
-    ("a11-replaces.sip", Passed, "takes the place of a call that is up"),
+    ("a11-replaces.sip", Passed, "replaces an established call"),
     ("a14-to-after-8k.sip", Passed, FRAGMENTS),
     ("a16-fragmented-2k.sip", Passed, FRAGMENTS),
     ("a19-near-64k.sip", Passed, FRAGMENTS),
     ("a20-100-headers.sip", Passed, FRAGMENTS),
-    ("a24-max-forwards-twice.sip", Answered, "Max-Forwards is not looked at"),
+    ("a24-max-forwards-twice.sip", Refused, "Max-Forwards is not parsed"),
     (
         "b41-two-tags-last-empty.sip",
         Passed,
-        "`;tag=2;tag=`: for Kamailio the last tag counts, for us any that is not empty",
+        "`;tag=2;tag=`: the last tag counts for Kamailio, any tag with a value for us",
     ),
     ("c13-received-lie.sip", Via, RECEIVED_LIE),
     ("c14-received-lie-rport.sip", Via, RECEIVED_LIE),
-    ("c17-empty-branch.sip", Answered, "no response needs the branch: the Via comes back as it was"),
-    ("c19-spaces.sip", Via, "Kamailio drops the white space before rport, we keep it"),
+    ("c17-empty-branch.sip", Refused, "no response needs the branch; the Via is copied as it is"),
+    ("c19-spaces.sip", Via, "Kamailio drops the white space before rport; sip-filter keeps it"),
     ("c20-comma-list.sip", Via, COMMA_LIST),
     ("c21-comma-list-host-differs.sip", Via, COMMA_LIST),
-    ("c32-empty-via.sip", NeitherNor, TAKEN),
-    ("c33-garbage-via.sip", NeitherNor, TAKEN),
-    ("c35-bad-second-via.sip", Answered, "only the first Via is looked at, the others come back as they were"),
-    ("c36-received-no-value.sip", Answered, "a received without a value gets ours, as one with a value does"),
+    ("c32-empty-via.sip", Dropped, TAKEN),
+    ("c33-garbage-via.sip", Dropped, TAKEN),
+    ("c35-bad-second-via.sip", Refused, "only the first Via is parsed; the others are copied as they are"),
+    ("c36-received-no-value.sip", Refused, "a received parameter without a value is replaced, like one with a value"),
     ("d05-leading-spaces.sip", Passed, "spaces before the method: only CR and LF are skipped (RFC 3261 section 7.5)"),
-    ("d10-cl-negative.sip", Answered, CONTENT_LENGTH),
-    ("d12-cl-empty.sip", Answered, CONTENT_LENGTH),
-    ("d13-cl-huge.sip", Answered, CONTENT_LENGTH),
+    ("d10-cl-negative.sip", Refused, CONTENT_LENGTH),
+    ("d12-cl-empty.sip", Refused, CONTENT_LENGTH),
+    ("d13-cl-huge.sip", Refused, CONTENT_LENGTH),
     ("d20-lower-case-method.sip", Passed, "`invite`: methods are case-sensitive (RFC 3261 section 7.1)"),
     ("d26-space-at-line-end.sip", Passed, VERSION),
     ("d29-version-20x.sip", Passed, VERSION),
-    ("d38-header-no-colon-late.sip", Answered, UNNEEDED_LINE),
-    ("d40-empty-header-name.sip", Answered, UNNEEDED_LINE),
-    ("d42-header-space-in-name.sip", Answered, UNNEEDED_LINE),
-    ("d43-bad-second-cseq.sip", NeitherNor, TAKEN),
-    ("e02-no-from.sip", NeitherNor, TAKEN),
-    ("e04-no-via.sip", NeitherNor, TAKEN),
-    ("e05-no-cseq.sip", NeitherNor, TAKEN),
-    ("e07-cseq-no-method.sip", NeitherNor, TAKEN),
-    ("e08-cseq-no-number.sip", NeitherNor, TAKEN),
+    ("d38-header-no-colon-late.sip", Refused, UNNEEDED_LINE),
+    ("d40-empty-header-name.sip", Refused, UNNEEDED_LINE),
+    ("d42-header-space-in-name.sip", Refused, UNNEEDED_LINE),
+    ("d43-bad-second-cseq.sip", Dropped, TAKEN),
+    ("e02-no-from.sip", Dropped, TAKEN),
+    ("e04-no-via.sip", Dropped, TAKEN),
+    ("e05-no-cseq.sip", Dropped, TAKEN),
+    ("e07-cseq-no-method.sip", Dropped, TAKEN),
+    ("e08-cseq-no-number.sip", Dropped, TAKEN),
     (
         "e10-cseq-garbage.sip",
         Unanswered,
-        "`abc def` is no CSeq: whoever sends it could not match the response (RFC 3261 section 17.1.3)",
+        "`abc def` is not a CSeq: its sender could not match the response (RFC 3261 section 17.1.3)",
     ),
-    ("e12-callid-twice.sip", NeitherNor, TAKEN),
-    ("e19-from-twice.sip", NeitherNor, TAKEN),
+    ("e12-callid-twice.sip", Dropped, TAKEN),
+    ("e19-from-twice.sip", Dropped, TAKEN),
     ("r4475-longreq.sip", Passed, FRAGMENTS),
 ];
 
-const FRAGMENTS: &str = "comes in fragments, which pass";
+const FRAGMENTS: &str = "arrives in fragments, which pass";
 const RECEIVED_LIE: &str =
-    "Kamailio adds a second received; we put ours in the place of the client's, so that there is one";
+    "Kamailio adds a second received parameter; sip-filter replaces the client's, so that there is one";
 const COMMA_LIST: &str =
     "Kamailio puts received on the last Via of the line; it belongs to the first (RFC 3261 section 18.2.1)";
-const CONTENT_LENGTH: &str = "over UDP the datagram ends the body, Content-Length is not looked at";
+const CONTENT_LENGTH: &str = "over UDP the datagram delimits the body, and Content-Length is not parsed";
 const VERSION: &str = "not the SIP/2.0 of RFC 3261 section 7.1";
 const UNNEEDED_LINE: &str = "a line that no response needs";
-/// The kernel has seen no To tag and handed it over; the responder finds that it cannot be answered, and counts why.
-const TAKEN: &str = "what a response needs is missing, malformed or there twice";
+/// The XDP program finds no To tag and redirects the message. The responder finds that no response is possible, and
+/// counts the reason.
+const TAKEN: &str = "a header that a response needs is missing, malformed or duplicated";

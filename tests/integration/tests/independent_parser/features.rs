@@ -1,23 +1,26 @@
-//! What stands in a message, as far as the classes ask: by string searching, without either parser.
+//! The features of a message by which the classes of differences are defined, found by string search and without either
+//! parser.
+#![expect(clippy::string_slice, reason = "each offset comes from a search in the same string")]
 
-/// A message in parts, line ends and folds kept.
+/// The parts of a message, with their line ends and folds.
 pub(crate) struct Features {
-    /// The start line without its line end.
+    /// Start line without its line end.
     pub(crate) start_line: Vec<u8>,
-    /// Each header with the lines that continue it, without the last line end.
+    /// Headers, each with its continuation lines, without the last line end.
     pub(crate) headers: Vec<Vec<u8>>,
-    /// All up to the empty line.
+    /// Start line and headers, without the empty line.
     pub(crate) head: Vec<u8>,
-    /// What comes after that.
+    /// Everything after the empty line.
     pub(crate) body: Vec<u8>,
-    /// Whether a CR or LF is its first octet.
+    /// True if the first byte is CR or LF.
     pub(crate) begins_blank: bool,
 }
 
 impl Features {
-    pub(crate) fn of(message: &[u8]) -> Self {
-        let mut lines = message.split_inclusive(|octet| *octet == b'\n');
-        // Blank lines before the start line are a class of their own.
+    /// Splits `message` into its parts.
+    pub(crate) fn from_message(message: &[u8]) -> Self {
+        let mut lines = message.split_inclusive(|byte| *byte == b'\n');
+        // Blank lines before the start line have a class of their own.
         let start_line = lines.by_ref().find(|line| !is_blank(line)).unwrap_or_default();
         let mut headers: Vec<Vec<u8>> = vec![];
         for line in lines.by_ref() {
@@ -42,16 +45,16 @@ impl Features {
         }
     }
 
-    /// The second word of the start line.
+    /// Returns the Request-URI: the second word of the start line.
     pub(crate) fn request_uri(&self) -> String {
         let line = String::from_utf8_lossy(&self.start_line).into_owned();
         line.split(' ').nth(1).unwrap_or_default().to_owned()
     }
 
-    /// The value of the first header called `To` or `t`, with its folds.
+    /// Returns the value of the first header called `To` or `t`, with its folds, or an empty string without one.
     pub(crate) fn folded_to(&self) -> String {
         let mut values = self.headers.iter().filter_map(|header| {
-            let colon = header.iter().position(|octet| *octet == b':')?;
+            let colon = header.iter().position(|byte| *byte == b':')?;
             let name = header[..colon].trim_ascii();
             let is_to = name.eq_ignore_ascii_case(b"to") || name.eq_ignore_ascii_case(b"t");
             is_to.then(|| String::from_utf8_lossy(&header[colon + 1..]).trim().to_owned())
@@ -59,12 +62,12 @@ impl Features {
         values.next().unwrap_or_default()
     }
 
-    /// The same with white space as single octets, all of them spaces.
+    /// Returns the value of To with each CR, LF and tab replaced by a space.
     pub(crate) fn to(&self) -> String {
         self.folded_to().replace(['\r', '\n', '\t'], " ")
     }
 
-    /// What stands before the URI's `<`, or nothing if there is none.
+    /// Returns the part of the To value before the URI's `<`, or an empty string if there is no `<`.
     pub(crate) fn display_name(&self) -> String {
         let to = self.to();
         let mut is_quoted = false;
@@ -75,7 +78,7 @@ impl Features {
         bracket.map(|(at, _)| to[..at].to_owned()).unwrap_or_default()
     }
 
-    /// The URI: between the brackets, or without any up to the first semicolon.
+    /// Returns the URI of To: the part between the brackets, or without brackets the part before the first semicolon.
     pub(crate) fn uri(&self) -> String {
         let to = self.to();
         let rest = &to[self.display_name().len()..];
@@ -85,7 +88,7 @@ impl Features {
         }
     }
 
-    /// What stands behind the URI, without white space.
+    /// Returns the parameters of To: the part after the URI, without spaces.
     pub(crate) fn parameters(&self) -> String {
         let to = self.to();
         let rest = &to[self.display_name().len()..];

@@ -1,21 +1,27 @@
-//! What the parsers are asked about: the corpus, To headers made of pieces, and mutated messages.
+//! The messages to compare on: the corpus, INVITEs with generated To headers, and mutated messages.
 
 use std::fs;
+use std::path::PathBuf;
 
+use filter_lab::corpus;
 use filter_lab::random::Random;
 
-/// How many To headers, and how many mutated messages.
+/// Number of INVITEs with a generated To header, and of mutated messages.
 pub(crate) const EACH: usize = 100_000;
 
-/// The messages of the corpus.
+/// Returns the messages of the corpus, in the order of their file names.
+#[track_caller]
 pub(crate) fn corpus() -> Vec<Vec<u8>> {
-    let files = fs::read_dir(filter_lab::corpus::folder()).expect("the corpus").map(|entry| entry.expect("an entry").path());
+    let folder = corpus::folder();
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("read the folder {}: {error}", folder.display()));
+    let files = entries.map(|entry| entry.expect("read an entry of the corpus").path());
     let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|extension| extension == "sip")).collect();
     files.sort();
-    files.iter().map(|file| fs::read(file).expect("a message")).collect()
+    let read = |file: &PathBuf| fs::read(file).unwrap_or_else(|error| panic!("read {}: {error}", file.display()));
+    files.iter().map(read).collect()
 }
 
-/// How To headers begin, up to where parameters may.
+/// Beginnings of To values, up to the first parameter.
 const ADDRESSES: &[&str] = &[
     "<sip:bob@198.18.0.2>",
     "sip:bob@198.18.0.2",
@@ -26,7 +32,7 @@ const ADDRESSES: &[&str] = &[
     "",
 ];
 
-/// What may follow, right or wrong.
+/// Pieces to insert into a To header, well-formed or not.
 const PIECES: &[&str] = &[
     ";tag=1",
     ";tag=1",
@@ -63,13 +69,13 @@ const PIECES: &[&str] = &[
     "%74",
 ];
 
-/// An INVITE with a To header made of pieces.
-pub(crate) fn made_up(random: &mut Random) -> Vec<u8> {
+/// Returns an INVITE with a To header of up to five random pieces.
+pub(crate) fn generated(random: &mut Random) -> Vec<u8> {
     let name = random.one_of(&["To: ", "To:", "t: ", "TO : ", "To:\r\n "]);
     let mut to = [name, random.one_of(ADDRESSES)].concat();
     for _ in 0..random.below(6) {
         let piece = random.one_of(PIECES);
-        // Mostly behind what is there.
+        // Three of four pieces go to the end.
         let at = if random.below(4) > 0 { to.len() } else { random.below(to.len()) };
         let at = if to.is_char_boundary(at) { at } else { to.len() };
         to.insert_str(at, piece);
@@ -81,7 +87,7 @@ pub(crate) fn made_up(random: &mut Random) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Octets and words that mean something somewhere in a message.
+/// Bytes and words with a meaning somewhere in a message.
 const WORDS: &[&[u8]] = &[
     b"\r\n",
     b"\n",
@@ -112,7 +118,7 @@ const WORDS: &[&[u8]] = &[
     b"X",
 ];
 
-/// One of `seeds` with up to three changes.
+/// Returns one of `seeds` with one to three changes.
 pub(crate) fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut message = seeds[random.below(seeds.len())].clone();
     message.truncate(1400);

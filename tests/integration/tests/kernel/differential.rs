@@ -1,22 +1,29 @@
 //! The kernel's decision and the host grammar's on the same mutated messages: they must never differ.
 
 use std::collections::BTreeMap;
+use std::thread;
 
 use filter_common::sip::{Decision, Method, classify};
 use filter_common::verdict::Verdict;
 use filter_lab::random::Random;
 
-use crate::rig::{Rig, TAG_PREFIX, expected, invite, ipv4, octets};
+use crate::corpus;
+use crate::rig::{Rig, TAG_PREFIX, XDP_DROP, XDP_REDIRECT, expected_verdict, invite, ipv4};
 
-/// How many mutated messages are tried, by each of two threads, unless `SIP_FILTER_TEST_MESSAGES` says another number, as
-/// it does in an emulated machine.
+/// Number of mutated messages that each of the two threads tries.
 const MESSAGES: usize = 500_000;
 
-fn messages() -> usize {
-    std::env::var("SIP_FILTER_TEST_MESSAGES").map_or(MESSAGES, |number| number.parse().expect("a number of messages"))
+/// Returns [`MESSAGES`], or the number in `SIP_FILTER_TEST_MESSAGES`, which the emulated machines of
+/// `cargo xtask kernels` set lower.
+#[track_caller]
+fn message_count() -> usize {
+    let parse = |number: String| {
+        number.parse().unwrap_or_else(|error| panic!("SIP_FILTER_TEST_MESSAGES is {number:?}: {error}"))
+    };
+    std::env::var("SIP_FILTER_TEST_MESSAGES").map_or(MESSAGES, parse)
 }
 
-/// Octets and pieces that mean something to the grammar.
+/// Bytes and fragments with a meaning in the grammar.
 const PIECES: &[&[u8]] = &[
     b"\r\n",
     b"\n",
@@ -64,9 +71,10 @@ const PIECES: &[&[u8]] = &[
     b"urn:service:sos",
 ];
 
+/// Changes `message` in one to four places.
 fn mutate(message: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
-        // Most mutations near the To header, where the grammar is.
+        // Two of three mutations are near the To header, the only header that the grammar parses in depth.
         let to = message.windows(4).position(|four| four.eq_ignore_ascii_case(b"\nto:")).unwrap_or(0);
         let at = if random.below(3) > 0 { to + random.below(80) } else { random.below(message.len() + 1) };
         let at = at.min(message.len());
@@ -82,17 +90,18 @@ fn mutate(message: &mut Vec<u8>, random: &mut Random) {
                 drop(message.drain(at..end));
             }
             _ => {
-                if let Some(octet) = message.get_mut(at) {
-                    *octet = random.number() as u8;
+                if let Some(byte) = message.get_mut(at) {
+                    *byte = random.number() as u8;
                 }
             }
         }
     }
 }
 
-/// Messages to begin with: the corpus, and what it has nothing of.
+/// Returns the messages to mutate: the corpus, and kinds of requests that the corpus lacks.
+#[track_caller]
 fn seeds() -> Vec<Vec<u8>> {
-    let mut seeds: Vec<Vec<u8>> = crate::corpus::messages().into_iter().map(|(_, message)| message).collect();
+    let mut seeds: Vec<Vec<u8>> = corpus::messages().into_iter().map(|(_, message)| message).collect();
     let our_tag = String::from_utf8_lossy(&TAG_PREFIX).into_owned();
     for to in [
         "To: <sip:bob@198.18.0.2>\r\nPriority: emergency",
@@ -101,17 +110,17 @@ fn seeds() -> Vec<Vec<u8>> {
         &format!("To: <sip:bob@198.18.0.2>;tag={our_tag}0123456789abcdef"),
     ] {
         let message = invite(to);
-        seeds.push([b"ACK".as_slice(), &message[6..]].concat());
-        seeds.push([b"SUBSCRIBE".as_slice(), &message[6..]].concat());
+        let after_method = &message["INVITE".len()..];
+        seeds.push([b"ACK", after_method].concat());
+        seeds.push([b"SUBSCRIBE", after_method].concat());
         seeds.push(message);
     }
     seeds
 }
 
-/// The verdict that the host makes of a message when all methods are refused.
-fn verdict_of_host(message: &[u8]) -> Verdict {
-    let request = classify(message);
-    match request {
+/// Returns the verdict that follows from the host grammar's reading of `message` if all methods are refused.
+fn host_verdict(message: &[u8]) -> Verdict {
+    match classify(message) {
         Some(request) if request.method == Method::Ack => {
             let tag = message.get(request.tag as usize..).unwrap_or_default();
             let ours = request.decision == Decision::InDialog && tag.starts_with(&TAG_PREFIX);
@@ -119,17 +128,19 @@ fn verdict_of_host(message: &[u8]) -> Verdict {
         }
         Some(mut request) if request.method != Method::Invite => {
             request.method = Method::Invite;
-            match expected(Some(request)) {
+            match expected_verdict(Some(request)) {
                 Verdict::Redirected => Verdict::RedirectedMethod,
                 other => other,
             }
         }
-        request => expected(request),
+        request => expected_verdict(request),
     }
 }
 
-/// The frame around a message, without building its headers anew each time: lengths and source are put in. Each round has
-/// a source of its own, for a message that has been seen before would pass for that reason.
+/// Returns the frame with `headers` around `message`. Only the lengths and the source are filled in, since building the
+/// headers again for each message would take most of the time.
+///
+/// Each round has its own source. Otherwise a message seen before would pass as a retransmission.
 fn frame(headers: &[u8], message: &[u8], round: usize) -> Vec<u8> {
     let mut frame = [headers, message].concat();
     let [_, host, port @ ..] = (round as u32).to_be_bytes();
@@ -140,44 +151,49 @@ fn frame(headers: &[u8], message: &[u8], round: usize) -> Vec<u8> {
     frame
 }
 
+/// Compares kernel and host on mutated messages, made from the random numbers of `seed`.
 fn compare(seed: u64) {
-    let seeds = seeds();
-    let headers = octets(&ipv4(b""));
-    let mut rig = Rig::on();
+    let (seeds, count) = (seeds(), message_count());
+    let headers = ipv4(b"");
+    let mut rig = Rig::in_maintenance();
     rig.set_policy(|policy| policy.methods = u32::MAX);
     let mut random = Random(seed);
     let mut verdicts = BTreeMap::new();
-    for round in 0..messages() {
+    for round in 0..count {
         let mut message = seeds[random.below(seeds.len())].clone();
         mutate(&mut message, &mut random);
         message.truncate(1400);
-        let host = verdict_of_host(&message);
+        let host = host_verdict(&message);
         let action = rig.action(&frame(&headers, &message, round));
         let kernel_agrees = match action {
-            crate::rig::XDP_REDIRECT => host.is_redirect(),
-            crate::rig::XDP_DROP => host == Verdict::AckAbsorbed,
+            XDP_REDIRECT => host.is_redirect(),
+            XDP_DROP => host == Verdict::AckAbsorbed,
             _ => !host.is_redirect() && host != Verdict::AckAbsorbed,
         };
-        assert!(kernel_agrees, "round {round}: host {host:?}, kernel {action}: {}", message.escape_ascii());
+        assert!(
+            kernel_agrees,
+            "seed {seed:#x}, round {round}: host {host:?}, XDP action {action}: {}",
+            message.escape_ascii()
+        );
         *verdicts.entry(host.name()).or_insert(0) += 1;
     }
-    // The counters tell what the action does not: why a message passed.
+    // The action alone does not say why a message passed. The counters do.
     let counted: BTreeMap<&str, u64> = rig
         .verdicts()
         .iter()
         .filter(|(_, packets)| *packets > 0)
         .map(|(verdict, packets)| (verdict.name(), *packets))
         .collect();
-    assert_eq!(counted, verdicts);
+    assert_eq!(counted, verdicts, "verdicts of the kernel (left) and of the host (right), seed {seed:#x}");
     for name in ["redirected", "redirected_method", "in_dialog", "undecided", "emergency", "replaces", "ack_absorbed"] {
         let found = verdicts.get(name).copied().unwrap_or_default();
-        assert!(found > messages() as u64 / 1000, "only {found} messages were {name}: the mutations are off the mark");
+        assert!(found > count as u64 / 1000, "only {found} of {count} messages were {name}: adjust the mutations");
     }
 }
 
 #[test]
-fn kernel_and_host_decide_alike_on_a_million_mutated_messages() {
-    std::thread::scope(|scope| {
+fn kernel_and_host_grammar_agree_on_a_million_mutated_messages() {
+    thread::scope(|scope| {
         scope.spawn(|| compare(0x5eed_0005_0600_0001));
         scope.spawn(|| compare(0x5eed_0005_0600_0002));
     });

@@ -1,19 +1,27 @@
-//! Calls that pass although they are new, each for its reason.
+//! New calls that pass because something exempts them: their source, an emergency, a call that they replace.
 
 use std::collections::HashSet;
 
 use filter_common::maps::Policy;
-use filter_common::sip::User;
+use filter_common::sip::UserPart;
 use filter_common::verdict::Verdict;
-use filter_user::prefix::Prefix;
+use filter_user::domain::Prefix;
 use rstest::rstest;
 
-use crate::rig::{Rig, frame, invite, ipv4, ipv6, new_invite, octets};
+use crate::rig::{Rig, invite, ipv4, ipv6, new_invite, packet};
 
-fn with_bypass(prefixes: &[&str]) -> Rig {
-    let mut rig = Rig::on();
-    let prefixes: HashSet<Prefix> = prefixes.iter().map(|text| text.parse().expect("a prefix")).collect();
-    rig.program().set_bypass(&prefixes).expect("the tries take them");
+/// Parses bypass prefixes.
+#[track_caller]
+fn prefixes(texts: &[&str]) -> HashSet<Prefix> {
+    let parse = |text: &&str| text.parse().unwrap_or_else(|error| panic!("prefix {text}: {error}"));
+    texts.iter().map(parse).collect()
+}
+
+/// Creates a rig in maintenance with these bypass prefixes.
+#[track_caller]
+fn rig_with_bypass(texts: &[&str]) -> Rig {
+    let mut rig = Rig::in_maintenance();
+    rig.program().set_bypass(&prefixes(texts)).unwrap_or_else(|error| panic!("set the prefixes {texts:?}: {error}"));
     rig.set_policy(|policy| policy.bypass = Policy::BYPASS_IPV4 | Policy::BYPASS_IPV6);
     rig
 }
@@ -22,15 +30,19 @@ fn with_bypass(prefixes: &[&str]) -> Rig {
 #[case::host(&["198.18.0.1"], "198.18.0.1:5060", true)]
 #[case::neighbour(&["198.18.0.1"], "198.18.0.3:5060", false)]
 #[case::network(&["198.18.0.0/15"], "198.19.255.1:5060", true)]
-#[case::beside_the_network(&["198.18.0.0/15"], "198.20.0.1:5060", false)]
+#[case::next_to_the_network(&["198.18.0.0/15"], "198.20.0.1:5060", false)]
 #[case::odd_length(&["198.18.0.128/25"], "198.18.0.200:5060", true)]
 #[case::below_the_odd_length(&["198.18.0.128/25"], "198.18.0.127:5060", false)]
-#[case::everybody(&["0.0.0.0/0"], "203.0.113.7:5060", true)]
+#[case::every_address(&["0.0.0.0/0"], "203.0.113.7:5060", true)]
 #[case::one_of_several(&["192.0.2.0/24", "198.18.0.0/24"], "198.18.0.77:5060", true)]
-#[case::none(&[], "198.18.0.1:5060", false)]
+#[case::no_prefixes(&[], "198.18.0.1:5060", false)]
 #[case::ipv6_does_not_cover_ipv4(&["::/0"], "198.18.0.1:5060", false)]
-fn sources_in_a_bypass_prefix_pass(#[case] prefixes: &[&str], #[case] source: &str, #[case] passes: bool) {
-    let verdict = with_bypass(prefixes).verdict(&octets(&frame(source, "198.18.0.2:5060", &new_invite())));
+fn ipv4_source_passes_if_and_only_if_it_is_in_a_bypass_prefix(
+    #[case] prefixes: &[&str],
+    #[case] source: &str,
+    #[case] passes: bool,
+) {
+    let verdict = rig_with_bypass(prefixes).verdict(&packet(source, "198.18.0.2:5060", &new_invite()));
     assert_eq!(verdict, if passes { Verdict::Bypass } else { Verdict::Redirected });
 }
 
@@ -38,37 +50,43 @@ fn sources_in_a_bypass_prefix_pass(#[case] prefixes: &[&str], #[case] source: &s
 #[case::host(&["2001:db8::1"], "[2001:db8::1]:5060", true)]
 #[case::neighbour(&["2001:db8::1"], "[2001:db8::3]:5060", false)]
 #[case::network(&["2001:db8::/32"], "[2001:db8:ffff::1]:5060", true)]
-#[case::beside_the_network(&["2001:db8::/32"], "[2001:db9::1]:5060", false)]
+#[case::next_to_the_network(&["2001:db8::/32"], "[2001:db9::1]:5060", false)]
 #[case::across_the_middle(&["2001:db8:0:0:8000::/65"], "[2001:db8::8000:0:0:1]:5060", true)]
 #[case::below_the_middle(&["2001:db8:0:0:8000::/65"], "[2001:db8::7000:0:0:1]:5060", false)]
-#[case::everybody(&["::/0"], "[2001:db8::1]:5060", true)]
+#[case::every_address(&["::/0"], "[2001:db8::1]:5060", true)]
 #[case::ipv4_does_not_cover_ipv6(&["0.0.0.0/0"], "[2001:db8::1]:5060", false)]
-fn ipv6_sources_in_a_bypass_prefix_pass(#[case] prefixes: &[&str], #[case] source: &str, #[case] passes: bool) {
-    let verdict = with_bypass(prefixes).verdict(&octets(&frame(source, "[2001:db8::2]:5060", &new_invite())));
+fn ipv6_source_passes_if_and_only_if_it_is_in_a_bypass_prefix(
+    #[case] prefixes: &[&str],
+    #[case] source: &str,
+    #[case] passes: bool,
+) {
+    let verdict = rig_with_bypass(prefixes).verdict(&packet(source, "[2001:db8::2]:5060", &new_invite()));
     assert_eq!(verdict, if passes { Verdict::Bypass } else { Verdict::Redirected });
 }
 
 #[test]
-fn prefixes_that_are_taken_out_no_longer_count() {
-    let mut rig = with_bypass(&["198.18.0.0/24", "2001:db8::/64", "192.0.2.0/24"]);
-    let kept: HashSet<Prefix> = ["192.0.2.0/24".parse().expect("a prefix")].into();
-    rig.program().set_bypass(&kept).expect("the tries take them");
-    assert_eq!(rig.verdict(&octets(&ipv4(&new_invite()))), Verdict::Redirected);
-    assert_eq!(rig.verdict(&octets(&ipv6(&new_invite()))), Verdict::Redirected);
-    let kept = octets(&frame("192.0.2.9:5060", "198.18.0.2:5060", &new_invite()));
+fn source_in_a_removed_bypass_prefix_no_longer_passes() {
+    let mut rig = rig_with_bypass(&["198.18.0.0/24", "2001:db8::/64", "192.0.2.0/24"]);
+    rig.program().set_bypass(&prefixes(&["192.0.2.0/24"])).unwrap();
+    assert_eq!(rig.verdict(&ipv4(&new_invite())), Verdict::Redirected);
+    assert_eq!(rig.verdict(&ipv6(&new_invite())), Verdict::Redirected);
+    let kept = packet("192.0.2.9:5060", "198.18.0.2:5060", &new_invite());
     assert_eq!(rig.verdict(&kept), Verdict::Bypass);
 }
 
-fn with_emergency(users: &[&str]) -> Rig {
-    let mut rig = Rig::on();
-    let users: HashSet<User> = users.iter().map(|user| User::new(user).expect("a user part")).collect();
-    rig.program().set_emergency(&users).expect("the map takes them");
-    rig
+/// Makes these user parts the emergency numbers of the rig.
+#[track_caller]
+fn set_emergency_numbers(rig: &mut Rig, numbers: &[&str]) {
+    let new = |number: &&str| UserPart::new(number).unwrap_or_else(|| panic!("{number:?} is no user part"));
+    let users: HashSet<UserPart> = numbers.iter().map(new).collect();
+    rig.program().set_emergency(&users).unwrap_or_else(|error| panic!("set emergency numbers {numbers:?}: {error}"));
 }
 
+/// Returns a packet with a new INVITE to `uri`.
+#[track_caller]
 fn invite_to(uri: &str) -> Vec<u8> {
-    let message = String::from_utf8(new_invite()).expect("UTF-8");
-    octets(&ipv4(message.replacen("sip:bob@198.18.0.2", uri, 1).as_bytes()))
+    let message = String::from_utf8(new_invite()).expect("the INVITE is UTF-8");
+    ipv4(message.replacen("sip:bob@198.18.0.2", uri, 1).as_bytes())
 }
 
 #[rstest]
@@ -80,23 +98,25 @@ fn invite_to(uri: &str) -> Vec<u8> {
 #[case("sip:9111@198.18.0.2", false)]
 #[case("sip:bob@911", false)]
 #[case("sip:91@198.18.0.2", false)]
-fn emergency_numbers_pass(#[case] uri: &str, #[case] passes: bool) {
-    let mut rig = with_emergency(&["911", "112", "999", "+49301234567"]);
+fn call_passes_if_and_only_if_it_is_to_an_emergency_number(#[case] uri: &str, #[case] passes: bool) {
+    let mut rig = Rig::in_maintenance();
+    set_emergency_numbers(&mut rig, &["911", "112", "999", "+49301234567"]);
     let expected = if passes { Verdict::Emergency } else { Verdict::Redirected };
     assert_eq!(rig.verdict(&invite_to(uri)), expected);
 }
 
 #[test]
-fn the_emergency_numbers_can_be_changed() {
-    let mut rig = with_emergency(&["911"]);
-    rig.program().set_emergency(&[User::new("110").expect("a user part")].into()).expect("the map takes them");
+fn call_to_a_removed_emergency_number_no_longer_passes() {
+    let mut rig = Rig::in_maintenance();
+    set_emergency_numbers(&mut rig, &["911"]);
+    set_emergency_numbers(&mut rig, &["110"]);
     assert_eq!(rig.verdict(&invite_to("sip:911@198.18.0.2")), Verdict::Redirected);
     assert_eq!(rig.verdict(&invite_to("sip:110@198.18.0.2")), Verdict::Emergency);
 }
 
 #[test]
-fn the_urn_of_the_emergency_service_passes_whatever_the_numbers_are() {
-    assert_eq!(Rig::on().verdict(&invite_to("urn:service:sos.police")), Verdict::Emergency);
+fn call_to_the_emergency_service_urn_passes_without_any_emergency_number() {
+    assert_eq!(Rig::in_maintenance().verdict(&invite_to("urn:service:sos.police")), Verdict::Emergency);
 }
 
 #[rstest]
@@ -109,10 +129,10 @@ fn the_urn_of_the_emergency_service_passes_whatever_the_numbers_are() {
 #[case("Resource-Priority: q735.1", Verdict::Redirected)]
 #[case("Replaces: a@b;to-tag=1;from-tag=2", Verdict::Replaces)]
 #[case("Join: a@b;to-tag=1;from-tag=2", Verdict::Replaces)]
-fn headers_exempt_wherever_they_stand(#[case] header: &str, #[case] verdict: Verdict) {
-    let mut rig = Rig::on();
+fn priority_replaces_and_join_exempt_before_and_after_to(#[case] header: &str, #[case] verdict: Verdict) {
+    let mut rig = Rig::in_maintenance();
     for to in [format!("To: <sip:bob@b>\r\n{header}"), format!("{header}\r\nTo: <sip:bob@b>")] {
-        assert_eq!(rig.verdict(&octets(&ipv4(&invite(&to)))), verdict, "{to}");
-        assert_eq!(rig.verdict(&octets(&ipv6(&invite(&to)))), verdict, "{to}");
+        assert_eq!(rig.verdict(&ipv4(&invite(&to))), verdict, "{to}");
+        assert_eq!(rig.verdict(&ipv6(&invite(&to))), verdict, "{to}");
     }
 }

@@ -1,4 +1,5 @@
-//! The XDP program in the kernel, run on single packets by `BPF_PROG_TEST_RUN`.
+//! Tests of the XDP program in the kernel: `BPF_PROG_TEST_RUN` runs it on one packet at a time.
+#![cfg(test)]
 
 mod corpus;
 mod differential;

@@ -1,22 +1,20 @@
-//! When a new call is redirected and when not: the flag, the lease, the socket.
-
-use std::time::Duration;
+//! When a new call is redirected: the maintenance flag, the lease, the socket.
 
 use filter_common::verdict::Verdict;
 
-use crate::rig::{Rig, call, invite, ipv4, new_invite, octets};
+use crate::rig::{Rig, call, invite, ipv4, new_invite};
 
 #[test]
-fn nothing_is_redirected_while_maintenance_is_off() {
-    let mut rig = Rig::off();
-    rig.set_lease(Duration::from_secs(60));
-    assert_eq!(rig.verdict(&octets(&ipv4(&new_invite()))), Verdict::Off);
-    assert_eq!(rig.verdict(&octets(&ipv4(&invite("To: <sip:b>;tag=1")))), Verdict::Off);
+fn invites_pass_while_maintenance_is_off() {
+    let mut rig = Rig::new();
+    rig.grant_lease();
+    assert_eq!(rig.verdict(&ipv4(&new_invite())), Verdict::Off);
+    assert_eq!(rig.verdict(&ipv4(&invite("To: <sip:b>;tag=1"))), Verdict::Off);
 }
 
 #[test]
-fn the_flag_is_in_force_at_once_both_ways() {
-    let mut rig = Rig::on();
+fn maintenance_takes_effect_at_once_when_switched_on_and_off() {
+    let mut rig = Rig::in_maintenance();
     for number in 0..3 {
         rig.set_maintenance(true);
         assert_eq!(rig.verdict(&call(2 * number)), Verdict::Redirected);
@@ -26,26 +24,25 @@ fn the_flag_is_in_force_at_once_both_ways() {
 }
 
 #[test]
-fn without_a_lease_calls_reach_the_proxy() {
-    let mut rig = Rig::off();
+fn new_call_passes_if_the_queue_never_had_a_lease() {
+    let mut rig = Rig::new();
     rig.set_maintenance(true);
-    assert_eq!(rig.verdict(&octets(&ipv4(&new_invite()))), Verdict::NoLease);
+    assert_eq!(rig.verdict(&ipv4(&new_invite())), Verdict::NoLease);
 }
 
 #[test]
-fn a_lease_runs_out() {
-    let mut rig = Rig::on();
-    rig.set_lease(Duration::from_millis(300));
+fn new_call_passes_once_the_lease_has_expired() {
+    let mut rig = Rig::in_maintenance();
     assert_eq!(rig.verdict(&call(1)), Verdict::Redirected);
-    std::thread::sleep(Duration::from_millis(320));
+    rig.expire_lease();
     assert_eq!(rig.verdict(&call(2)), Verdict::NoLease);
-    rig.set_lease(Duration::from_secs(60));
+    rig.grant_lease();
     assert_eq!(rig.verdict(&call(3)), Verdict::Redirected);
 }
 
 #[test]
-fn without_a_socket_in_the_slot_calls_reach_the_proxy() {
-    let mut rig = Rig::on();
-    rig.set_empty_slot();
-    assert_eq!(rig.verdict(&octets(&ipv4(&new_invite()))), Verdict::NoSocket);
+fn new_call_passes_if_the_leased_slot_has_no_socket() {
+    let mut rig = Rig::in_maintenance();
+    rig.lease_empty_slot();
+    assert_eq!(rig.verdict(&ipv4(&new_invite())), Verdict::NoSocket);
 }

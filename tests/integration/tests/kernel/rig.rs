@@ -1,4 +1,4 @@
-//! The loaded program with what it needs around it, and packets to run it on.
+//! A loaded XDP program with everything it needs, and the packets to run it on.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use filter_common::maps::{Policy, QueueKey, QueueState};
+use filter_common::maps::{Policy, QueueKey, QueueState, TRANSACTION_NS};
 use filter_common::sip::{Decision, Method, Request};
 use filter_common::verdict::Verdict;
 use filter_lab::af_xdp;
@@ -14,49 +14,53 @@ use filter_lab::frame::Frame;
 use filter_user::dataplane::{Program, ProgramSettings};
 use nix::time::{ClockId, clock_gettime};
 
-pub const XDP_DROP: u32 = 1;
-pub const XDP_PASS: u32 = 2;
-pub const XDP_REDIRECT: u32 = 4;
+pub(crate) const XDP_DROP: u32 = 1;
+pub(crate) const XDP_PASS: u32 = 2;
+pub(crate) const XDP_REDIRECT: u32 = 4;
 
-/// With what our To tags begin.
-pub const TAG_PREFIX: [u8; 8] = *b"ourtag01";
+/// Prefix of our To tags.
+pub(crate) const TAG_PREFIX: [u8; 8] = *b"ourtag01";
 
-/// Where `BPF_PROG_TEST_RUN` says that a packet comes from: the loopback interface, which is number 1 in any namespace.
+/// RX queue that `BPF_PROG_TEST_RUN` reports for a packet: queue 0 of the loopback interface, whose index is 1 in every
+/// network namespace.
 const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
 
-/// In the XSKMAP of all rigs.
+/// Slot of the XSKMAP that holds the socket.
+const SOCKET_SLOT: u32 = 0;
+/// Slot of the XSKMAP that is empty.
+const EMPTY_SLOT: u32 = 1;
+
+/// Length of the leases that the tests grant.
+const LEASE: Duration = Duration::from_hours(1);
+
+/// AF_XDP socket in the XSKMAPs of all rigs.
 static SOCKET: LazyLock<OwnedFd> = LazyLock::new(|| af_xdp::bound_socket());
 
-/// The program, loaded for port 5060.
-pub struct Rig {
+/// The XDP program, loaded for port 5060, with the policy of the test.
+pub(crate) struct Rig {
     program: Program,
     policy: Policy,
 }
 
-/// The program in the kernel, for port 5060, and with room for so many transactions.
-pub fn load(transactions: u32) -> Program {
+/// Loads the program for port 5060, with room for `transactions` transactions in each cache.
+#[track_caller]
+pub(crate) fn load(transactions: u32) -> Program {
     let settings = ProgramSettings { ports: &[5060], transactions, hash_seed: 0x0123_4567_89ab_cdef, debug: false };
-    Program::load(&settings).unwrap_or_else(|error| panic!("{error}\nThese tests load a BPF program and take root."))
+    Program::load(&settings).unwrap_or_else(|error| panic!("load the XDP program, which requires root: {error}"))
 }
 
 impl Rig {
-    /// With maintenance on, a lease of a minute, and a socket in the slot.
-    pub fn on() -> Self {
-        let mut rig = Self::off();
-        rig.set_maintenance(true);
-        rig.set_lease(Duration::from_secs(60));
-        rig
+    /// Creates a rig without maintenance and without a lease.
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self::with_transactions(1024)
     }
 
-    /// Without maintenance or lease.
-    pub fn off() -> Self {
-        Self::remembering(1024)
-    }
-
-    /// Without maintenance or lease, and with room for so many transactions.
-    pub fn remembering(transactions: u32) -> Self {
+    /// Creates a rig without maintenance and without a lease, with room for `transactions` transactions in each cache.
+    #[track_caller]
+    pub(crate) fn with_transactions(transactions: u32) -> Self {
         let mut program = load(transactions);
-        program.set_socket(0, &*SOCKET).expect("the XSKMAP takes the socket");
+        program.set_socket(SOCKET_SLOT, &*SOCKET).expect("put the socket into the XSKMAP");
         let policy = Policy {
             maintenance: 0,
             methods: Method::Invite.bit(),
@@ -71,53 +75,94 @@ impl Rig {
         rig
     }
 
-    /// Changes the policy and puts it in force.
-    pub fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
-        change(&mut self.policy);
-        self.program.set_policy(self.policy).expect("a policy");
+    /// Creates a rig that refuses new calls: maintenance is on, and the lease is valid.
+    #[track_caller]
+    pub(crate) fn in_maintenance() -> Self {
+        let mut rig = Self::new();
+        rig.set_maintenance(true);
+        rig.grant_lease();
+        rig
     }
 
-    pub fn set_maintenance(&mut self, on: bool) {
+    /// Changes the policy and puts it in force.
+    #[track_caller]
+    pub(crate) fn set_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.policy);
+        let policy = self.policy;
+        self.program.set_policy(policy).unwrap_or_else(|error| panic!("put {policy:?} in force: {error}"));
+    }
+
+    /// Switches maintenance on or off. Switching off leaves no tail; [`end_maintenance`](Self::end_maintenance) does.
+    #[track_caller]
+    pub(crate) fn set_maintenance(&mut self, on: bool) {
         self.set_policy(|policy| policy.maintenance = on.into());
     }
 
-    /// Ends maintenance, or lets it have ended, with `left` to go of the 32 s after it.
-    pub fn end_maintenance(&mut self, left: Duration) {
-        let until = (monotonic() + left).as_nanos() as u64;
+    /// Ends maintenance now, so that the 32 s tail begins.
+    #[track_caller]
+    pub(crate) fn end_maintenance(&mut self) {
+        let until = now_ns() + TRANSACTION_NS;
         self.set_policy(|policy| {
             policy.maintenance = 0;
             policy.tail_until_ns = until;
         });
     }
 
-    /// The program itself, for its other tables.
-    pub fn program(&mut self) -> &mut Program {
+    /// Moves the end of the 32 s tail to now.
+    #[track_caller]
+    pub(crate) fn end_tail(&mut self) {
+        self.set_policy(|policy| policy.tail_until_ns = now_ns());
+    }
+
+    /// Returns the loaded program, to fill its other maps.
+    pub(crate) fn program(&mut self) -> &mut Program {
         &mut self.program
     }
 
-    /// A lease that ends in `duration`.
-    pub fn set_lease(&mut self, duration: Duration) {
-        let redirect_until_ns = (monotonic() + duration).as_nanos() as u64;
-        let state = QueueState { redirect_until_ns, socket: 0, reserved: 0 };
-        self.program.queues().expect("the map").insert(TEST_QUEUE, state, 0).expect("a lease");
+    /// Grants the responder of the queue a lease that outlasts the test.
+    #[track_caller]
+    pub(crate) fn grant_lease(&self) {
+        self.set_queue(SOCKET_SLOT, now_ns() + LEASE.as_nanos() as u64);
     }
 
-    /// A lease for a slot without a socket.
-    pub fn set_empty_slot(&mut self) {
-        let state = QueueState { redirect_until_ns: u64::MAX, socket: 1, reserved: 0 };
-        self.program.queues().expect("the map").insert(TEST_QUEUE, state, 0).expect("a lease");
+    /// Moves the end of the lease to now.
+    #[track_caller]
+    pub(crate) fn expire_lease(&self) {
+        self.set_queue(SOCKET_SLOT, now_ns());
     }
 
-    /// Runs the program once, and returns what it did, without looking at the counters.
-    pub fn action(&mut self, packet: &[u8]) -> u32 {
-        let program: &Xdp =
-            self.program.ebpf().program("sip_filter").expect("the program").try_into().expect("an XDP program");
+    /// Grants a lease on a slot of the XSKMAP that has no socket.
+    #[track_caller]
+    pub(crate) fn lease_empty_slot(&self) {
+        self.set_queue(EMPTY_SLOT, u64::MAX);
+    }
+
+    #[track_caller]
+    fn set_queue(&self, socket: u32, redirect_until_ns: u64) {
+        let state = QueueState { redirect_until_ns, socket, reserved: 0 };
+        let mut queues = self.program.queues().expect("open the map of queues");
+        queues.insert(TEST_QUEUE, state, 0).unwrap_or_else(|error| panic!("set {TEST_QUEUE:?} to {state:?}: {error}"));
+    }
+
+    /// Runs the program once on `packet` and returns its XDP action. Does not check the counters.
+    #[track_caller]
+    pub(crate) fn action(&mut self, packet: &[u8]) -> u32 {
+        let program = self.program.ebpf().program("sip_filter").expect("find the program sip_filter in the object");
+        let program: &Xdp = program.try_into().expect("sip_filter is an XDP program");
         let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
-        program.test_run(options).expect("BPF_PROG_TEST_RUN").return_value
+        match program.test_run(options) {
+            Ok(result) => result.return_value,
+            Err(error) => panic!("BPF_PROG_TEST_RUN on {} bytes, {}: {error}", packet.len(), packet.escape_ascii()),
+        }
     }
 
-    /// Runs the program once: exactly one verdict is counted, and the action is the one that belongs to it.
-    pub fn verdict(&mut self, packet: &[u8]) -> Verdict {
+    /// Runs the program once on `packet` and returns the verdict.
+    ///
+    /// # Panics
+    ///
+    /// If the program does not count exactly one verdict, or returns an action that does not belong to it.
+    #[track_caller]
+    pub(crate) fn verdict(&mut self, packet: &[u8]) -> Verdict {
         let before = self.verdicts();
         let action = self.action(packet);
         let counted: Vec<Verdict> = before
@@ -125,7 +170,9 @@ impl Rig {
             .zip(self.verdicts())
             .flat_map(|((verdict, before), (_, after))| vec![*verdict; (after - before) as usize])
             .collect();
-        let [verdict] = counted[..] else { panic!("counted under {counted:?}") };
+        let [verdict] = counted[..] else {
+            panic!("counted under {counted:?} and not once: {}", packet.escape_ascii());
+        };
         let expected = if verdict.is_redirect() {
             XDP_REDIRECT
         } else if verdict == Verdict::AckAbsorbed {
@@ -133,21 +180,28 @@ impl Rig {
         } else {
             XDP_PASS
         };
-        assert_eq!(action, expected, "{verdict:?}");
+        assert_eq!(action, expected, "XDP action of a packet counted as {verdict:?}: {}", packet.escape_ascii());
         verdict
     }
 
-    pub fn verdicts(&self) -> Vec<(Verdict, u64)> {
-        self.program.verdicts().expect("the counters")
+    /// Returns the number of packets counted under each verdict.
+    #[track_caller]
+    pub(crate) fn verdicts(&self) -> Vec<(Verdict, u64)> {
+        self.program.verdicts().read().expect("read the map of verdicts")
     }
 }
 
-fn monotonic() -> Duration {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock").into()
+/// Returns the time by the clock of the XDP program (`bpf_ktime_get_coarse_ns()`), in nanoseconds.
+///
+/// Not `CLOCK_MONOTONIC`, which runs up to 10 ms ahead of it: a lease that ends now by that clock would still be valid.
+fn now_ns() -> u64 {
+    let now: Duration = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("read CLOCK_MONOTONIC_COARSE").into();
+    now.as_nanos() as u64
 }
 
-/// The verdict that the host grammar makes of a message, if only INVITE is refused and nobody is exempt.
-pub fn expected(request: Option<Request>) -> Verdict {
+/// Returns the verdict on a message that the host grammar reads as `request`, if only INVITE is refused and no source
+/// or user part is exempt.
+pub(crate) fn expected_verdict(request: Option<Request>) -> Verdict {
     match request {
         Some(Request { method: Method::Invite, decision, .. }) => match decision {
             Decision::New => Verdict::Redirected,
@@ -160,44 +214,69 @@ pub fn expected(request: Option<Request>) -> Verdict {
     }
 }
 
-/// A packet from the caller to the proxy with `payload`, over IPv4.
-pub fn ipv4(payload: &[u8]) -> Frame {
+/// Returns an IPv4 packet from the caller to the proxy.
+#[track_caller]
+pub(crate) fn ipv4(payload: &[u8]) -> Vec<u8> {
+    bytes(&ipv4_frame(payload))
+}
+
+/// Returns an IPv6 packet from the caller to the proxy.
+#[track_caller]
+pub(crate) fn ipv6(payload: &[u8]) -> Vec<u8> {
+    bytes(&ipv6_frame(payload))
+}
+
+/// Returns a packet from `source` to `destination`, each an address with a port.
+#[track_caller]
+pub(crate) fn packet(source: &str, destination: &str, payload: &[u8]) -> Vec<u8> {
+    bytes(&frame(source, destination, payload))
+}
+
+/// Returns an IPv4 frame from the caller to the proxy, for a test to change.
+#[track_caller]
+pub(crate) fn ipv4_frame(payload: &[u8]) -> Frame {
     frame("198.18.0.1:5062", "198.18.0.2:5060", payload)
 }
 
-/// The same over IPv6.
-pub fn ipv6(payload: &[u8]) -> Frame {
+/// Returns an IPv6 frame from the caller to the proxy, for a test to change.
+#[track_caller]
+pub(crate) fn ipv6_frame(payload: &[u8]) -> Frame {
     frame("[2001:db8::1]:5062", "[2001:db8::2]:5060", payload)
 }
 
-/// A packet from `source` to `destination`.
-pub fn frame(source: &str, destination: &str, payload: &[u8]) -> Frame {
-    let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+#[track_caller]
+fn frame(source: &str, destination: &str, payload: &[u8]) -> Frame {
     Frame {
         source_mac: [2, 0, 0, 0, 0, 1],
         destination_mac: [2, 0, 0, 0, 0, 2],
         tags: Vec::new(),
         ipv4_options: Vec::new(),
         ipv6_extensions: Vec::new(),
-        source: address(source),
-        destination: address(destination),
+        source: socket_address(source),
+        destination: socket_address(destination),
         payload: payload.to_vec(),
         padding: 0,
     }
 }
 
-/// The octets of a frame.
-pub fn octets(frame: &Frame) -> Vec<u8> {
+#[track_caller]
+fn socket_address(text: &str) -> SocketAddr {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Returns the bytes of `frame`.
+#[track_caller]
+pub(crate) fn bytes(frame: &Frame) -> Vec<u8> {
     frame.to_bytes()
 }
 
-/// An INVITE without a To tag.
-pub fn new_invite() -> Vec<u8> {
+/// Returns an INVITE without a To tag.
+pub(crate) fn new_invite() -> Vec<u8> {
     invite("To: <sip:bob@198.18.0.2>")
 }
 
-/// An INVITE with this To header.
-pub fn invite(to: &str) -> Vec<u8> {
+/// Returns an INVITE with `to` as its To header.
+pub(crate) fn invite(to: &str) -> Vec<u8> {
     format!(
         "INVITE sip:bob@198.18.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bKrig;rport\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@198.18.0.1>;tag=from\r\n{to}\r\nCall-ID: rig@198.18.0.1\r\n\
@@ -206,8 +285,9 @@ pub fn invite(to: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The packet with the INVITE of call number `call`.
-pub fn call(call: u32) -> Vec<u8> {
-    let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("UTF-8");
-    octets(&ipv4(message.replace("rig", &format!("rig{call}")).as_bytes()))
+/// Returns the packet with the INVITE of call number `number`. Different numbers are different transactions.
+#[track_caller]
+pub(crate) fn call(number: u32) -> Vec<u8> {
+    let message = String::from_utf8(invite("To: <sip:bob@b>")).expect("the INVITE is UTF-8");
+    ipv4(message.replace("rig", &format!("rig{number}")).as_bytes())
 }

@@ -1,14 +1,15 @@
-//! What the verifier of this kernel has to say.
+//! The cost of the XDP program to the verifier of the running kernel.
 
 use crate::rig::load;
 
-/// `cargo xtask kernels` reads the line that this prints, and compares it with what was recorded for the kernel.
+/// The emulated machines of `cargo xtask kernels` run this test by its name and read the line that it prints: the
+/// number is compared with the one recorded for the kernel.
 #[test]
 fn the_program_is_verified_with_room_to_spare() {
-    let (_, instructions) = load(1024).info().expect("the kernel tells about a program");
-    // The kernel tells since 5.16 (`verified_insns` in `struct bpf_prog_info`).
-    let instructions = instructions.expect("a kernel that counts what it verified");
+    let (_, instructions) = load(1024).info().expect("read struct bpf_prog_info of the program");
+    // `verified_insns` in `struct bpf_prog_info`, since Linux 5.16.
+    let instructions = instructions.expect("the kernel reports the number of verified instructions (Linux 5.16)");
     println!("verified instructions: {instructions}");
-    // It gives up at a million (BPF_COMPLEXITY_LIMIT_INSNS in kernel/bpf/verifier.c).
+    // The verifier gives up at one million (BPF_COMPLEXITY_LIMIT_INSNS in kernel/bpf/verifier.c).
     assert!((1..500_000).contains(&instructions), "{instructions} instructions");
 }

@@ -1,32 +1,42 @@
-//! How a change on a server is noticed, and what is noticed of an outage.
+//! Detection of changes on a server, and of outages.
 
 use std::time::Duration;
 
-use anyhow::Result;
 use filter_lab::database::{Kind, Server};
-use filter_user::store::{Action, Error, Missing, Scope, Store};
+use filter_user::domain::{Action, Hosts};
+use filter_user::store::{Error, IfMissing, Recovery, Store};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::time::timeout;
 
 use super::{open, start, switch};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for a change to be noticed. Far above every interval at which a server is polled.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for an outage to be noticed: an alarm is due by then.
+const OUTAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time without a report after which all changes count as reported.
+const QUIET: Duration = Duration::from_millis(400);
 
-/// Takes up what has been told so far, and reads.
-async fn settle(store: &mut Store) -> Result<()> {
-    while timeout(Duration::from_millis(400), store.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
-    store.read().await?;
-    Ok(())
+/// Consumes the reports of all changes so far, and reads the database.
+async fn settle(store: &mut Store) {
+    while timeout(QUIET, store.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
+    store.read().await.expect("read the database");
 }
 
-/// Each change that anybody makes is noticed; and without one there is nothing.
+/// Waits until a change, caused by `cause`, is noticed.
+async fn expect_change(store: &mut Store, cause: &str) {
+    let changed = timeout(CHANGE_TIMEOUT, store.changed()).await;
+    let changed = changed.unwrap_or_else(|_| panic!("no change noticed within {CHANGE_TIMEOUT:?} after: {cause}"));
+    changed.unwrap_or_else(|error| panic!("waiting for a change after: {cause}: {error}"));
+}
+
 #[rstest]
 #[case::mariadb(Kind::Mariadb)]
 #[case::postgres(Kind::Postgres)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_change_is_noticed(#[case] kind: Kind) -> Result<()> {
-    let (server, mut store) = start(kind).await?;
+async fn every_change_of_the_database_is_noticed_and_nothing_else(#[case] kind: Kind) {
+    let (server, mut store) = start(kind).await;
     for statement in [
         "INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')",
         "UPDATE htable_config SET key_value = '0' WHERE key_name = 'maint'",
@@ -35,67 +45,57 @@ async fn every_change_is_noticed(#[case] kind: Kind) -> Result<()> {
         "DELETE FROM sip_filter_emergency WHERE user_part = '999'",
         "DELETE FROM htable_config",
     ] {
-        settle(&mut store).await?;
-        assert!(timeout(Duration::from_millis(300), store.changed()).await.is_err(), "nothing has changed");
+        settle(&mut store).await;
+        let spurious = timeout(Duration::from_millis(300), store.changed()).await;
+        assert!(spurious.is_err(), "reported without a change, before {statement}: {spurious:?}");
         server.sql(statement);
-        timeout(PATIENCE, store.changed()).await.expect(statement)?;
+        expect_change(&mut store, statement).await;
     }
-    let (mut other, _) = open(&server, "sbc2", Missing::Refuse).await?;
-    settle(&mut store).await?;
-    other.switch(&switch(Action::On, Scope::Cluster)).await?;
-    timeout(PATIENCE, store.changed()).await.expect("a switch by another host")?;
-    Ok(())
+    let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await.unwrap();
+    settle(&mut store).await;
+    other.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap();
+    expect_change(&mut store, "a switch by another host").await;
 }
 
-/// A trigger that is lost with its table costs time, and not the change.
+/// The slow poll finds a change without a notification. A trigger disappears with its table, for example.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_without_its_trigger_is_noticed_too() -> Result<()> {
-    let (server, mut store) = start(Kind::Postgres).await?;
+async fn change_in_postgresql_is_noticed_without_the_notify_trigger() {
+    let (server, mut store) = start(Kind::Postgres).await;
     server.sql("DROP TRIGGER sip_filter_notify ON htable_config");
-    settle(&mut store).await?;
-    server.sql("INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')");
-    timeout(PATIENCE, store.changed()).await??;
-    Ok(())
+    settle(&mut store).await;
+    let statement = "INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')";
+    server.sql(statement);
+    expect_change(&mut store, statement).await;
 }
 
-/// An outage is an error of [`Store::changed`] within the time in which an alarm is due.
 #[rstest]
-#[case::killed(Server::kill)]
-#[case::stopped(Server::stop)]
+#[case::killed(|server: &mut Server| server.kill())]
+#[case::stopped(|server: &mut Server| server.stop())]
 #[case::hung(|server: &mut Server| server.signal(Signal::SIGSTOP))]
 #[case::disconnected(|server: &mut Server| server.disconnect())]
-#[case::table_dropped(|server: &mut Server| { server.sql("DROP TABLE htable_config"); })]
+#[case::table_dropped(|server: &mut Server| drop(server.sql("DROP TABLE htable_config")))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_is_noticed(
+async fn outage_of_the_database_is_noticed_before_an_alarm_is_due(
     #[values(Kind::Mariadb, Kind::Postgres)] kind: Kind,
     #[case] cause: fn(&mut Server),
-) -> Result<()> {
-    let (mut server, mut store) = start(kind).await?;
-    settle(&mut store).await?;
+) {
+    let (mut server, mut store) = start(kind).await;
+    settle(&mut store).await;
     cause(&mut server);
-    let noticed = timeout(Duration::from_secs(5), async {
-        // What is told last before the end is a change.
-        loop {
-            if let Err(error) = store.changed().await {
-                break error;
-            }
-        }
-    });
-    noticed.await?;
-    Ok(())
+    // The last report before the end may be a change.
+    let noticed = timeout(OUTAGE_TIMEOUT, async { while store.changed().await.is_ok() {} }).await;
+    assert!(noticed.is_ok(), "no outage noticed within {OUTAGE_TIMEOUT:?}");
 }
 
-/// The connection that has had nothing to do was ended by the server: the switch is refused as not written, so that it can
-/// be written by a new one.
+/// The server has closed an idle connection: the switch fails as not written, so that it can be repeated on a new one.
 #[rstest]
 #[case::mariadb(Kind::Mariadb)]
 #[case::postgres(Kind::Postgres)]
 #[tokio::test]
-async fn a_switch_over_a_lost_connection_writes_nothing(#[case] kind: Kind) -> Result<()> {
-    let (server, mut store) = start(kind).await?;
+async fn switch_on_a_closed_connection_fails_and_writes_nothing(#[case] kind: Kind) {
+    let (server, mut store) = start(kind).await;
     server.disconnect();
-    let error = store.switch(&switch(Action::On, Scope::Cluster)).await.unwrap_err();
-    assert!(matches!(error, Error::Stale(_)) && error.is_stale(), "{error}");
+    let error = store.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap_err();
+    assert!(matches!(error, Error::Stale(_)) && error.recovery() == Recovery::Retry, "{error}");
     assert_eq!(server.sql("SELECT COUNT(*) FROM htable_config"), "0");
-    Ok(())
 }

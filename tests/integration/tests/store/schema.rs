@@ -1,54 +1,54 @@
-//! The schema on servers: made where it is missing, and an existing table of Kamailio's taken as it is.
+//! The schema on servers: created where it is missing, and an existing table of Kamailio's used as it is.
 
 use std::thread;
 
-use anyhow::Result;
 use filter_lab::database::{Kind, Server};
-use filter_user::store::{Action, Error, Missing, Scope};
+use filter_reply::TagSecret;
+use filter_user::domain::{Action, Hosts};
+use filter_user::store::{Error, IfMissing, Recovery};
 use rstest::rstest;
 
-use super::{open, rows, switch};
+use super::{open, rows, runtime, switch};
 
 #[rstest]
 #[case::mariadb(Kind::Mariadb, 4)]
 #[case::postgres(Kind::Postgres, 5)]
 #[tokio::test]
-async fn the_first_run_makes_the_schema_and_the_second_nothing(#[case] kind: Kind, #[case] count: usize) -> Result<()> {
+async fn first_open_creates_the_schema_and_the_second_changes_nothing(#[case] kind: Kind, #[case] count: usize) {
     let server = Server::start(kind);
-    assert!(matches!(open(&server, "sbc1", Missing::Refuse).await, Err(Error::NoTable { .. })));
-    let (store, steps) = open(&server, "sbc1", Missing::Create).await?;
+    assert!(matches!(open(&server, "sbc1", IfMissing::Fail).await, Err(Error::NoTable { .. })));
+    let (store, steps) = open(&server, "sbc1", IfMissing::Create).await.unwrap();
     assert_eq!(steps.len(), count, "{steps:?}");
     store.close().await;
-    let (mut store, steps) = open(&server, "sbc1", Missing::Create).await?;
+    let (mut store, steps) = open(&server, "sbc1", IfMissing::Create).await.unwrap();
     assert_eq!(steps, [""; 0]);
-    let reading = store.read().await?;
+    let reading = store.read().await.unwrap();
     assert_eq!(reading.rows, []);
     assert_eq!(reading.emergency, ["112", "911", "999"]);
-    Ok(())
 }
 
-/// Several hosts that are installed at the same time.
+/// Several hosts are installed at the same time.
 #[rstest]
 #[case::mariadb(Kind::Mariadb)]
 #[case::postgres(Kind::Postgres)]
-fn hosts_that_start_together_make_one_schema(#[case] kind: Kind) -> Result<()> {
+fn hosts_that_start_at_the_same_time_create_one_schema(#[case] kind: Kind) {
     let server = Server::start(kind);
     let start = |name: &'static str| {
         let server = &server;
         move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let (mut store, _) = open(server, name, Missing::Create).await?;
-                store.tag(&filter_user::tag::generate().unwrap()).await.map(|tag| filter_user::tag::to_text(&tag))
+            runtime().block_on(async {
+                let (mut store, _) = open(server, name, IfMissing::Create).await.unwrap();
+                let proposed = TagSecret::from_random(&[name.as_bytes()[3]; 24]);
+                let tag = store.tag(&proposed).await;
+                tag.unwrap_or_else(|error| panic!("read the cluster's tag secret as {name}: {error}")).to_text()
             })
         }
     };
     let tags: Vec<_> = thread::scope(|scope| {
         let hosts = ["sbc1", "sbc2", "sbc3", "sbc4"].map(|name| scope.spawn(start(name)));
-        hosts.into_iter().map(|host| host.join().unwrap()).collect::<Result<_, _>>()
-    })?;
-    assert!(tags.windows(2).all(|two| two[0] == two[1]), "one tag for all: {tags:?}");
-    Ok(())
+        hosts.into_iter().map(|host| host.join().unwrap()).collect()
+    });
+    assert!(tags.windows(2).all(|two| two[0] == two[1]), "the hosts have different tag secrets: {tags:?}");
 }
 
 const MYSQL_ARTICLE: &str = "CREATE TABLE htable_config (id INT UNSIGNED NOT NULL PRIMARY KEY,
@@ -63,20 +63,20 @@ const POSTGRES_ARTICLE: &str = "CREATE TABLE htable_config (id INTEGER NOT NULL 
 const POSTGRES_KAMAILIO: &str = "CREATE TABLE htable_config (id SERIAL PRIMARY KEY NOT NULL,
     key_name VARCHAR(64) DEFAULT '' NOT NULL, key_type INTEGER DEFAULT 0 NOT NULL, value_type INTEGER DEFAULT 0 NOT NULL,
     key_value VARCHAR(128) DEFAULT '' NOT NULL, expires INTEGER DEFAULT 0 NOT NULL); ALTER TABLE htable_config OWNER TO sip_filter";
-/// A table that we may use and not change: no trigger is possible.
-const POSTGRES_OF_ANOTHER: &str = "CREATE TABLE htable_config (id SERIAL PRIMARY KEY NOT NULL,
+/// A table that the daemon's user may use but does not own, so that it cannot create a trigger on it.
+const POSTGRES_OTHER_OWNER: &str = "CREATE TABLE htable_config (id SERIAL PRIMARY KEY NOT NULL,
     key_name VARCHAR(64) DEFAULT '' NOT NULL, key_type INTEGER DEFAULT 0 NOT NULL, value_type INTEGER DEFAULT 0 NOT NULL,
     key_value VARCHAR(128) DEFAULT '' NOT NULL, expires INTEGER DEFAULT 0 NOT NULL);
     GRANT SELECT, INSERT, UPDATE, DELETE ON htable_config TO sip_filter; GRANT USAGE ON SEQUENCE htable_config_id_seq TO sip_filter";
 
 #[rstest]
-#[case::of_the_article(Kind::Mariadb, MYSQL_ARTICLE)]
-#[case::of_kamailio(Kind::Mariadb, MYSQL_KAMAILIO)]
-#[case::of_the_article(Kind::Postgres, POSTGRES_ARTICLE)]
-#[case::of_kamailio(Kind::Postgres, POSTGRES_KAMAILIO)]
-#[case::of_another_user(Kind::Postgres, POSTGRES_OF_ANOTHER)]
+#[case::mariadb_from_the_article(Kind::Mariadb, MYSQL_ARTICLE)]
+#[case::mariadb_from_kamailio(Kind::Mariadb, MYSQL_KAMAILIO)]
+#[case::postgres_from_the_article(Kind::Postgres, POSTGRES_ARTICLE)]
+#[case::postgres_from_kamailio(Kind::Postgres, POSTGRES_KAMAILIO)]
+#[case::postgres_with_another_owner(Kind::Postgres, POSTGRES_OTHER_OWNER)]
 #[tokio::test]
-async fn a_table_of_an_older_shape_works_as_it_is(#[case] kind: Kind, #[case] create: &str) -> Result<()> {
+async fn existing_htable_config_is_used_without_altering_it(#[case] kind: Kind, #[case] create: &str) {
     let server = Server::start(kind);
     server.sql(create);
     server.sql("INSERT INTO htable_config (id, key_name, key_value) VALUES (1, 'limit', '7')");
@@ -84,51 +84,53 @@ async fn a_table_of_an_older_shape_works_as_it_is(#[case] kind: Kind, #[case] cr
                    WHERE table_name = 'htable_config' ORDER BY ordinal_position";
     let before = server.sql(columns);
 
-    let (mut store, _) = open(&server, "sbc1", Missing::Refuse).await?;
+    let (mut store, _) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
     if kind == Kind::Postgres && create.contains("SERIAL") {
-        // As Kamailio would have it, had it written the row itself.
+        // The sequence is where it would be if Kamailio had inserted the row without an id.
         server.sql("SELECT nextval('htable_config_id_seq')");
     }
-    let mut on = switch(Action::On, Scope::Cluster);
-    on.code = Some(480);
-    on.reason = Some("Wartung läuft".into());
-    store.switch(&on).await?;
-    store.switch(&switch(Action::Off, Scope::Cluster)).await?;
-    assert_eq!(rows(&server)?, ["limit=7", "maint=0", "maint_code=480", "maint_reason=Wartung läuft"]);
-    assert_eq!(store.read().await?.rows.len(), 3);
-    assert_eq!(server.sql(columns), before, "nothing about it has changed");
-    if !create.contains("ARTICLE") && create.contains("INCREMENT") || create.contains("SERIAL") {
-        // What counts by itself still does.
+    let mut on = switch(Action::On, Hosts::Cluster);
+    on.code = Some(480.try_into().unwrap());
+    on.reason = Some("Wartung läuft".parse().unwrap());
+    store.switch(&on).await.unwrap();
+    store.switch(&switch(Action::Off, Hosts::Cluster)).await.unwrap();
+    assert_eq!(rows(&server), ["limit=7", "maint=0", "maint_code=480", "maint_reason=Wartung läuft"]);
+    assert_eq!(store.read().await.unwrap().rows.len(), 3);
+    assert_eq!(server.sql(columns), before, "columns of the table");
+    if create.contains("AUTO_INCREMENT") || create.contains("SERIAL") {
+        // Our rows must not have blocked the ids that the table generates.
         server.sql("INSERT INTO htable_config (key_name, key_value) VALUES ('other', '1')");
     }
-    Ok(())
 }
 
-/// A daemon was killed in the middle of a migration, where each statement is committed at once.
+/// The daemon was killed during a migration. MariaDB commits each of its statements at once.
 #[tokio::test]
-async fn a_migration_that_was_cut_short_is_made_again() -> Result<()> {
+async fn interrupted_migration_is_repeated_at_the_next_start() {
     let server = Server::start(Kind::Mariadb);
-    open(&server, "sbc1", Missing::Create).await?.0.close().await;
-    server.sql("UPDATE sip_filter_migration SET success = FALSE WHERE version = 2; DROP TABLE sip_filter_emergency");
-    let (mut store, steps) = open(&server, "sbc1", Missing::Refuse).await?;
-    assert_eq!(steps, ["made migration 2, exemptions"]);
-    assert_eq!(store.read().await?.emergency, ["112", "911", "999"]);
-    Ok(())
+    open(&server, "sbc1", IfMissing::Create).await.unwrap().0.close().await;
+    let interrupt =
+        "UPDATE sip_filter_migration SET success = FALSE WHERE version = 2; DROP TABLE sip_filter_emergency";
+    server.sql(interrupt);
+    let (mut store, steps) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
+    assert_eq!(steps, ["applied migration 2, exemptions"]);
+    assert_eq!(store.read().await.unwrap().emergency, ["112", "911", "999"]);
 }
 
 #[rstest]
 #[case::mariadb(Kind::Mariadb)]
 #[case::postgres(Kind::Postgres)]
 #[tokio::test]
-async fn a_newer_schema_is_refused(#[case] kind: Kind) -> Result<()> {
+async fn schema_of_a_newer_version_is_rejected(#[case] kind: Kind) {
     let server = Server::start(kind);
-    open(&server, "sbc1", Missing::Create).await?.0.close().await;
+    open(&server, "sbc1", IfMissing::Create).await.unwrap().0.close().await;
     let checksum = if kind == Kind::Mariadb { "x'00'" } else { "'\\x00'" };
-    server.sql(&format!(
+    let insert = format!(
         "INSERT INTO sip_filter_migration (version, description, success, checksum, execution_time)
          VALUES (9999, 'from the future', TRUE, {checksum}, 0)"
-    ));
-    let Err(error) = open(&server, "sbc1", Missing::Create).await else { panic!("opened") };
-    assert!(error.is_foreign_schema() && error.to_string().contains("9999"), "{error}");
-    Ok(())
+    );
+    server.sql(&insert);
+    let Err(error) = open(&server, "sbc1", IfMissing::Create).await else {
+        panic!("opened a schema of version 9999");
+    };
+    assert!(error.recovery() == Recovery::GiveUp && error.to_string().contains("9999"), "{error}");
 }

@@ -1,0 +1,152 @@
+//! `received` and `rport` in the topmost Via, in all its spellings (RFC 3261 section 18.2.1, RFC 3581 section 4).
+
+use crate::response::Response;
+use crate::wire::{Capture, Sender};
+use crate::{invite_via, respond, respond_to_frame, template};
+
+/// Via headers in the request and in the response. The request comes from 198.18.0.1:40123.
+const SPELLINGS: &[(&str, &str)] = &[
+    // sent-by is the source: nothing to add.
+    ("Via: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bK-1", "Via: SIP/2.0/UDP 198.18.0.1:5062;branch=z9hG4bK-1"),
+    ("Via: SIP/2.0/UDP 198.18.0.1", "Via: SIP/2.0/UDP 198.18.0.1"),
+    ("v:SIP/2.0/UDP 198.18.0.1;branch=1", "v:SIP/2.0/UDP 198.18.0.1;branch=1"),
+    // sent-by is another address, or a name.
+    ("Via: SIP/2.0/UDP 203.0.113.5;branch=1", "Via: SIP/2.0/UDP 203.0.113.5;branch=1;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP 198.18.0.10;branch=1", "Via: SIP/2.0/UDP 198.18.0.10;branch=1;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP pc33.example.com", "Via: SIP/2.0/UDP pc33.example.com;received=198.18.0.1"),
+    ("VIA : SIP/2.0/UDP h:9;x=\"a\\\";,\";y \t", "VIA : SIP/2.0/UDP h:9;x=\"a\\\";,\";y;received=198.18.0.1 \t"),
+    (
+        "Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=1",
+        "Via: SIP/2.0/UDP [2001:db8::1]:5060;branch=1;received=198.18.0.1",
+    ),
+    ("Via: SIP/2.0/UDP [2001:db8:::1];branch=1", "Via: SIP/2.0/UDP [2001:db8:::1];branch=1;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP [::ffff:198.18.0.1]:9;branch=1", "Via: SIP/2.0/UDP [::ffff:198.18.0.1]:9;branch=1"),
+    ("Via: SIP/2.0/UDP b\u{fc}ro;branch=1", "Via: SIP/2.0/UDP b\\xc3\\xbcro;branch=1;received=198.18.0.1"),
+    ("Via: sip/2.0/tls h", "Via: sip/2.0/tls h;received=198.18.0.1"),
+    // rport at any place and with any value.
+    (
+        "Via: SIP/2.0/UDP 198.18.0.1;rport;branch=1",
+        "Via: SIP/2.0/UDP 198.18.0.1;rport=40123;branch=1;received=198.18.0.1",
+    ),
+    (
+        "Via: SIP/2.0/UDP 198.18.0.1;branch=1;rport",
+        "Via: SIP/2.0/UDP 198.18.0.1;branch=1;rport=40123;received=198.18.0.1",
+    ),
+    ("Via: SIP/2.0/UDP 198.18.0.1;rport=", "Via: SIP/2.0/UDP 198.18.0.1;rport=40123;received=198.18.0.1"),
+    (
+        "Via: SIP/2.0/UDP 198.18.0.1;RPORT=;branch=1",
+        "Via: SIP/2.0/UDP 198.18.0.1;RPORT=40123;branch=1;received=198.18.0.1",
+    ),
+    ("Via: SIP/2.0/UDP h;rport=9;branch=1", "Via: SIP/2.0/UDP h;rport=40123;branch=1;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;rport = \"9;\" ;branch=1", "Via: SIP/2.0/UDP h;rport = 40123 ;branch=1;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;rport = ;branch=1", "Via: SIP/2.0/UDP h;rport =40123 ;branch=1;received=198.18.0.1"),
+    // Parameters that only resemble rport.
+    (
+        "Via: SIP/2.0/UDP 198.18.0.1;x=\";rport\";rports;xrport=1",
+        "Via: SIP/2.0/UDP 198.18.0.1;x=\";rport\";rports;xrport=1",
+    ),
+    // received from the client is overwritten.
+    (
+        "Via: SIP/2.0/UDP 198.18.0.1;received=203.0.113.66;branch=1",
+        "Via: SIP/2.0/UDP 198.18.0.1;received=198.18.0.1;branch=1",
+    ),
+    ("Via: SIP/2.0/UDP h;received=203.0.113.66;rport", "Via: SIP/2.0/UDP h;received=198.18.0.1;rport=40123"),
+    ("Via: SIP/2.0/UDP h;rport;Received = 203.0.113.66 ", "Via: SIP/2.0/UDP h;rport=40123;Received = 198.18.0.1 "),
+    ("Via: SIP/2.0/UDP 198.18.0.1;received;branch=1", "Via: SIP/2.0/UDP 198.18.0.1;received=198.18.0.1;branch=1"),
+    ("Via: SIP/2.0/UDP 198.18.0.1;received=[2001:db8::9]", "Via: SIP/2.0/UDP 198.18.0.1;received=198.18.0.1"),
+    // maddr, ttl and extensions are kept.
+    (
+        "Via: SIP/2.0/UDP h;maddr=224.2.0.1;ttl=16;x=[::1]:2",
+        "Via: SIP/2.0/UDP h;maddr=224.2.0.1;ttl=16;x=[::1]:2;received=198.18.0.1",
+    ),
+    // White space around everything.
+    (
+        "Via \t:  SIP / 2.0\t/ UDP \t198.18.0.1 : 5062 ; branch = z9 ; rport",
+        "Via \t:  SIP / 2.0\t/ UDP \t198.18.0.1 : 5062 ; branch = z9 ; rport=40123;received=198.18.0.1",
+    ),
+    ("Via: SIP/2.0/UDP h ;branch=1", "Via: SIP/2.0/UDP h ;branch=1;received=198.18.0.1"),
+    // Folds.
+    (
+        "Via:\r\n SIP/2.0/UDP\r\n\th\r\n ;rport\r\n ;x",
+        "Via:\r\n SIP/2.0/UDP\r\n\th\r\n ;rport=40123\r\n ;x;received=198.18.0.1",
+    ),
+    ("Via: SIP/2.0/UDP h;rport\r\n ", "Via: SIP/2.0/UDP h;rport=40123;received=198.18.0.1\r\n "),
+    // Several in one header: the first one is edited.
+    (
+        "Via: SIP/2.0/UDP h;rport, SIP/2.0/UDP 192.0.2.7;branch=2;rport",
+        "Via: SIP/2.0/UDP h;rport=40123;received=198.18.0.1, SIP/2.0/UDP 192.0.2.7;branch=2;rport",
+    ),
+    (
+        "Via: SIP/2.0/UDP h,SIP/2.0/TCP i;received=1.2.3.4",
+        "Via: SIP/2.0/UDP h;received=198.18.0.1,SIP/2.0/TCP i;received=1.2.3.4",
+    ),
+    (
+        "v: SIP/2.0/UDP h;b=\",\"\r\n ,\r\n SIP/2.0/UDP i",
+        "v: SIP/2.0/UDP h;b=\",\";received=198.18.0.1\r\n ,\r\n SIP/2.0/UDP i",
+    ),
+    // Comments, which may contain separators (RFC 2543 section 6.40).
+    ("Via: SIP/2.0/UDP h;branch=1 (a, ;(b\\)) c)", "Via: SIP/2.0/UDP h;branch=1;received=198.18.0.1 (a, ;(b\\)) c)"),
+    ("Via: SIP/2.0/UDP h (c) , SIP/2.0/UDP i", "Via: SIP/2.0/UDP h;received=198.18.0.1 (c) , SIP/2.0/UDP i"),
+];
+
+#[test]
+fn topmost_via_gets_received_and_rport() {
+    for (via, expected) in SPELLINGS {
+        assert_eq!(respond(&invite_via(via)).top_via(), *expected, "{via:?}");
+    }
+}
+
+#[test]
+fn topmost_via_gets_received_and_rport_in_messages_with_bare_newlines() {
+    for (via, expected) in SPELLINGS {
+        let message = invite_via(via);
+        let message: Vec<u8> = message.into_iter().filter(|byte| *byte != b'\r').collect();
+        let response = respond(&message);
+        assert_eq!(response.top_via(), expected.replace('\r', ""), "{via:?}");
+        for name in ["via", "from", "to", "call-id", "cseq"] {
+            assert!(
+                response.lines(name).iter().all(|line| !line.contains(&b'\r')),
+                "{name}: a repeated line ends in CRLF"
+            );
+        }
+        assert_eq!(response.start_line, b"SIP/2.0 503 Maintenance\r\n");
+        assert_eq!(response.lines("content-length"), [b"Content-Length: 0\r\n"]);
+    }
+}
+
+#[test]
+fn ipv6_addresses_in_sent_by_are_compared_as_numbers() {
+    for (host, is_source) in [
+        ("[2001:db8::1]", true),
+        ("[2001:DB8::1]", true),
+        ("[2001:db8:0::1]", true),
+        ("[2001:0db8:0:0:0:0:0.0.0.1]", true),
+        ("[2001:db8::2]", false),
+        ("[2001:db8::1%eth0]", false),
+        ("[]", false),
+        ("[::ffff:198.18.0.1]", false),
+        ("198.18.0.1", false),
+        ("a.example.com", false),
+    ] {
+        let message = invite_via(&format!("Via: SIP/2.0/UDP {host}:5062;branch=z9hG4bK-1"));
+        let reply = respond_to_frame(&Sender::ipv6().frame(&message), &template()).unwrap();
+        let via = Response::parse(&Capture::parse(&reply).message).top_via();
+        // Without brackets (RFC 3261 section 25.1).
+        assert_eq!(via.ends_with(";branch=z9hG4bK-1;received=2001:db8::1"), !is_source, "{via}");
+        assert_eq!(via.ends_with(";branch=z9hG4bK-1"), is_source, "{via}");
+    }
+}
+
+#[test]
+fn other_vias_are_repeated_as_they_are() {
+    let vias = "Via: SIP/2.0/UDP h;rport\r\nv: SIP/2.0/UDP i;rport;received=1.2.3.4\r\nVIA:broken;;\r\n";
+    let message = invite_via(&format!("{vias}Route: <sip:x>\r\nvia: SIP/2.0/UDP j"));
+    let response = respond(&message);
+    let expected: [&[u8]; 4] = [
+        b"Via: SIP/2.0/UDP h;rport=40123;received=198.18.0.1\r\n",
+        b"v: SIP/2.0/UDP i;rport;received=1.2.3.4\r\n",
+        b"VIA:broken;;\r\n",
+        b"via: SIP/2.0/UDP j\r\n",
+    ];
+    assert_eq!(response.lines("via"), expected);
+}

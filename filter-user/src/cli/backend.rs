@@ -1,0 +1,227 @@
+//! The daemon, or the database if no daemon runs: where the commands switch, change and list.
+
+use std::collections::BTreeMap;
+
+use filter_user::config::Settings;
+use filter_user::control::{Client, ClientError, Received};
+use filter_user::domain::{Change, Edit, Exemption, Switch, Why};
+use filter_user::protocol::{
+    ChangedEntries, Edited, Entries, Events, History, Listed, NoParams, Nodes, Off, On, Prefixes, Remark, Switched,
+    Users, method,
+};
+use filter_user::store::rows;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::database::{self, NotApplied};
+use super::error::Error;
+use super::output::Line;
+use super::{exempt, in_force};
+
+/// The place where a command is executed.
+pub(super) enum Backend<'a> {
+    /// A daemon listens on the control socket.
+    Daemon(Client),
+    /// No daemon runs: the command uses the database itself.
+    Database(&'a Settings),
+}
+
+/// The result of a switch, for people and for programs.
+pub(super) struct SwitchReport {
+    /// Number of the event.
+    pub(super) event: i64,
+    pub(super) lines: Vec<Line>,
+    pub(super) json: Value,
+}
+
+/// The result of a change of exemptions, for people and for programs.
+pub(super) struct EditReport {
+    /// Number of entries that the table has now and that can be used.
+    pub(super) left: usize,
+    pub(super) lines: Vec<Line>,
+    pub(super) json: Value,
+}
+
+/// The entries of a table of exemptions, for people and for programs.
+pub(super) struct ListReport {
+    pub(super) entries: Entries,
+    /// Lines below the entries.
+    pub(super) notes: Vec<Line>,
+    pub(super) json: Value,
+}
+
+/// A reply of the daemon, which has applied the change.
+#[derive(Serialize)]
+struct Applied {
+    #[serde(flatten)]
+    reply: Value,
+    applied: bool,
+}
+
+/// A switch that was written to the database.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    not_applied: &'a NotApplied,
+    event: i64,
+    table: &'a str,
+    written: &'a BTreeMap<String, String>,
+}
+
+/// Exemptions in the database, or a change of them.
+#[derive(Serialize)]
+struct InDatabase<'a, T> {
+    #[serde(flatten)]
+    content: &'a T,
+    #[serde(flatten)]
+    not_applied: &'a NotApplied,
+}
+
+impl<'a> Backend<'a> {
+    /// Connects to the daemon, if one runs.
+    pub(super) fn find(settings: &'a Settings) -> Result<Self, Error> {
+        match Client::connect(&settings.socket) {
+            Ok(client) => Ok(Self::Daemon(client)),
+            Err(ClientError::NoDaemon(_)) => Ok(Self::Database(settings)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins maintenance.
+    pub(super) fn on(self, on: On) -> Result<SwitchReport, Error> {
+        match self {
+            Self::Daemon(mut client) => applied(client.call::<method::On>(&on)?),
+            Self::Database(settings) => write(settings, &on.into_switch(|why| database::origin(settings, why))?),
+        }
+    }
+
+    /// Ends maintenance.
+    pub(super) fn off(self, off: Off) -> Result<SwitchReport, Error> {
+        match self {
+            Self::Daemon(mut client) => applied(client.call::<method::Off>(&off)?),
+            Self::Database(settings) => write(settings, &off.into_switch(|why| database::origin(settings, why))?),
+        }
+    }
+
+    /// Adds or removes exemptions.
+    pub(super) fn edit(
+        self,
+        exemption: Exemption,
+        edit: Edit,
+        entries: Vec<String>,
+        why: Option<Why>,
+    ) -> Result<EditReport, Error> {
+        match self {
+            Self::Daemon(mut client) => {
+                let Received { reply, json: reply_json } = call_edit(&mut client, exemption, edit, entries, why)?;
+                let left = exemption.of(&reply.in_force.policy).len();
+                let mut lines = exempt::changed_lines(&reply.entries);
+                lines.push(("in force", exempt::noun(exemption, left)));
+                lines.extend(reply.in_force.alarms.iter().map(in_force::alarm_line));
+                Ok(EditReport { left, lines, json: json(Applied { reply: reply_json, applied: true })? })
+            }
+            Self::Database(settings) => {
+                let change = Change::new(exemption, edit, &entries, database::origin(settings, why))?;
+                let work = async |store: &mut filter_user::store::Store| store.change(&change).await;
+                let (changed, not_applied) = database::with_store(settings, work)?;
+                let left = changed.left;
+                let changed = ChangedEntries::new(edit, changed);
+                let mut lines = exempt::changed_lines(&changed);
+                let noun = exempt::noun(exemption, left);
+                lines.push(("database", format!("{}, {noun}", not_applied.database())));
+                let json = json(InDatabase { content: &changed, not_applied: &not_applied })?;
+                Ok(EditReport { left, lines: not_applied.around(lines), json })
+            }
+        }
+    }
+
+    /// Lists exemptions.
+    pub(super) fn list(self, exemption: Exemption) -> Result<ListReport, Error> {
+        match self {
+            Self::Daemon(mut client) => {
+                let Received { reply: Listed { entries, alarms }, json } = call_list(&mut client, exemption)?;
+                Ok(ListReport { entries, notes: alarms.iter().map(in_force::alarm_line).collect(), json })
+            }
+            Self::Database(settings) => {
+                let (entries, not_applied) = database::with_store(settings, async |store| store.list(exemption).await)?;
+                let entries = Entries::new(exemption, entries, None);
+                let json = json(InDatabase { content: &entries, not_applied: &not_applied })?;
+                Ok(ListReport { entries, notes: not_applied.around([]), json })
+            }
+        }
+    }
+
+    /// Lists the last events.
+    pub(super) fn history(self, history: History) -> Result<Received<Events>, Error> {
+        match self {
+            Self::Daemon(mut client) => Ok(client.call::<method::History>(&history)?),
+            Self::Database(settings) => {
+                let limit = history.limit.unwrap_or_default().get();
+                let (events, _) = database::with_store(settings, async |store| store.history(limit).await)?;
+                received(Events { events })
+            }
+        }
+    }
+
+    /// Lists the hosts that share the database.
+    pub(super) fn nodes(self) -> Result<Received<Nodes>, Error> {
+        match self {
+            Self::Daemon(mut client) => Ok(client.call::<method::Nodes>(&NoParams {})?),
+            Self::Database(settings) => {
+                let (nodes, _) = database::with_store(settings, async |store| store.nodes().await)?;
+                received(Nodes { nodes })
+            }
+        }
+    }
+}
+
+fn applied(Received { reply, json: reply_json }: Received<Switched>) -> Result<SwitchReport, Error> {
+    let json = json(Applied { reply: reply_json, applied: true })?;
+    Ok(SwitchReport { event: reply.event, lines: in_force::lines(&reply.in_force), json })
+}
+
+fn write(settings: &Settings, switch: &Switch) -> Result<SwitchReport, Error> {
+    let (event, not_applied) = database::with_store(settings, async |store| store.switch(switch).await)?;
+    let (table, written) = (settings.table.as_str(), rows::to_write(switch).into_iter().collect());
+    let rows: Vec<String> = BTreeMap::iter(&written).map(|(key, value)| format!("{key} = {value}")).collect();
+    let line = ("written", format!("{} ({}, table {table})", rows.join(", "), not_applied.database()));
+    let json = json(Written { not_applied: &not_applied, event, table, written: &written })?;
+    Ok(SwitchReport { event, lines: not_applied.around([line]), json })
+}
+
+fn call_edit(
+    client: &mut Client,
+    exemption: Exemption,
+    edit: Edit,
+    entries: Vec<String>,
+    why: Option<Why>,
+) -> Result<Received<Edited>, ClientError> {
+    let remark = Remark { why };
+    match (exemption, edit) {
+        (Exemption::Bypass, Edit::Add) => client.call::<method::BypassAdd>(&Prefixes { prefixes: entries, remark }),
+        (Exemption::Bypass, Edit::Remove) => {
+            client.call::<method::BypassRemove>(&Prefixes { prefixes: entries, remark })
+        }
+        (Exemption::Emergency, Edit::Add) => client.call::<method::EmergencyAdd>(&Users { users: entries, remark }),
+        (Exemption::Emergency, Edit::Remove) => {
+            client.call::<method::EmergencyRemove>(&Users { users: entries, remark })
+        }
+    }
+}
+
+fn call_list(client: &mut Client, exemption: Exemption) -> Result<Received<Listed>, ClientError> {
+    match exemption {
+        Exemption::Bypass => client.call::<method::BypassList>(&NoParams {}),
+        Exemption::Emergency => client.call::<method::EmergencyList>(&NoParams {}),
+    }
+}
+
+/// Returns a result from the database in the form of a daemon's reply.
+fn received<T: Serialize>(reply: T) -> Result<Received<T>, Error> {
+    let json = json(&reply)?;
+    Ok(Received { reply, json })
+}
+
+fn json(value: impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(Error::failed)
+}

@@ -1,0 +1,57 @@
+//! Notifications to systemd: ready, stopping, and the status line of `systemctl status`.
+
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::raised;
+use crate::kamailio;
+use crate::sync::Snapshot;
+
+/// Sends notifications to systemd, if it started the daemon.
+pub(super) fn notify(state: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!("systemd cannot be notified: {error}");
+    }
+}
+
+/// Keeps the status line up to date until `stop` is cancelled.
+pub(super) async fn report_status(
+    mut snapshot: watch::Receiver<Snapshot>,
+    mut kamailio: Option<watch::Receiver<kamailio::Status>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let status = status_line(&snapshot.borrow_and_update(), kamailio.as_ref());
+        notify(&[NotifyState::Status(&status)]);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed(&mut snapshot) => {}
+            () = changed_if_any(kamailio.as_mut()) => {}
+        }
+    }
+}
+
+fn status_line(snapshot: &Snapshot, kamailio: Option<&watch::Receiver<kamailio::Status>>) -> String {
+    let alarms = match raised(snapshot, kamailio).as_slice() {
+        [] => String::new(),
+        [alarm] => format!("; alarm: {}", alarm.text),
+        [alarm, others @ ..] => format!("; alarm: {} (and {} more)", alarm.text, others.len()),
+    };
+    format!("{}{alarms}", snapshot.policy).replace(char::is_control, " ")
+}
+
+/// Returns when the value has changed; never, once nobody is left who could change it.
+async fn changed<T>(value: &mut watch::Receiver<T>) {
+    if value.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+async fn changed_if_any<T>(value: Option<&mut watch::Receiver<T>>) {
+    match value {
+        Some(value) => changed(value).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,141 @@
+//! Attaching the XDP program to an interface, by a bpf_link whose only descriptor is ours.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::ethtool::Channels;
+use super::interface::{Interface, Link};
+use super::{Error, Mode};
+
+/// A program on an interface. Dropping it detaches the program.
+///
+/// The descriptor is the only reference to the link, so the kernel detaches the program too when the process dies, in
+/// whatever way.
+#[derive(Debug)]
+pub struct Attachment {
+    _link: OwnedFd,
+}
+
+/// Place in which the kernel is told to run the program.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Native,
+    Generic,
+}
+
+impl Place {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
+    /// Returns the flag of `include/uapi/linux/if_link.h`, which neither `libc` nor `aya` exports.
+    const fn flag(self) -> u32 {
+        const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+        const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+        match self {
+            Self::Native => XDP_FLAGS_DRV_MODE,
+            Self::Generic => XDP_FLAGS_SKB_MODE,
+        }
+    }
+}
+
+impl Attachment {
+    /// Attaches `program` to `interface`.
+    ///
+    /// `zero_copy`: the sockets are bound in zero-copy mode, which needs the program in the driver.
+    pub(super) fn new(
+        program: BorrowedFd<'_>,
+        interface: &Interface,
+        mode: Mode,
+        zero_copy: bool,
+    ) -> Result<Self, Error> {
+        match mode {
+            Mode::Generic => Self::in_place(Place::Generic, program, interface),
+            Mode::Native => Self::in_place(Place::Native, program, interface),
+            Mode::Auto if zero_copy => Self::in_place(Place::Native, program, interface),
+            Mode::Auto => Self::in_place(Place::Native, program, interface).or_else(|error| {
+                if matches!(error, Error::Occupied { .. }) {
+                    return Err(error);
+                }
+                tracing::warn!("{error}; attaching in generic mode, which is slower");
+                Self::in_place(Place::Generic, program, interface)
+            }),
+        }
+    }
+
+    /// Attaches `program` in one place, and checks that there are still responders for all queues of the interface.
+    fn in_place(place: Place, program: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
+        let link = create_link(program, interface.ifindex, place.flag()).map_err(|source| {
+            if is_occupied(&source) {
+                return occupied(interface, source);
+            }
+            let hint = hint(&source);
+            Error::Attach { interface: interface.name.clone(), mode: place.name(), source, hint }
+        })?;
+        // virtio_net opens spare queue pairs for XDP_TX when a program is attached (`virtnet_xdp_set()`), and then
+        // receives on them. They have no responders, and what a socket sends on them is lost.
+        let Channels { rx: now, max_combined, .. } = interface.channels()?;
+        if now > interface.rx_queues {
+            let (interface, before) = (interface.name.clone(), interface.rx_queues);
+            return Err(Error::QueuesAppeared { interface, before, now, most: now.max(max_combined) });
+        }
+        Ok(Self { _link: link })
+    }
+}
+
+/// Creates a bpf_link for XDP (`BPF_LINK_CREATE`).
+///
+/// Not by `aya::programs::Xdp::attach`: where the kernel returns EINVAL, it falls back to netlink, and a program that is
+/// attached by netlink outlives the daemon.
+fn create_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
+    /// The member `link_create` of `union bpf_attr` up to its flags; the kernel takes the rest for zero.
+    #[repr(C)]
+    struct LinkCreate {
+        prog_fd: u32,
+        target_ifindex: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    // `enum bpf_cmd` and `enum bpf_attach_type` of `include/uapi/linux/bpf.h`.
+    const BPF_LINK_CREATE: libc::c_long = 28;
+    const BPF_XDP: u32 = 37;
+    let attributes =
+        LinkCreate { prog_fd: program.as_raw_fd() as u32, target_ifindex: ifindex, attach_type: BPF_XDP, flags };
+    // SAFETY: bpf(2) reads `size_of::<LinkCreate>()` bytes from the pointer, which are those of `attributes`: it is
+    // initialised, has no padding (four `u32`), and outlives the call. The kernel keeps no pointer to it.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_CREATE, &raw const attributes, size_of::<LinkCreate>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: on success BPF_LINK_CREATE returns a new descriptor, which no other code knows of.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Returns whether another program is attached: EBUSY for one in the same place, EEXIST for one in the other
+/// (`dev_xdp_attach()` in `net/core/dev.c`).
+fn is_occupied(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
+}
+
+fn occupied(interface: &Interface, error: io::Error) -> Error {
+    match interface.link() {
+        Ok(Link { program: Some(found), .. }) => interface.occupied_by(&found),
+        _ => Error::Attach { interface: interface.name.clone(), mode: "any", source: error, hint: "" },
+    }
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => "; it takes root, or CAP_NET_ADMIN and CAP_BPF",
+        Some(libc::EOPNOTSUPP) => {
+            "; the driver does not support it as it is set up, `--mode generic` (without `--zero-copy`) works with any"
+        }
+        Some(libc::EINVAL | libc::ENOSPC) => {
+            "; the driver may have too few queues or too large an MTU for it (see `dmesg`)"
+        }
+        _ => "",
+    }
+}

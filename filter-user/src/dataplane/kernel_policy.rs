@@ -1,0 +1,173 @@
+//! The policy as the kernel and the responders have it: maps of the XDP program, and the template of the responses.
+
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use filter_common::maps;
+use filter_common::sip::UserPart;
+use filter_reply::{ResponseTemplate, TagSecret};
+use jiff::Timestamp;
+
+use super::{Error, Program};
+use crate::domain::{EmergencyUser, Policy};
+use crate::responder::monotonic_ns;
+
+/// Puts policies in force.
+pub(super) struct KernelPolicy {
+    program: Program,
+    template: Arc<ArcSwap<ResponseTemplate>>,
+    tag: TagSecret,
+    /// Contents of the map of the policy. Before the first policy, only the end of the 32 s after a switch is set.
+    in_force: maps::Policy,
+    /// The policy that was applied last; `None` before the first one, and after one that was not applied as a whole.
+    applied: Option<Arc<Policy>>,
+}
+
+impl KernelPolicy {
+    /// Creates the template for `policy`. [`apply`](Self::apply) puts the policy in force.
+    pub(super) fn new(program: Program, policy: &Policy, tag: TagSecret) -> Result<Self, Error> {
+        Ok(Self {
+            program,
+            template: Arc::new(ArcSwap::from_pointee(template(policy, &tag))),
+            tag,
+            in_force: maps::Policy { tail_until_ns: tail_end(monotonic_ns()), ..maps::Policy::default() },
+            applied: None,
+        })
+    }
+
+    /// Returns the program.
+    pub(super) fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// Returns the template that the responders use.
+    pub(super) fn template(&self) -> Arc<ArcSwap<ResponseTemplate>> {
+        Arc::clone(&self.template)
+    }
+
+    /// Puts `policy` in force. When it returns, the next packet is decided by it.
+    pub(super) fn apply(&mut self, policy: &Arc<Policy>) -> Result<(), Error> {
+        let template = template(policy, &self.tag);
+        let kernel_policy = self.kernel_policy(policy);
+        let before = self.applied.take();
+        // Off reaches the kernel before anything else. On reaches it after the responders know the response, and the
+        // tables hold the exemptions.
+        if !policy.maintenance {
+            self.set_policy(kernel_policy)?;
+        }
+        self.template.store(Arc::new(template));
+        self.set_exemptions(policy, before.as_deref())?;
+        if policy.maintenance {
+            self.set_policy(kernel_policy)?;
+        }
+        self.applied = Some(Arc::clone(policy));
+        Ok(())
+    }
+
+    /// Shortens `Retry-After` as the planned end comes nearer, and ends the 32 s after maintenance.
+    pub(super) fn tick(&mut self) {
+        if let Some(policy) = self.applied.as_ref().filter(|policy| policy.until.is_some()) {
+            self.template.store(Arc::new(template(policy, &self.tag)));
+        }
+        if let Err(error) = self.end_tail() {
+            // It does no harm, and is tried again at the next tick.
+            tracing::warn!("the XDP program still reads the clock for each ACK: {error}");
+        }
+    }
+
+    /// Tells the XDP program when the 32 s after maintenance are over, so that it need not read the clock any more.
+    fn end_tail(&mut self) -> Result<(), Error> {
+        if monotonic_ns().is_ok_and(|now| is_tail_over(&self.in_force, now)) {
+            self.set_policy(maps::Policy { tail_until_ns: 0, ..self.in_force })?;
+        }
+        Ok(())
+    }
+
+    fn set_policy(&mut self, kernel_policy: maps::Policy) -> Result<(), Error> {
+        self.program.set_policy(kernel_policy)?;
+        self.in_force = kernel_policy;
+        Ok(())
+    }
+
+    /// Writes the exemptions of `policy` into the kernel's tables where they differ from those of `before`. There may be
+    /// thousands, and a switch must not wait for them.
+    fn set_exemptions(&mut self, policy: &Policy, before: Option<&Policy>) -> Result<(), Error> {
+        if before.is_none_or(|before| before.emergency != policy.emergency) {
+            self.program.set_emergency(&policy.emergency.iter().filter_map(EmergencyUser::key).collect())?;
+        }
+        if before.is_none_or(|before| before.bypass != policy.bypass) {
+            self.program.set_bypass(&policy.bypass.iter().copied().collect())?;
+        }
+        Ok(())
+    }
+
+    /// Returns `policy` in the layout of the XDP program.
+    fn kernel_policy(&self, policy: &Policy) -> maps::Policy {
+        let has = |is_ipv4| policy.bypass.iter().any(|prefix| prefix.is_ipv4() == is_ipv4);
+        let mut bypass = 0;
+        for (is_ipv4, bit) in [(true, maps::Policy::BYPASS_IPV4), (false, maps::Policy::BYPASS_IPV6)] {
+            bypass |= if has(is_ipv4) { bit } else { 0 };
+        }
+        let emergency = UserPart::combined_bits(policy.emergency.iter().filter_map(EmergencyUser::key));
+        let ends = self.in_force.maintenance != 0 && !policy.maintenance;
+        maps::Policy {
+            maintenance: policy.maintenance.into(),
+            methods: policy.methods.bits(),
+            percent: policy.percent.get().into(),
+            bypass,
+            tag_prefix: u64::from_le_bytes(self.tag.prefix()),
+            emergency,
+            tail_until_ns: if ends { tail_end(monotonic_ns()) } else { self.in_force.tail_until_ns },
+        }
+    }
+}
+
+/// Returns the template of the responses for `policy`, as of now.
+fn template(policy: &Policy, tag: &TagSecret) -> ResponseTemplate {
+    let template = ResponseTemplate::new(&policy.refusal, tag);
+    match policy.until {
+        // Two seconds are taken off, since the template is renewed once a second and so may be older than that.
+        Some(until) => {
+            let seconds = until.duration_since(Timestamp::now()).as_secs() - 2;
+            template.ending_in(seconds.clamp(0, u32::MAX.into()) as u32)
+        }
+        None => template,
+    }
+}
+
+/// Returns the end of the 32 s after a switch that happened at `now`; 0, for no such time, if the clock cannot be read.
+///
+/// A daemon that has just started has them too: the previous one may have ended within them, and the ACK to its last
+/// response may be under way.
+fn tail_end(now: io::Result<u64>) -> u64 {
+    now.map_or(0, |now| now + maps::TRANSACTION_NS)
+}
+
+/// Returns whether `policy` still has the end of the 32 s after a switch, although that is not later than `now`.
+fn is_tail_over(policy: &maps::Policy, now: u64) -> bool {
+    let maps::Policy { maintenance, tail_until_ns, .. } = *policy;
+    maintenance == 0 && tail_until_ns != 0 && now >= tail_until_ns
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_common::maps::{Policy, TRANSACTION_NS};
+
+    use super::{is_tail_over, tail_end};
+
+    #[test]
+    fn tail_after_off_is_over_32_s_later_and_not_before() {
+        let policy = Policy { tail_until_ns: tail_end(Ok(5)), ..Policy::default() };
+        assert_eq!(TRANSACTION_NS, 32_000_000_000);
+        assert!(!is_tail_over(&policy, 5 + TRANSACTION_NS - 1));
+        assert!(is_tail_over(&policy, 5 + TRANSACTION_NS));
+    }
+
+    #[test]
+    fn tail_is_not_over_during_maintenance_or_if_none_is_set() {
+        let policy = Policy { tail_until_ns: tail_end(Ok(5)), ..Policy::default() };
+        assert!(!is_tail_over(&Policy { maintenance: 1, ..policy }, u64::MAX));
+        assert!(!is_tail_over(&Policy { tail_until_ns: 0, ..policy }, u64::MAX));
+    }
+}

@@ -1,0 +1,260 @@
+//! Alarms: what keeps the policy in the database from being in force, until it is fixed.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use strum::VariantNames;
+use tracing::{info, warn};
+
+/// A cause of an alarm. Equal causes are one alarm, so that each is logged once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::EnumDiscriminants)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[strum_discriminants(name(AlarmKind), vis(), derive(strum::IntoStaticStr, strum::VariantNames))]
+#[strum_discriminants(strum(serialize_all = "snake_case"), doc = "The kinds of alarms.")]
+pub enum Alarm {
+    /// The database cannot be read. The last known policy stays in force.
+    Database {
+        /// URL without the password.
+        database: String,
+        /// Error.
+        error: String,
+    },
+    /// The value of a row cannot be used. The last good value of this key stays in force.
+    BadValue {
+        /// `key_name` of the row.
+        key: String,
+        /// `key_value` of the row; `None` for NULL.
+        value: Option<String>,
+        /// What the value should be.
+        expected: String,
+    },
+    /// A row has `key_type` 1, an array to Kamailio. The last good value of this key stays in force.
+    ArrayRow {
+        /// `key_name` of the row.
+        key: String,
+    },
+    /// Several rows have the same key. The last good value of this key stays in force.
+    Duplicate {
+        /// `key_name` of the rows.
+        key: String,
+        /// Number of rows.
+        rows: usize,
+    },
+    /// Entries of a table of exemptions cannot be used. The other entries apply.
+    BadEntries {
+        /// Name of the table.
+        table: String,
+        /// Number of entries that cannot be used.
+        entries: usize,
+        /// The first of them, as the table has it.
+        first: String,
+        /// Reason why it cannot be used.
+        problem: String,
+    },
+    /// A table of exemptions has more entries than can be in force. The last good ones stay in force.
+    TooManyEntries {
+        /// Name of the table.
+        table: String,
+        /// Number of entries, of the address family that has too many.
+        entries: usize,
+        /// Maximum number of entries.
+        most: usize,
+    },
+    /// The state file cannot be read or written: after a reboot during an outage, the policy would be unknown.
+    StateFile {
+        /// Path of the file.
+        path: String,
+        /// Error.
+        error: String,
+    },
+    /// The cluster's secret for To tags is not the one that this daemon started with.
+    TagChanged,
+    /// The database rejects writes: the other hosts do not know what is in force on this one.
+    Unwritable {
+        /// Error.
+        error: String,
+    },
+    /// The flag cannot be set in Kamailio, or cannot be read from it. The daemon keeps trying.
+    Kamailio {
+        /// Path of Kamailio's socket.
+        socket: String,
+        /// Error.
+        error: String,
+    },
+    /// Kamailio rewrites the policy table when it stops (`dbmode=1`).
+    KamailioRewrites {
+        /// Name of the htable.
+        htable: String,
+        /// Table that Kamailio writes.
+        table: String,
+    },
+}
+
+impl Alarm {
+    /// All kinds, as [`Self::kind`] names them.
+    pub const KINDS: &[&'static str] = AlarmKind::VARIANTS;
+
+    /// Returns the kind of alarm, as the control protocol names it.
+    pub fn kind(&self) -> &'static str {
+        AlarmKind::from(self).into()
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database { database, error } => {
+                write!(f, "database {database} cannot be read: {error}; the last known policy stays in force")
+            }
+            Self::BadValue { key, value, expected } => {
+                let value = value.as_deref().map_or("NULL".into(), |value| format!("{value:?}"));
+                write!(f, "row {key} is {value}, but {expected}; the last good value stays in force")
+            }
+            Self::ArrayRow { key } => write!(
+                f,
+                "row {key} has key_type 1, which is an array to Kamailio: set it to 0; the last good value stays in force"
+            ),
+            Self::Duplicate { key, rows } => {
+                write!(f, "{rows} rows have the key {key}, delete all but one; the last good value stays in force")
+            }
+            Self::BadEntries { table, entries, first, problem } => {
+                let entries = if *entries == 1 { "1 entry".into() } else { format!("{entries} entries") };
+                write!(f, "{entries} of {table} cannot be used (the others apply); the first is {first:?}: {problem}")
+            }
+            Self::TooManyEntries { table, entries, most } => write!(
+                f,
+                "{table} has {entries} entries, but at most {most} can be in force; the last good ones stay in force"
+            ),
+            Self::StateFile { path, error } => write!(f, "state file {path}: {error}"),
+            Self::TagChanged => f.write_str(
+                "the cluster's secret for To tags in the database is not the one in use; restart the daemon to use it",
+            ),
+            Self::Unwritable { error } => write!(
+                f,
+                "the database can be read, but rejects writes from this host, which history, nodes and --wait now lack: \
+                 {error}"
+            ),
+            Self::Kamailio { socket, error } => write!(
+                f,
+                "the flag cannot be set in Kamailio at {socket}, or not be read from it, so Kamailio treats new calls \
+                 over TCP, TLS and WebSocket by the flag that it has: {error}"
+            ),
+            Self::KamailioRewrites { htable, table } => write!(
+                f,
+                "Kamailio has its htable {htable} with dbmode=1: when it stops, it deletes all rows of {table} and writes \
+                 those that it had in memory, over what was switched in the meantime; give it dbmode=0"
+            ),
+        }
+    }
+}
+
+/// The subject of an alarm: the part of the daemon that raises and clears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The connection to the database.
+    Database,
+    /// The policy rows and the exemptions.
+    Rows,
+    /// The state file.
+    StateFile,
+    /// The cluster's secret for To tags.
+    Tag,
+    /// The reports to the other hosts.
+    Telling,
+    /// The local Kamailio.
+    Kamailio,
+}
+
+/// An alarm that is raised.
+#[derive(Clone, Debug)]
+pub struct Raised {
+    subject: Subject,
+    /// Time since which it is raised.
+    pub since: Timestamp,
+    /// Cause.
+    pub alarm: Alarm,
+    /// Cause, for people.
+    pub text: String,
+}
+
+/// The alarms that are raised. Each is logged when it is raised and when it ends.
+#[derive(Clone, Debug, Default)]
+pub struct Alarms {
+    raised: Vec<Raised>,
+}
+
+impl Alarms {
+    /// Sets the alarms of `subject`: raises those that are new, and ends those that are not among `alarms`.
+    pub fn set(&mut self, subject: Subject, alarms: impl IntoIterator<Item = Alarm>) {
+        let alarms: Vec<Alarm> = alarms.into_iter().collect();
+        self.raised.retain(|raised| {
+            let stays = raised.subject != subject || alarms.contains(&raised.alarm);
+            if !stays {
+                info!("alarm over: {}", raised.text);
+            }
+            stays
+        });
+        for alarm in alarms {
+            if !self.raised.iter().any(|raised| raised.alarm == alarm) {
+                let text = alarm.to_string();
+                warn!("alarm: {text}");
+                self.raised.push(Raised { subject, since: Timestamp::now(), alarm, text });
+            }
+        }
+    }
+
+    /// Returns the alarms that are raised, the oldest first.
+    pub fn raised(&self) -> &[Raised] {
+        &self.raised
+    }
+}
+
+/// Returns an alarm of each kind, in the order of [`Alarm::KINDS`].
+#[cfg(test)]
+pub(crate) fn alarm_samples() -> [Alarm; 11] {
+    let text = String::new;
+    [
+        Alarm::Database { database: text(), error: text() },
+        Alarm::BadValue { key: text(), value: None, expected: text() },
+        Alarm::ArrayRow { key: text() },
+        Alarm::Duplicate { key: text(), rows: 2 },
+        Alarm::BadEntries { table: text(), entries: 1, first: text(), problem: text() },
+        Alarm::TooManyEntries { table: text(), entries: 2, most: 1 },
+        Alarm::StateFile { path: text(), error: text() },
+        Alarm::TagChanged,
+        Alarm::Unwritable { error: text() },
+        Alarm::Kamailio { socket: text(), error: text() },
+        Alarm::KamailioRewrites { htable: text(), table: text() },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Alarm, Alarms, Subject, alarm_samples};
+
+    #[test]
+    fn kind_of_an_alarm_is_the_one_in_its_json() {
+        let samples = alarm_samples();
+        let kinds: Vec<&str> = samples.iter().map(Alarm::kind).collect();
+        assert_eq!(kinds, Alarm::KINDS);
+        for alarm in samples {
+            assert_eq!(serde_json::to_value(&alarm).unwrap()["kind"], alarm.kind());
+        }
+    }
+
+    #[test]
+    fn alarm_is_raised_once_and_ends_when_its_cause_is_gone() {
+        let duplicate = Alarm::Duplicate { key: "maint".into(), rows: 2 };
+        let mut alarms = Alarms::default();
+        alarms.set(Subject::Rows, [duplicate.clone()]);
+        let since = alarms.raised()[0].since;
+        alarms.set(Subject::Tag, [Alarm::TagChanged]);
+        alarms.set(Subject::Rows, [duplicate.clone()]);
+        assert_eq!(alarms.raised().len(), 2);
+        assert_eq!(alarms.raised()[0].since, since);
+
+        alarms.set(Subject::Rows, []);
+        assert_eq!(alarms.raised().iter().map(|raised| &raised.alarm).collect::<Vec<_>>(), [&Alarm::TagChanged]);
+    }
+}

@@ -1,0 +1,40 @@
+//! An event: a switch or a change that was made, as the history lists it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Channel;
+
+/// The actor of an event that came from outside or by itself.
+pub const NOBODY: &str = "unknown";
+
+/// An event of the table `sip_filter_event`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Number of the event, rising.
+    pub id: i64,
+    /// Time of the event.
+    pub at: Timestamp,
+    /// Host on which the change was made, or whose daemon noticed it.
+    pub node: String,
+    /// User who made the change; [`NOBODY`] if it came from outside or by itself.
+    pub actor: String,
+    /// Channel by which it came: the name of a [`Channel`], or one that a later version has written.
+    pub via: String,
+    /// Kind of change: `on`, `off`, `bypass.add` and the like.
+    pub action: String,
+    /// Host that the change is for; `None` for all.
+    pub target: Option<String>,
+    /// Reason.
+    pub why: Option<String>,
+    /// Values that were written, as a JSON object.
+    pub written: serde_json::Value,
+}
+
+impl Event {
+    /// Returns the user who made the change, or `None` if it came from outside or by itself.
+    pub fn who(&self) -> Option<String> {
+        let is_known = self.via != Channel::Outside.name() && self.via != Channel::Planned.name();
+        is_known.then(|| self.actor.clone())
+    }
+}

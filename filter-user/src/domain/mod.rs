@@ -1,0 +1,42 @@
+//! The domain: plain types without I/O, which every other folder may use.
+//!
+//! Values are parsed once: each has one `TryFrom`, by which command line, configuration file, control protocol and
+//! database rows read it.
+
+mod alarm;
+mod emergency_user;
+mod event;
+mod exemption;
+mod methods;
+mod node;
+mod node_name;
+mod origin;
+mod percent;
+mod policy;
+mod prefix;
+mod since;
+mod switch;
+mod table_name;
+mod time;
+mod why;
+
+pub use filter_reply::{ReasonPhrase, Refusal, RetryAfter, StatusCode, TagSecret};
+
+#[cfg(test)]
+pub(crate) use self::alarm::alarm_samples;
+pub use self::alarm::{Alarm, Alarms, Raised, Subject};
+pub use self::emergency_user::{EmergencyUser, InvalidUser};
+pub use self::event::{Event, NOBODY};
+pub use self::exemption::{Change, Changed, Edit, Entry, Exemption, InvalidEntry};
+pub use self::methods::{InvalidMethods, Methods};
+pub use self::node::{Node, NodeReport};
+pub use self::node_name::{InvalidNodeName, NodeName};
+pub use self::origin::{Channel, Origin};
+pub use self::percent::{InvalidPercent, Percent};
+pub use self::policy::{Policy, parse_planned_end};
+pub use self::prefix::{InvalidPrefix, Prefix};
+pub use self::since::Since;
+pub use self::switch::{Action, Hosts, InvalidHosts, Switch};
+pub use self::table_name::{TableName, TableNameError};
+pub use self::time::display_utc;
+pub use self::why::{InvalidWhy, Why};

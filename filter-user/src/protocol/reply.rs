@@ -1,0 +1,254 @@
+//! The replies of the methods.
+//!
+//! A client ignores members that it does not know, and keeps counters and kinds of alarms that it does not know, so that
+//! it works with a daemon of a later version.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::dataplane::{Counters, InterfaceStatus};
+use crate::domain::{self, Changed, Edit, Event, Exemption, Node, NodeName, Policy, Raised, Since};
+use crate::kamailio;
+use crate::sync::Source;
+
+/// A reply of any method.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "each variant is named after its type")]
+pub enum Reply {
+    InForce(InForce),
+    Switched(Switched),
+    Status(Box<Status>),
+    Counters(Counters),
+    Events(Events),
+    Nodes(Nodes),
+    Listed(Listed),
+    Edited(Edited),
+}
+
+/// The policy in force and the alarms: the reply to `reload`, and a part of other replies.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InForce {
+    /// Policy in force.
+    pub policy: Policy,
+    /// Last change of maintenance on this host; `None` if it never changed.
+    pub since: Option<Since>,
+    /// Alarms that are raised.
+    pub alarms: Vec<Alarm>,
+}
+
+/// The reply to `on` and `off`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Switched {
+    /// State after the switch.
+    #[serde(flatten)]
+    pub in_force: InForce,
+    /// Number of the event. A host has applied the switch when its `event` in `nodes` is at least this number.
+    pub event: i64,
+}
+
+/// The reply to `status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Policy in force and alarms.
+    #[serde(flatten)]
+    pub in_force: InForce,
+    /// Whether an alarm is raised, or a queue has no responder while maintenance is on.
+    pub degraded: bool,
+    /// Origin of the policy.
+    pub source: Source,
+    /// Whether the policy's flag comes from this host's own row `maint@NODE`.
+    #[serde(default)]
+    pub own_flag: bool,
+    /// Local Kamailio; `None` without one.
+    pub kamailio: Option<kamailio::Status>,
+    /// Database.
+    pub database: Database,
+    /// Interfaces with their queues.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Counters of the XDP program and of the responders.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// UDP ports of the proxy.
+    pub ports: Vec<u16>,
+    /// Version of the daemon.
+    pub version: String,
+    /// Name of this host.
+    pub node: NodeName,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// Time at which the daemon started.
+    pub started: Timestamp,
+}
+
+/// The database in the reply to `status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Database {
+    /// URL without the password.
+    pub url: String,
+    /// Policy table.
+    pub table: String,
+    /// Whether the database can be read now.
+    pub reachable: bool,
+    /// Time at which the rows were last read; `None` for never.
+    pub read: Option<Timestamp>,
+}
+
+/// An alarm that is raised.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Time since which it is raised.
+    pub since: Timestamp,
+    /// What is wrong, for people.
+    pub text: String,
+    /// Kind of alarm, with the members of this kind.
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// The cause of an alarm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cause {
+    /// A cause that this version knows.
+    Known(domain::Alarm),
+    /// The members of an alarm of a later version.
+    Unknown(Map<String, Value>),
+}
+
+/// The reply to `history`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Events {
+    /// Events, the newest first.
+    pub events: Vec<Event>,
+}
+
+/// The reply to `nodes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Nodes {
+    /// Hosts, ordered by name.
+    pub nodes: Vec<Node>,
+}
+
+/// The reply to `bypass.list` and `emergency.list`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Listed {
+    /// Entries of the table; those in force while the database is down.
+    #[serde(flatten)]
+    pub entries: Entries,
+    /// Alarms that are raised.
+    pub alarms: Vec<Alarm>,
+}
+
+/// The entries of a table of exemptions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entries {
+    /// Bypass prefixes.
+    Prefixes(Vec<PrefixEntry>),
+    /// Emergency numbers.
+    Users(Vec<UserEntry>),
+}
+
+/// An entry of the bypass table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrefixEntry {
+    /// Prefix, as the table has it.
+    pub prefix: String,
+    /// State and origin of the entry.
+    #[serde(flatten)]
+    pub state: EntryState,
+}
+
+/// An entry of the emergency table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserEntry {
+    /// User part of a Request-URI, as the table has it.
+    pub user: String,
+    /// State and origin of the entry.
+    #[serde(flatten)]
+    pub state: EntryState,
+}
+
+/// The state and the origin of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryState {
+    /// Whether calls are exempt by it now.
+    pub in_force: bool,
+    /// Reason why it cannot be used; `None` if it can.
+    pub problem: Option<String>,
+    /// Reason why it was added.
+    pub why: Option<String>,
+    /// User who added it; `None` if it was not one of our commands.
+    pub who: Option<String>,
+    /// Time at which it was added.
+    pub at: Option<Timestamp>,
+}
+
+/// The reply to `bypass.add`, `bypass.remove`, `emergency.add` and `emergency.remove`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Edited {
+    /// State after the change.
+    #[serde(flatten)]
+    pub in_force: InForce,
+    /// What became of each entry.
+    #[serde(flatten)]
+    pub entries: ChangedEntries,
+}
+
+/// What became of the entries of a change, in canonical spelling.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ChangedEntries {
+    /// Entries were added.
+    Added {
+        /// Entries that are new.
+        added: Vec<String>,
+        /// Entries that the table had already.
+        present: Vec<String>,
+    },
+    /// Entries were removed.
+    Removed {
+        /// Entries that the table had.
+        removed: Vec<String>,
+        /// Entries that the table did not have.
+        absent: Vec<String>,
+    },
+}
+
+impl From<&Raised> for Alarm {
+    fn from(raised: &Raised) -> Self {
+        Self { since: raised.since, text: raised.text.clone(), cause: Cause::Known(raised.alarm.clone()) }
+    }
+}
+
+impl Entries {
+    /// Creates the reply from the entries of a table. Without a daemon there is no `policy`, and no entry is in force.
+    pub fn new(exemption: Exemption, entries: Vec<domain::Entry>, policy: Option<&Policy>) -> Self {
+        let entries = entries.into_iter().map(|entry| {
+            let state = EntryState {
+                in_force: policy.is_some_and(|policy| exemption.is_in(policy, &entry.text)),
+                problem: entry.problem(exemption),
+                why: entry.why,
+                who: entry.actor,
+                at: entry.at,
+            };
+            (entry.text, state)
+        });
+        match exemption {
+            Exemption::Bypass => Self::Prefixes(entries.map(|(prefix, state)| PrefixEntry { prefix, state }).collect()),
+            Exemption::Emergency => Self::Users(entries.map(|(user, state)| UserEntry { user, state }).collect()),
+        }
+    }
+}
+
+impl ChangedEntries {
+    /// Names the entries of a change.
+    pub fn new(edit: Edit, Changed { changed, unchanged, .. }: Changed) -> Self {
+        match edit {
+            Edit::Add => Self::Added { added: changed, present: unchanged },
+            Edit::Remove => Self::Removed { removed: changed, absent: unchanged },
+        }
+    }
+}

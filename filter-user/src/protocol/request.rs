@@ -1,0 +1,252 @@
+//! The parameters of the methods, which are options of the commands too.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use clap::Args;
+use filter_reply::parse_decimal;
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+use crate::domain::{
+    Action, Hosts, InvalidHosts, Methods, NodeName, Origin, Percent, ReasonPhrase, RetryAfter, StatusCode, Switch, Why,
+};
+
+/// Parameters of `on`. A value that is not given keeps its row as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct On {
+    /// Status code of the response, 400 to 699 [row maint_code; 503 without the row]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<StatusCode>,
+
+    /// Reason phrase of the response, at most 128 bytes [row maint_reason; Maintenance without the row]
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReasonPhrase>,
+
+    /// Retry-After of the response in seconds, 0 (none) to 86400 [row maint_retry_after; 30 without the row]
+    #[arg(long, value_name = "S")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<RetryAfter>,
+
+    /// Share of new calls to refuse, in percent, 1 to 100 [row maint_percent; 100 without the row]
+    ///
+    /// The other new calls pass to the proxy. A retransmission is treated like the first request. The share applies to
+    /// INVITE only: of the other methods in --methods, all requests are refused.
+    #[arg(long, value_name = "P")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Percent>,
+
+    /// Requests to refuse, separated by commas [row maint_methods; INVITE without the row]
+    ///
+    /// INVITE (new calls), REGISTER, SUBSCRIBE, MESSAGE, PUBLISH and OPTIONS. Refusing OPTIONS makes upstreams that
+    /// probe the host mark it as down. A list without INVITE lets new calls pass. CANCEL, ACK, BYE, PRACK, UPDATE, INFO,
+    /// NOTIFY and REFER are never refused: they belong to established calls, or to calls that are being set up.
+    #[arg(long, value_name = "M,M…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Methods>,
+
+    /// Planned end of maintenance on all hosts. The command line has `--for` and `--until` for it.
+    #[arg(skip)]
+    #[serde(default, deserialize_with = "in_the_future", skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+
+    /// Hosts to switch.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub scope: Scope,
+
+    /// Reason for the switch.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub remark: Remark,
+}
+
+/// Parameters of `off`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Off {
+    /// Hosts to switch.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub scope: Scope,
+
+    /// Reason for the switch.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub remark: Remark,
+}
+
+/// The hosts that a switch is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct Scope {
+    /// Switch this host alone, whatever is switched for all hosts [row maint@NAME, which wins over maint]
+    ///
+    /// The host keeps this state until it is switched again with --node, or all hosts are switched with --all.
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+
+    /// Switch all hosts, including those that were switched with --node: removes the rows maint@NAME
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+}
+
+/// The reason of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct Remark {
+    /// Reason, for the history; at most 1000 bytes
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+}
+
+/// Parameters of `bypass.add` and `bypass.remove`.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prefixes {
+    /// IPv4 or IPv6 prefix, or a single address: 198.18.0.0/15, 2001:db8::/32, 192.0.2.7
+    #[arg(required = true, value_name = "PREFIX")]
+    #[serde(deserialize_with = "at_least_one")]
+    pub prefixes: Vec<String>,
+
+    /// Reason for the change.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub remark: Remark,
+}
+
+/// Parameters of `emergency.add` and `emergency.remove`.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// User part of the Request-URI, compared byte by byte: 911 of sip:911@example.com and of tel:911; at most 15 characters
+    #[arg(required = true, value_name = "USER")]
+    #[serde(deserialize_with = "at_least_one")]
+    pub users: Vec<String>,
+
+    /// Reason for the change.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub remark: Remark,
+}
+
+/// Parameters of `history`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Maximum number of events, 1 to 1000 [default: 20]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<EventLimit>,
+}
+
+/// A number of events, 1 to 1000. A reply is one line, which should not grow without bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct EventLimit(u32);
+
+/// The error of a number that is not an [`EventLimit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the limit is a number of events from {} to {}", EventLimit::RANGE.start(), EventLimit::RANGE.end())]
+pub struct InvalidEventLimit;
+
+/// Parameters of the methods that have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParams {}
+
+impl On {
+    /// Returns the switch that is asked for.
+    pub fn into_switch(self, origin: impl FnOnce(Option<Why>) -> Origin) -> Result<Switch, InvalidHosts> {
+        Ok(Switch {
+            until: self.until,
+            code: self.code,
+            reason: self.reason,
+            retry_after: self.retry_after,
+            percent: self.percent,
+            methods: self.methods,
+            ..Switch::new(Action::On, self.scope.try_into()?, origin(self.remark.why))
+        })
+    }
+}
+
+impl Off {
+    /// Returns the switch that is asked for.
+    pub fn into_switch(self, origin: impl FnOnce(Option<Why>) -> Origin) -> Result<Switch, InvalidHosts> {
+        Ok(Switch::new(Action::Off, self.scope.try_into()?, origin(self.remark.why)))
+    }
+}
+
+impl TryFrom<Scope> for Hosts {
+    type Error = InvalidHosts;
+
+    fn try_from(Scope { node, all }: Scope) -> Result<Self, InvalidHosts> {
+        match (node, all) {
+            (Some(_), true) => Err(InvalidHosts),
+            (Some(node), false) => Ok(Self::One(node)),
+            (None, true) => Ok(Self::All),
+            (None, false) => Ok(Self::Cluster),
+        }
+    }
+}
+
+impl EventLimit {
+    /// Numbers that a request may ask for.
+    pub const RANGE: RangeInclusive<u32> = 1..=1000;
+
+    /// Returns the number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for EventLimit {
+    /// Returns 20 events.
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+impl TryFrom<u32> for EventLimit {
+    type Error = InvalidEventLimit;
+
+    fn try_from(limit: u32) -> Result<Self, InvalidEventLimit> {
+        if Self::RANGE.contains(&limit) { Ok(Self(limit)) } else { Err(InvalidEventLimit) }
+    }
+}
+
+impl From<EventLimit> for u32 {
+    fn from(limit: EventLimit) -> Self {
+        limit.0
+    }
+}
+
+impl FromStr for EventLimit {
+    type Err = InvalidEventLimit;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEventLimit> {
+        parse_decimal(text).ok_or(InvalidEventLimit)?.try_into()
+    }
+}
+
+fn in_the_future<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let until: Option<Timestamp> = Deserialize::deserialize(deserializer)?;
+    match until {
+        Some(until) if until <= Timestamp::now() => Err(serde::de::Error::custom("until has to be in the future")),
+        until => Ok(until),
+    }
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let entries: Vec<String> = Deserialize::deserialize(deserializer)?;
+    if entries.is_empty() {
+        Err(serde::de::Error::custom("the list is empty: name at least one entry"))
+    } else {
+        Ok(entries)
+    }
+}

@@ -1,0 +1,46 @@
+//! Everything that is read from the database at one moment.
+
+use super::connection::Connection;
+use super::error::Error;
+use super::interpretation::{self, Interpretation};
+use super::rows::Row;
+use super::{entries, event_table, exemption_table, policy_table};
+use crate::domain::{Event, Exemption, NodeName, Policy, TableName};
+
+/// A consistent reading of the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Rows of the policy table that may concern this host. Some do not.
+    pub rows: Vec<Row>,
+    /// Entries of `sip_filter_bypass`, as written.
+    pub bypass: Vec<String>,
+    /// Entries of `sip_filter_emergency`, as written.
+    pub emergency: Vec<String>,
+    /// Last switch of this host, whether of all hosts or of this host alone.
+    pub event: Option<Event>,
+    /// Number of the last event of any kind; 0 without any.
+    pub last_event: i64,
+}
+
+impl Reading {
+    /// Returns what the database says to the host `node`.
+    ///
+    /// If a row or a table cannot be used, the values in `last`, the policy in force, are kept, and an alarm is raised.
+    pub fn interpret(&self, node: &NodeName, last: &Policy) -> Interpretation {
+        let mut interpretation = interpretation::interpret_rows(&self.rows, node, last);
+        let Interpretation { policy, alarms, .. } = &mut interpretation;
+        entries::interpret(&self.bypass, &self.emergency, policy, alarms);
+        interpretation
+    }
+}
+
+/// Reads the database as the host `node`. Called within a transaction, so that the reading is consistent.
+pub(super) async fn read(connection: &mut Connection, table: &TableName, node: &NodeName) -> Result<Reading, Error> {
+    Ok(Reading {
+        rows: policy_table::read(connection, table).await?,
+        event: event_table::last_switch(connection, node).await?,
+        last_event: event_table::last_id(connection).await?,
+        bypass: exemption_table::texts(connection, Exemption::Bypass).await?,
+        emergency: exemption_table::texts(connection, Exemption::Emergency).await?,
+    })
+}
