@@ -132,7 +132,7 @@ impl Generator {
         self.host.run(|| {
             set_priority()?;
             generator.test_run(options).context("run BPF_PROG_TEST_RUN with live frames")
-        })??;
+        })?;
         Ok(())
     }
 }

@@ -143,7 +143,7 @@ impl Rig {
         let numbers: HashSet<UserPart> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
         filter.set_emergency(&numbers)?;
         let emergency = UserPart::combined_bits(numbers);
-        let socket = af_xdp::bound_socket()?;
+        let socket = af_xdp::bound_socket();
         filter.set_socket(0, &socket)?;
         let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };
         filter.queues()?.insert(TEST_QUEUE, lease, 0).context("grant a lease")?;

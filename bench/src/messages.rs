@@ -94,5 +94,5 @@ pub(crate) fn frame(message: Vec<u8>, destination_port: u16) -> anyhow::Result<V
         payload: message,
         padding: 0,
     };
-    frame.to_bytes()
+    Ok(frame.to_bytes())
 }

@@ -97,13 +97,13 @@ fn round(classes: &mut [Class], iterations: u32, footprint: &mut Footprint) -> R
     let (mut bare, mut filter) = (Stage::new(QUEUES)?, Stage::new(QUEUES)?);
     let mut bench = programs::load()?;
     let pass = programs::program(&mut bench, "bare_pass")?;
-    bare.inside.run(|| pass.attach(PROXY_INTERFACE, XdpMode::Driver))?.context("attach the bare XDP_PASS")?;
-    let installation = Installation::new(&filter.inside, &Installation::binary_from_env()?)?;
+    bare.inside.run(|| pass.attach(PROXY_INTERFACE, XdpMode::Driver)).context("attach the bare XDP_PASS")?;
+    let installation = Installation::new(&filter.inside, &Installation::binary_from_env());
     cpu::pin(cpu::ANSWERER)?;
     let start = Instant::now();
-    let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
+    let daemon = installation.start(&["--iface", PROXY_INTERFACE, "--mode", "native"]);
     footprint.start_ms.add(milliseconds(start));
-    installation.done(&["on"])?;
+    installation.run(&["on"]);
     for class in classes {
         class.measure(&mut bare, &mut filter, iterations).context(class.name)?;
     }
@@ -115,16 +115,16 @@ fn round(classes: &mut [Class], iterations: u32, footprint: &mut Footprint) -> R
 impl Class {
     /// Sends packets of this kind to both stages alternately.
     fn measure(&mut self, bare: &mut Stage, filter: &mut Stage, iterations: u32) -> Result<()> {
-        let _sockets = [bind_ports(bare)?, bind_ports(filter)?];
+        let _sockets = [bind_ports(bare), bind_ports(filter)];
         bare.set_frame(self.frame.clone())?;
         filter.set_frame(self.frame.clone())?;
-        let before = [received(bare)?, received(filter)?];
+        let before = [received(bare), received(filter)];
         for _ in 0..iterations {
             self.bare.add(bare.send_at_once(SEND)?.rate());
             self.filter.add(filter.send_at_once(SEND)?.rate());
         }
         let sent = f64::from(SEND * iterations);
-        for (after, before) in [received(bare)?, received(filter)?].into_iter().zip(before) {
+        for (after, before) in [received(bare), received(filter)].into_iter().zip(before) {
             let received = after - before;
             ensure!(received as f64 >= sent * 0.999, "only {received} of {sent} frames arrived at the NIC");
         }
@@ -144,7 +144,7 @@ fn measure_load_and_attach(footprint: &mut Footprint) -> Result<()> {
         let start = Instant::now();
         program.attach(PROXY_INTERFACE, XdpMode::Driver).context("attach the filter's program")?;
         anyhow::Ok(milliseconds(start))
-    })??);
+    })?);
     Ok(())
 }
 
@@ -154,13 +154,13 @@ fn milliseconds(since: Instant) -> f64 {
 }
 
 /// Binds sockets to the ports to which frames are sent. Otherwise the kernel would answer with ICMP errors.
-fn bind_ports(stage: &Stage) -> Result<[UdpSocket; 2]> {
+fn bind_ports(stage: &Stage) -> [UdpSocket; 2] {
     let bind = |port| stage.inside.bind_udp(SocketAddr::new(End::Proxy.address(Family::V4), port));
-    Ok([bind(PORT)?, bind(OTHER_PORT)?])
+    [bind(PORT), bind(OTHER_PORT)]
 }
 
 /// Returns the number of packets that the NIC has received.
-fn received(stage: &Stage) -> Result<u64> {
+fn received(stage: &Stage) -> u64 {
     wire::interface_counter(&stage.inside, PROXY_INTERFACE, "rx", "packets")
 }
 

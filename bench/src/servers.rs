@@ -21,17 +21,17 @@ pub(crate) fn proxy() -> SocketAddr {
 ///
 /// The caller has to keep the [`Installation`], which has the daemon's files.
 pub(crate) fn sip_filter(stage: &Stage, interfaces: &str, arguments: &[&str]) -> Result<(Daemon, Installation)> {
-    let installation = Installation::new(&stage.inside, &Installation::binary_from_env()?)?;
-    let daemon = installation.start(&[&["--iface", interfaces, "--mode", "native"], arguments].concat())?;
-    installation.done(&["on"])?;
+    let installation = Installation::new(&stage.inside, &Installation::binary_from_env());
+    let daemon = installation.start(&[&["--iface", interfaces, "--mode", "native"], arguments].concat());
+    installation.run(&["on"]);
     Ok((daemon, installation))
 }
 
 /// Starts Kamailio as the proxy, and switches its maintenance on.
 pub(crate) fn kamailio(stage: &Stage, options: &Options) -> Result<Kamailio> {
     let options = Options { shows_log: false, ..options.clone() };
-    let mut kamailio = Kamailio::new(&stage.inside, proxy(), &options)?;
-    kamailio.start()?;
-    kamailio.rpc("htable.sets", &json!(["config", "maint", "1"]))?;
+    let mut kamailio = Kamailio::new(&stage.inside, proxy(), &options);
+    kamailio.start();
+    kamailio.rpc("htable.sets", &json!(["config", "maint", "1"]));
     Ok(kamailio)
 }

@@ -62,13 +62,13 @@ impl Stage {
     }
 
     fn over(ends: [&str; NICS], queues: u32) -> Result<Self> {
-        let (outside, inside) = (Namespace::new()?, Namespace::new()?);
-        wire::lay(&outside, &inside, WireOptions { quiet: true, queues, ..WireOptions::default() })?;
+        let (outside, inside) = (Namespace::new(), Namespace::new());
+        wire::connect(&outside, &inside, WireOptions { quiet: true, queues, ..WireOptions::default() });
         // Without an XDP program, as with Kamailio alone, a veth receives XDP frames only with NAPI, which GRO turns
         // on.
-        inside.sh(&format!("ethtool -K {PROXY_INTERFACE} gro on"))?;
+        inside.exec(&format!("ethtool -K {PROXY_INTERFACE} gro on"));
         if ends[0] != ends[1] {
-            lay_second_wire(&outside, &inside, queues)?;
+            lay_second_wire(&outside, &inside, queues);
         }
         let mut counter = programs::load()?;
         let counted = programs::map(&mut counter, "COUNTED")?;
@@ -80,7 +80,7 @@ impl Stage {
             }
             let index = |end| nix::net::if_::if_nametoindex(end).context("find the generator's end of a wire");
             anyhow::Ok([index(ends[0])?, index(ends[1])?])
-        })??;
+        })?;
         let generator = Generator::new(&outside, nics, 0)?;
         Ok(Self { inside, outside, nics, generator, _counter: counter, counted })
     }
@@ -152,16 +152,16 @@ impl Stage {
 }
 
 /// Creates a second wire. It has no addresses, since responses to its frames need none.
-fn lay_second_wire(outside: &Namespace, inside: &Namespace, queues: u32) -> Result<()> {
+fn lay_second_wire(outside: &Namespace, inside: &Namespace, queues: u32) {
     let end = format!("numrxqueues {queues} numtxqueues {queues}");
     outside.ip(&format!(
         "link add {SECOND_CALLER_INTERFACE} {end} type veth peer name {SECOND_PROXY_INTERFACE} {end} netns {}",
         inside.path().display(),
-    ))?;
+    ));
     for (host, interface) in [(outside, SECOND_CALLER_INTERFACE), (inside, SECOND_PROXY_INTERFACE)] {
-        host.sh(&format!("ethtool -K {interface} gro on"))?;
-        host.ip(&format!("link set {interface} up"))?;
+        host.exec(&format!("ethtool -K {interface} gro on"));
+        host.ip(&format!("link set {interface} up"));
     }
-    wire::wait_until_up(outside, SECOND_CALLER_INTERFACE)?;
-    wire::wait_until_up(inside, SECOND_PROXY_INTERFACE)
+    wire::wait_until_up(outside, SECOND_CALLER_INTERFACE);
+    wire::wait_until_up(inside, SECOND_PROXY_INTERFACE);
 }

@@ -31,17 +31,17 @@ const DATABASES: [(&str, Option<Kind>, f64); 3] =
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     let toggles = (TOGGLES / effort.divisor).max(4);
     for (name, kind, limit) in DATABASES {
-        let server = kind.map(Server::start).transpose()?;
-        let mut lab = Lab::new()?;
+        let server = kind.map(Server::start);
+        let mut lab = Lab::new();
         lab.shows_log = false;
         let (lab, url) = if let Some(server) = &server {
-            (lab.on_database(server.url())?, server.url())
+            (lab.with_database(server.url()), server.url())
         } else {
             let url = format!("sqlite://{}", lab.filter.database().display());
             (lab, url)
         };
-        let _daemon = lab.filter.start(&["--iface", PROXY_INTERFACE, "--mode", "native"])?;
-        let caller = lab.caller(Family::V4)?;
+        let _daemon = lab.filter.start(&["--iface", PROXY_INTERFACE, "--mode", "native"]);
+        let caller = lab.caller(Family::V4);
         let row = toggle_row(&url.parse()?, &caller, toggles)?;
         report.target(format!("{name}: row, median, ms"), row.median(), Bound::AtMost(limit));
         report.target(format!("{name}: row, p99, ms"), row.percentile(99), Bound::AtMost(limit));
@@ -93,7 +93,7 @@ fn call_until_decided(action: Action, caller: &Caller) -> Result<f64> {
     let status = if action == Action::On { 503 } else { 200 };
     let begin = Instant::now();
     while begin.elapsed() < SWITCH_TIMEOUT {
-        let response = caller.ask_for(&caller.invite(), RESPONSE_TIMEOUT)?;
+        let response = caller.ask_within(&caller.invite(), RESPONSE_TIMEOUT);
         if response.and_then(|response| response.status()) == Some(status) {
             return Ok(milliseconds(begin));
         }

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: runs setup and build, and plays the scenario of `filter_lab::demo`.
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use nix::unistd::Uid;
 
 use crate::{build, setup};
@@ -15,5 +15,7 @@ pub(crate) fn run() -> Result<()> {
     }
     setup::run()?;
     let binary = build::run(false)?;
-    filter_lab::demo::run(&binary)
+    // The laboratory panics with a sentence, which `run` returns: the hook would print it a second time.
+    std::panic::set_hook(Box::new(|_| {}));
+    filter_lab::demo::run(&binary).map_err(Error::msg)
 }

@@ -148,7 +148,7 @@ fn write_seeds(target: Target, corpus: &Path) -> Result<()> {
             payload: message.clone(),
             padding: 0,
         };
-        fs::write(corpus.join(format!("seed-frame-{family}")), [vec![0], frame.to_bytes()?].concat())?;
+        fs::write(corpus.join(format!("seed-frame-{family}")), [vec![0], frame.to_bytes()].concat())?;
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ impl Running {
             Self::AfXdpReflector(reflector) => cpu::thread_seconds(reflector.proc_path())?,
             Self::XdpTxReflector(_) => 0.0,
             Self::Kamailio(kamailio) => {
-                kamailio.processes()?.into_iter().map(cpu::process_seconds).sum::<Result<_>>()?
+                kamailio.processes().into_iter().map(cpu::process_seconds).sum::<Result<_>>()?
             }
         };
         Ok(own + cpu::receiving_seconds()?)
@@ -90,6 +90,6 @@ impl Answerer {
 fn start_xdp_tx_reflector(stage: &Stage) -> Result<Running> {
     let mut bench = programs::load()?;
     let reflect = programs::program(&mut bench, "reflect")?;
-    stage.inside.run(|| reflect.attach(PROXY_INTERFACE, XdpMode::Driver))?.context("attach the reflector")?;
+    stage.inside.run(|| reflect.attach(PROXY_INTERFACE, XdpMode::Driver)).context("attach the reflector")?;
     Ok(Running::XdpTxReflector(bench))
 }

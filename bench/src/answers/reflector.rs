@@ -54,7 +54,7 @@ impl Reflector {
         let (ready, readiness) = channel();
         let stopped = Arc::clone(&stop);
         // A thread started in the namespace stays there.
-        let thread = namespace.run(|| thread::spawn(move || work(&stopped, &ready)))?;
+        let thread = namespace.run(|| thread::spawn(move || work(&stopped, &ready)));
         let mut reflector = Self { stop, thread: Some(thread), proc_path: PathBuf::new() };
         let id = readiness.recv_timeout(START_TIMEOUT).context("wait for the AF_XDP reflector to get ready")??;
         reflector.proc_path = format!("/proc/self/task/{id}").into();

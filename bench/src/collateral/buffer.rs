@@ -29,9 +29,9 @@ pub(super) fn fullest_size(stage: &mut Stage) -> Result<u32> {
 
 /// Returns the memory in bytes that the kernel charges for a frame of the load that waits at a socket.
 fn memory_of_a_frame(stage: &mut Stage) -> Result<u64> {
-    let _waiting = stage.inside.bind_udp(servers::proxy())?;
+    let _waiting = stage.inside.bind_udp(servers::proxy());
     let sent = stage.send_at_once(10)?;
-    let shown = stage.inside.sh(&format!("ss --no-header --udp --all --numeric --memory sport = :{PORT}"))?;
+    let shown = stage.inside.exec(&format!("ss --no-header --udp --all --numeric --memory sport = :{PORT}"));
     let queued = shown.split_once("skmem:(r").and_then(|(_, rest)| rest.split(',').next()?.parse::<u64>().ok());
     let queued = queued.with_context(|| format!("ss shows no memory of a socket: {shown:?}"))?;
     Some(queued / sent.frames).filter(|bytes| *bytes > 0).context("no frame of the load has reached the socket")

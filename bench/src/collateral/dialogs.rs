@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use filter_lab::message::Message;
 use filter_lab::request::{Request, fresh};
-use filter_lab::server::Server;
+use filter_lab::sip_server::SipServer;
 use filter_lab::wire::{End, Family};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -27,7 +27,7 @@ const CALLED_PORT: u16 = 5080;
 /// A caller and a called party, with established calls through a proxy that has recorded their route.
 pub(super) struct Dialogs {
     caller: UdpSocket,
-    _called: Server,
+    _called: SipServer,
     /// CSeq number of the next request. No two requests have the same number, not even in different calls.
     next_cseq: usize,
 }
@@ -46,10 +46,10 @@ impl Dialogs {
     /// Creates both parties. The called one answers at once: it is on the CPU of the answerers, with a priority above
     /// theirs.
     pub(super) fn new(stage: &Stage) -> Result<Self> {
-        let caller = stage.outside.bind_udp(caller())?;
+        let caller = stage.outside.bind_udp(caller());
         caller.connect(servers::proxy()).context("connect the caller's socket to the proxy")?;
         caller.set_nonblocking(true).context("make the caller's socket non-blocking")?;
-        let called = cpu::run_before_answerers(|| Server::start(&stage.inside, CALLED_PORT))?;
+        let called = cpu::run_before_answerers(|| Ok(SipServer::start(&stage.inside, CALLED_PORT)))?;
         Ok(Self { caller, _called: called, next_cseq: 1 })
     }
 
@@ -106,7 +106,7 @@ fn newly_answered<'a>(
     if status < 200 {
         return Ok(None);
     }
-    let number = response.require("CSeq")?.split(' ').next().unwrap_or_default();
+    let number = response.require("CSeq").split(' ').next().unwrap_or_default();
     let number: usize = number.parse().context("the number of a CSeq")?;
     let Some(reinvite) = number.checked_sub(first).and_then(|place| reinvites.get_mut(place)) else { return Ok(None) };
     ensure!(status == 200, "a request within a dialog was refused:\n{response}");

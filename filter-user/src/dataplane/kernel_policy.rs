@@ -78,9 +78,7 @@ impl KernelPolicy {
 
     /// Tells the XDP program when the 32 s after maintenance are over, so that it need not read the clock any more.
     fn end_tail(&mut self) -> Result<(), Error> {
-        let maps::Policy { maintenance, tail_until_ns, .. } = self.in_force;
-        let is_set = maintenance == 0 && tail_until_ns != 0;
-        if is_set && monotonic_ns().is_ok_and(|now| now >= tail_until_ns) {
+        if monotonic_ns().is_ok_and(|now| is_tail_over(&self.in_force, now)) {
             self.set_policy(maps::Policy { tail_until_ns: 0, ..self.in_force })?;
         }
         Ok(())
@@ -144,4 +142,32 @@ fn template(policy: &Policy, tag: &TagSecret) -> ResponseTemplate {
 /// response may be under way.
 fn tail_end(now: io::Result<u64>) -> u64 {
     now.map_or(0, |now| now + maps::TRANSACTION_NS)
+}
+
+/// Returns whether `policy` still has the end of the 32 s after a switch, although that is not later than `now`.
+fn is_tail_over(policy: &maps::Policy, now: u64) -> bool {
+    let maps::Policy { maintenance, tail_until_ns, .. } = *policy;
+    maintenance == 0 && tail_until_ns != 0 && now >= tail_until_ns
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_common::maps::{Policy, TRANSACTION_NS};
+
+    use super::{is_tail_over, tail_end};
+
+    #[test]
+    fn tail_after_off_is_over_32_s_later_and_not_before() {
+        let policy = Policy { tail_until_ns: tail_end(Ok(5)), ..Policy::default() };
+        assert_eq!(TRANSACTION_NS, 32_000_000_000);
+        assert!(!is_tail_over(&policy, 5 + TRANSACTION_NS - 1));
+        assert!(is_tail_over(&policy, 5 + TRANSACTION_NS));
+    }
+
+    #[test]
+    fn tail_is_not_over_during_maintenance_or_if_none_is_set() {
+        let policy = Policy { tail_until_ns: tail_end(Ok(5)), ..Policy::default() };
+        assert!(!is_tail_over(&Policy { maintenance: 1, ..policy }, u64::MAX));
+        assert!(!is_tail_over(&Policy { tail_until_ns: 0, ..policy }, u64::MAX));
+    }
 }

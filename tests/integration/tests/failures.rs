@@ -1,210 +1,232 @@
-//! A daemon that is dead, hung or ended never costs a call: fail open, and come back.
+//! A daemon that is dead, hung or ended never costs a call: the filter fails open, and comes back.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use filter_common::verdict::Verdict;
+use filter_integration::{DaemonMaps, monotonic};
+use filter_lab::daemon::Daemon;
 use filter_lab::installation::Installation;
 use filter_lab::lab::Lab;
-use filter_lab::wire::{Family, PROXY_INTERFACE, wait_until_up};
+use filter_lab::wait;
+use filter_lab::wire::{Family, PROXY_INTERFACE, wait_until_down, wait_until_up};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 
-/// The lease (default) within which a hung responder fails open, and what a busy machine adds.
-const LEASE: Duration = Duration::from_millis(1000 + 150);
+/// Default duration of a lease: the time within which the filter fails open if its responder hangs.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// Maximum difference between the exact clock, which the daemon reads, and the coarse one (10 ms at 100 Hz).
+const TICK: Duration = Duration::from_millis(10);
+
+/// Time within which calls must be refused again by a daemon that continues.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Stops `daemon`, waits until its lease has run out, and returns the maps. Asserts that the lease was no longer than
+/// `lease`.
+#[track_caller]
+fn stop_until_lease_end(lab: &Lab, daemon: &Daemon, lease: Duration) -> DaemonMaps {
+    let maps = DaemonMaps::open(lab);
+    daemon.signal(Signal::SIGSTOP);
+    let left = maps.lease_end().saturating_sub(monotonic());
+    assert!(left <= lease + TICK, "a stopped daemon has {left:?} of its lease left");
+    maps.wait_for_lease_end();
+    maps
+}
 
 #[rstest]
 #[case::native("native")]
 #[case::generic("generic")]
-fn after_kill_9_under_traffic_the_next_calls_reach_the_server(#[case] mode: &str) -> Result<()> {
-    let lab = Lab::new()?;
-    let mut daemon = lab.start(mode)?;
-    lab.filter.done(&["on"])?;
-    let caller = lab.caller(Family::V4)?;
-    lab.is_refused(&caller)?;
+fn every_call_after_kill_9_under_traffic_reaches_the_server(#[case] mode: &str) {
+    const BEFORE: usize = 100;
+    const AFTER: usize = 100;
+    let lab = Lab::new();
+    let mut daemon = lab.start(mode);
+    lab.filter.run(&["on"]);
+    let caller = lab.caller(Family::V4);
+    lab.expect_call_refused(&caller);
 
-    let end = Instant::now() + Duration::from_millis(700);
-    let (dead, sent) = thread::scope(|scope| {
-        let traffic = scope.spawn(|| -> Result<Vec<(Instant, String)>> {
-            let mut sent = Vec::new();
-            while Instant::now() < end {
+    let (sent, is_dead) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let after: Vec<String> = thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            let mut after = Vec::new();
+            while after.len() < AFTER {
+                let was_dead = is_dead.load(Ordering::SeqCst);
                 let invite = caller.invite();
-                sent.push((Instant::now(), invite.header("Call-ID").to_owned()));
-                caller.send(&invite.to_bytes())?;
+                caller.send(&invite.to_bytes());
+                sent.fetch_add(1, Ordering::SeqCst);
+                if was_dead {
+                    after.push(invite.header("Call-ID").to_owned());
+                }
                 thread::sleep(Duration::from_millis(1));
             }
-            Ok(sent)
+            after
         });
-        thread::sleep(Duration::from_millis(200));
-        daemon.end(Signal::SIGKILL)?;
-        let dead = Instant::now();
-        anyhow::Ok((dead, traffic.join().expect("no panic in there")?))
-    })?;
+        wait::until("the traffic to flow", Duration::from_secs(10), || sent.load(Ordering::SeqCst) >= BEFORE);
+        daemon.end(Signal::SIGKILL);
+        is_dead.store(true, Ordering::SeqCst);
+        traffic.join().expect("the traffic")
+    });
 
-    let (before, after): (Vec<_>, Vec<_>) = sent.iter().partition(|(at, _)| *at < dead);
-    assert!(before.len() > 20 && after.len() > 50, "{} sent before, {} after", before.len(), after.len());
-    lab.server.wait_for("INVITE", &after[after.len() - 1].1)?;
-    let lost = after.iter().filter(|(_, call_id)| !lab.server.saw(call_id)).count();
-    assert_eq!(lost, 0, "of {} calls after the daemon's death", after.len());
-    assert_eq!(lab.attached()?, None);
-    Ok(())
+    lab.server.wait_for("INVITE", &after[AFTER - 1]);
+    let lost = after.iter().filter(|call_id| !lab.server.has_seen(call_id)).count();
+    assert_eq!(lost, 0, "of {AFTER} calls after the daemon's death");
+    assert_eq!(lab.attached_program(), None);
 }
 
 #[rstest]
 #[case::native(&["--mode", "native"])]
 #[case::generic(&["--mode", "generic"])]
 #[case::busy_polling(&["--busy-poll", "1000000"])]
-fn a_stopped_daemon_fails_open_within_the_lease_and_comes_back(#[case] arguments: &[&str]) -> Result<()> {
-    let lab = Lab::new()?;
-    let daemon = lab.filter.start(&[&["--iface", PROXY_INTERFACE], arguments].concat())?;
-    lab.filter.done(&["on"])?;
-    let caller = lab.caller(Family::V4)?;
-    lab.is_refused(&caller)?;
+fn stopped_daemon_fails_open_at_the_end_of_the_lease_and_comes_back(#[case] arguments: &[&str]) {
+    let lab = Lab::new();
+    let daemon = lab.filter.start(&[&["--iface", PROXY_INTERFACE], arguments].concat());
+    lab.filter.run(&["on"]);
+    let caller = lab.caller(Family::V4);
+    lab.expect_call_refused(&caller);
 
-    daemon.signal(Signal::SIGSTOP)?;
-    let took = lab.until_calls_are(false, &caller, Duration::from_secs(5))?;
-    assert!(took <= LEASE, "it took {took:?}");
-    for _ in 0..5 {
-        lab.goes_through(&caller)?;
+    let maps = stop_until_lease_end(&lab, &daemon, LEASE);
+    for _ in 0..6 {
+        lab.expect_call_accepted(&caller);
     }
-    daemon.signal(Signal::SIGCONT)?;
-    lab.until_calls_are(true, &caller, Duration::from_secs(2))?;
-    lab.is_refused(&caller)?;
-    // Longer than the lease, all of it awake if it polls: the lease is renewed as well.
-    thread::sleep(LEASE);
-    lab.is_refused(&caller)?;
-    Ok(())
+    daemon.signal(Signal::SIGCONT);
+    lab.wait_for_status(503, &caller, RETURN_TIMEOUT);
+    lab.expect_call_refused(&caller);
+    // The lease is renewed after it would have run out, also by a thread that polls and does not sleep meanwhile.
+    maps.wait_for_lease_beyond(maps.lease_end() + LEASE);
+    lab.expect_call_refused(&caller);
 }
 
 #[test]
-fn a_call_that_passed_while_the_daemon_hung_is_not_refused_when_it_comes_back() -> Result<()> {
-    let lab = Lab::new()?;
-    let daemon = lab.start("native")?;
-    lab.filter.done(&["on"])?;
-    let caller = lab.caller(Family::V4)?;
-    lab.is_refused(&caller)?;
+fn call_that_passed_while_the_daemon_hung_is_not_refused_afterwards() {
+    let lab = Lab::new();
+    let daemon = lab.start("native");
+    lab.filter.run(&["on"]);
+    let caller = lab.caller(Family::V4);
+    lab.expect_call_refused(&caller);
 
-    // The first INVITE still goes to the daemon, which hangs; its retransmission after the lease goes to the server.
-    daemon.signal(Signal::SIGSTOP)?;
+    // The first INVITE still goes to the daemon, which hangs. Its retransmission after the lease goes to the server.
+    let maps = DaemonMaps::open(&lab);
+    daemon.signal(Signal::SIGSTOP);
     let invite = caller.invite();
-    caller.send(&invite.to_bytes())?;
-    thread::sleep(LEASE);
-    assert!(!lab.server.saw(invite.header("Call-ID")));
-    caller.expect(&invite, 200)?;
+    caller.send(&invite.to_bytes());
+    maps.wait_for_lease_end();
+    assert!(!lab.server.has_seen(invite.header("Call-ID")));
+    caller.expect(&invite, 200);
 
-    daemon.signal(Signal::SIGCONT)?;
-    let late = caller.receive(Duration::from_millis(500))?;
-    assert_eq!(late.map(|message| message.start_line), None, "a second, different answer to a call that is up");
-    Ok(())
+    daemon.signal(Signal::SIGCONT);
+    let stats = wait::until_some("the responder to take the first INVITE", Duration::from_secs(5), || {
+        let stats = lab.filter.stats();
+        (stats.handled() == 2).then_some(stats)
+    });
+    assert_eq!((stats.verdict(Verdict::Redirected), stats.answered()), (2, 1), "{stats:?}");
+    assert_eq!(caller.drain(), [], "a second, different response to an established call");
 }
 
 #[test]
-fn a_shorter_lease_fails_open_sooner() -> Result<()> {
-    let lab = Lab::new()?;
-    let daemon = lab.filter.start(&["--iface", PROXY_INTERFACE, "--lease-ms", "200"])?;
-    lab.filter.done(&["on"])?;
-    let caller = lab.caller(Family::V4)?;
-    lab.is_refused(&caller)?;
-    // It is renewed all the time, also when there is no traffic.
-    thread::sleep(Duration::from_millis(600));
-    lab.is_refused(&caller)?;
+fn shorter_lease_is_renewed_without_traffic_and_fails_open_sooner() {
+    let lease = Duration::from_millis(200);
+    let lab = Lab::new();
+    let daemon = lab.filter.start(&["--iface", PROXY_INTERFACE, "--lease-ms", "200"]);
+    lab.filter.run(&["on"]);
+    let caller = lab.caller(Family::V4);
+    lab.expect_call_refused(&caller);
+    let maps = DaemonMaps::open(&lab);
+    maps.wait_for_lease_beyond(maps.lease_end() + 3 * lease);
+    lab.expect_call_refused(&caller);
 
-    daemon.signal(Signal::SIGSTOP)?;
-    let took = lab.until_calls_are(false, &caller, Duration::from_secs(5))?;
-    assert!(took <= Duration::from_millis(200 + 150), "it took {took:?}");
-    Ok(())
+    stop_until_lease_end(&lab, &daemon, lease);
+    lab.expect_call_accepted(&caller);
 }
 
 #[rstest]
 #[case::sigterm_native(Signal::SIGTERM, "native")]
 #[case::sigint_native(Signal::SIGINT, "native")]
 #[case::sigterm_generic(Signal::SIGTERM, "generic")]
-fn a_daemon_that_is_asked_to_end_leaves_nothing_behind(#[case] signal: Signal, #[case] mode: &str) -> Result<()> {
-    let lab = Lab::new()?;
-    let mut daemon = lab.start(mode)?;
-    lab.filter.done(&["on"])?;
-    let caller = lab.caller(Family::V4)?;
-    lab.is_refused(&caller)?;
-    assert!(lab.attached()?.is_some());
+fn daemon_that_ends_on_a_signal_leaves_nothing_behind(#[case] signal: Signal, #[case] mode: &str) {
+    let lab = Lab::new();
+    let mut daemon = lab.start(mode);
+    lab.filter.run(&["on"]);
+    let caller = lab.caller(Family::V4);
+    lab.expect_call_refused(&caller);
+    assert!(lab.attached_program().is_some());
     assert!(lab.filter.socket().exists());
 
-    let status = daemon.end(signal)?;
+    let status = daemon.end(signal);
     assert_eq!(status.code(), Some(0), "{status}");
-    assert_eq!(lab.attached()?, None);
+    assert_eq!(lab.attached_program(), None);
     assert!(!lab.filter.socket().exists());
-    lab.goes_through(&caller)?;
-    Ok(())
+    lab.expect_call_accepted(&caller);
 }
 
 #[rstest]
 #[case::native("native")]
 #[case::generic("generic")]
-fn an_interface_that_goes_down_and_up_is_filtered_again(#[case] mode: &str) -> Result<()> {
-    let lab = Lab::new()?;
-    let mut daemon = lab.start(mode)?;
-    lab.filter.done(&["on"])?;
-    let caller = lab.caller(Family::V4)?;
-    lab.is_refused(&caller)?;
+fn interface_that_goes_down_and_up_is_filtered_again(#[case] mode: &str) {
+    let lab = Lab::new();
+    let mut daemon = lab.start(mode);
+    lab.filter.run(&["on"]);
+    let caller = lab.caller(Family::V4);
+    lab.expect_call_refused(&caller);
 
-    lab.inside.ip(&format!("link set {PROXY_INTERFACE} down"))?;
-    thread::sleep(Duration::from_millis(300));
-    assert!(daemon.is_running()?);
-    lab.inside.ip(&format!("link set {PROXY_INTERFACE} up"))?;
-    wait_until_up(&lab.inside, PROXY_INTERFACE)?;
+    let maps = DaemonMaps::open(&lab);
+    lab.inside.ip(&format!("link set {PROXY_INTERFACE} down"));
+    wait_until_down(&lab.inside, PROXY_INTERFACE);
+    // The responder goes on: it renews its lease while the interface is down.
+    maps.wait_for_lease_beyond(maps.lease_end());
+    assert!(daemon.is_running());
+    lab.inside.ip(&format!("link set {PROXY_INTERFACE} up"));
+    wait_until_up(&lab.inside, PROXY_INTERFACE);
 
-    lab.until_calls_are(true, &caller, Duration::from_secs(3))?;
-    lab.is_refused(&caller)?;
-    lab.filter.done(&["off"])?;
-    lab.goes_through(&caller)?;
-    Ok(())
+    lab.wait_for_status(503, &caller, RETURN_TIMEOUT);
+    lab.expect_call_refused(&caller);
+    lab.filter.run(&["off"]);
+    lab.expect_call_accepted(&caller);
 }
 
 #[test]
-fn a_second_daemon_on_the_interface_is_turned_away() -> Result<()> {
-    let lab = Lab::new()?;
-    let mut daemon = lab.start("native")?;
-    lab.filter.done(&["on"])?;
-    let caller = lab.caller(Family::V4)?;
-    let before = lab.attached()?.context("no program on the interface")?;
+fn second_daemon_on_the_same_interface_fails_and_names_the_program_there() {
+    let lab = Lab::new();
+    let mut daemon = lab.start("native");
+    lab.filter.run(&["on"]);
+    let caller = lab.caller(Family::V4);
+    let before = lab.attached_program().expect("a program on the interface");
 
-    let other = Installation::new(&lab.inside, &Installation::binary_from_env()?)?;
-    let answer = other.cli(&["run", "--iface", PROXY_INTERFACE])?;
-    assert_eq!(answer.code, Some(1), "{answer:#?}");
-    // The error names the interface, and the program that is there by its id.
-    let id = before.split(' ').skip_while(|word| *word != "id").nth(1).context("id of the program")?;
-    assert!(answer.stderr.contains(PROXY_INTERFACE) && answer.stderr.contains(id), "{id}: {answer:#?}");
+    let other = Installation::new(&lab.inside, &Installation::binary_from_env());
+    let output = other.output(&["run", "--iface", PROXY_INTERFACE]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let id = before.split(' ').skip_while(|word| *word != "id").nth(1).expect("the id of the program");
+    assert!(output.stderr.contains(PROXY_INTERFACE) && output.stderr.contains(id), "{id}: {output:#?}");
 
-    assert!(daemon.is_running()?);
-    assert_eq!(lab.attached()?, Some(before));
-    lab.is_refused(&caller)?;
-    Ok(())
+    assert!(daemon.is_running());
+    assert_eq!(lab.attached_program(), Some(before));
+    lab.expect_call_refused(&caller);
 }
 
 #[test]
-fn a_second_daemon_on_the_socket_is_turned_away() -> Result<()> {
-    let lab = Lab::new()?;
-    let mut daemon = lab.start("native")?;
-    lab.filter.done(&["on"])?;
+fn second_daemon_on_the_same_control_socket_fails_and_names_the_socket() {
+    let lab = Lab::new();
+    let mut daemon = lab.start("native");
+    lab.filter.run(&["on"]);
 
-    let answer = lab.filter.cli(&["run", "--iface", "lo", "--mode", "generic"])?;
-    assert_eq!(answer.code, Some(1), "{answer:#?}");
+    let output = lab.filter.output(&["run", "--iface", "lo", "--mode", "generic"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
     let socket = lab.filter.socket();
-    assert!(answer.stderr.contains(&socket.display().to_string()), "{answer:#?}");
+    assert!(output.stderr.contains(&socket.display().to_string()), "{output:#?}");
 
-    assert!(daemon.is_running()?);
-    lab.filter.done(&["status"])?;
-    lab.is_refused(&lab.caller(Family::V4)?)?;
-    Ok(())
+    assert!(daemon.is_running());
+    lab.filter.run(&["status"]);
+    lab.expect_call_refused(&lab.caller(Family::V4));
 }
 
 #[test]
-fn a_socket_left_over_from_a_killed_daemon_does_not_matter() -> Result<()> {
-    let lab = Lab::new()?;
-    let mut daemon = lab.start("native")?;
-    daemon.end(Signal::SIGKILL)?;
+fn daemon_starts_over_the_control_socket_of_a_killed_one() {
+    let lab = Lab::new();
+    let mut daemon = lab.start("native");
+    daemon.end(Signal::SIGKILL);
     assert!(lab.filter.socket().exists());
-    let _daemon = lab.start("native")?;
-    lab.filter.done(&["on"])?;
-    lab.is_refused(&lab.caller(Family::V4)?)?;
-    Ok(())
+    let _daemon = lab.start("native");
+    lab.filter.run(&["on"]);
+    lab.expect_call_refused(&lab.caller(Family::V4));
 }

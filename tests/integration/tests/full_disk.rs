@@ -1,53 +1,48 @@
-//! A disk without room for the SQLite database: said clearly, and nothing else happens.
+//! A disk without room for the SQLite database: the error says so, and nothing else happens.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
 use filter_lab::lab::Lab;
 use filter_lab::wire::Family;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tempfile::TempDir;
 
-/// A file system of its own of so many kibibytes; gone with this value.
+/// A mounted file system, unmounted when this value is dropped.
 struct SmallDisk {
     path: PathBuf,
-    // Last: the directory can be removed when nothing is mounted on it.
-    _directory: tempfile::TempDir,
+    // The last field: the directory can be removed when nothing is mounted on it.
+    _directory: TempDir,
 }
 
 impl SmallDisk {
-    fn new(kibibytes: u32) -> Result<Self> {
-        let directory = tempfile::tempdir().context("a directory")?;
+    /// Mounts a file system of this size in KiB.
+    fn new(size: u32) -> Self {
+        let directory = TempDir::new().expect("a directory");
         let path = directory.path().join("disk");
-        fs::create_dir(&path)?;
-        let options = format!("size={kibibytes}k");
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-            .context("mount a tmpfs")?;
-        Ok(Self { path, _directory: directory })
+        fs::create_dir(&path).expect("a mount point");
+        let options = format!("size={size}k");
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).expect("a tmpfs");
+        Self { path, _directory: directory }
     }
 
-    /// Fills what is left, and returns the file that does it.
-    fn fill(&self) -> Result<PathBuf> {
-        let filler = self.path.join("filler");
-        let mut size = 0;
+    /// Fills the file system, and returns the file that does so.
+    #[track_caller]
+    fn fill(&self) -> PathBuf {
+        let path = self.path.join("filler");
+        let mut filler = File::create(&path).expect("a file");
         for block in [vec![0; 65536], vec![0; 4096]] {
-            while fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&filler)
-                .is_ok_and(|mut file| std::io::Write::write_all(&mut file, &block).is_ok())
-            {
-                size += block.len();
-            }
+            while filler.write_all(&block).is_ok() {}
         }
-        anyhow::ensure!(size > 0, "there was no room to begin with");
-        Ok(filler)
+        assert!(filler.metadata().expect("a size").len() > 0, "the disk was full before");
+        path
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // What still has a file open there keeps the file system, and not its name.
+        // A process that still has a file open there keeps the file system, but not the mount point.
         let _ = umount2(&self.path, MntFlags::MNT_DETACH);
     }
 }
@@ -57,29 +52,27 @@ fn url(path: &Path) -> String {
 }
 
 #[test]
-fn a_full_disk_is_said_and_mended_by_room() -> Result<()> {
-    let disk = SmallDisk::new(1024)?;
-    let lab = Lab::new()?.on_database(url(&disk.path))?;
-    let mut daemon = lab.start("native")?;
-    let caller = lab.caller(Family::V4)?;
-    lab.filter.done(&["on"])?;
-    let filler = disk.fill()?;
+fn switch_on_a_full_disk_fails_with_the_reason_and_succeeds_once_there_is_room() {
+    let disk = SmallDisk::new(1024);
+    let lab = Lab::new().with_database(url(&disk.path));
+    let mut daemon = lab.start("native");
+    let caller = lab.caller(Family::V4);
+    lab.filter.run(&["on"]);
+    let filler = disk.fill();
 
-    // The log has some room left: one `off` after the other, until it has none.
-    let refused = (0..2000).find_map(|_| match lab.filter.cli(&["off", "--why", &"x".repeat(1000)]) {
-        Ok(answer) if answer.code == Some(0) => lab.filter.cli(&["on"]).err().map(Err),
-        answer => Some(answer),
-    });
-    let answer = refused.context("the disk never was full")??;
-    assert_eq!(answer.code, Some(1), "{answer:#?}");
-    assert!(answer.stderr.contains("disk is full"), "{answer:#?}");
-    assert!(daemon.is_running()?);
-    lab.filter.status()?;
+    // The write-ahead log has some room left: one switch after the other, until it has none.
+    let why = "x".repeat(1000);
+    let mut switches = (0..2000).flat_map(|_| [vec!["off", "--why", &why], vec!["on"]]);
+    let failed = switches.find_map(|switch| Some(lab.filter.output(&switch)).filter(|output| output.code != Some(0)));
+    let output = failed.expect("a switch that fails");
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains("disk is full"), "{output:#?}");
+    assert!(daemon.is_running());
+    lab.filter.status();
 
-    fs::remove_file(filler)?;
-    lab.filter.done(&["on"])?;
-    lab.is_refused(&caller)?;
-    lab.filter.done(&["off"])?;
-    lab.goes_through(&caller)?;
-    Ok(())
+    fs::remove_file(filler).unwrap();
+    lab.filter.run(&["on"]);
+    lab.expect_call_refused(&caller);
+    lab.filter.run(&["off"]);
+    lab.expect_call_accepted(&caller);
 }

@@ -1,72 +1,69 @@
-//! sipp calls through the filter: its calls are refused once each while on, complete while off, and hold over the switch.
+//! Calls of sipp through the filter: refused once each while on, completed while off, and continued over the switch.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use filter_common::verdict::Verdict;
 use filter_lab::lab::Lab;
 use filter_lab::sipp::Sipp;
+use filter_lab::wait;
 use filter_lab::wire::Family;
 use rstest::rstest;
 
-/// How many calls, and how many of them a second.
+/// Number of calls.
 const CALLS: u32 = 100;
+/// Number of new calls in a second.
 const RATE: u32 = 50;
-
-/// How many requests of `method` the server saw.
-fn seen(lab: &Lab, method: &str) -> usize {
-    lab.server.requests().iter().filter(|request| request.method() == Some(method)).count()
-}
 
 #[rstest]
 #[case::ipv4_native(Family::V4, "native")]
 #[case::ipv6_native(Family::V6, "native")]
 #[case::ipv4_generic(Family::V4, "generic")]
-fn each_call_is_refused_once_and_its_ack_absorbed(#[case] family: Family, #[case] mode: &str) -> Result<()> {
-    let lab = Lab::new()?;
-    let _daemon = lab.start(mode)?;
-    lab.filter.done(&["on"])?;
-    Sipp::start(&lab, family, "refused", CALLS, RATE)?.succeeds()?;
+fn sipp_calls_are_refused_once_each_and_their_acks_absorbed(#[case] family: Family, #[case] mode: &str) {
+    let lab = Lab::new();
+    let _daemon = lab.start(mode);
+    lab.filter.run(&["on"]);
+    Sipp::start(&lab, family, "refused", CALLS, RATE).expect_success();
 
-    // One INVITE, one 503 and one ACK for each call: more would be retransmissions, and fewer losses.
-    let stats = lab.filter.stats()?;
-    assert_eq!(stats.verdict("redirected")?, u64::from(CALLS), "{stats:?}");
-    assert_eq!(stats.responder("answered")?, u64::from(CALLS), "{stats:?}");
-    assert_eq!(stats.verdict("ack_absorbed")?, u64::from(CALLS), "{stats:?}");
-    assert_eq!(lab.server.requests(), [], "the server saw something of a refused call");
-    Ok(())
+    // One INVITE, one 503 and one ACK for each call. More would be retransmissions, and fewer losses.
+    let stats = lab.filter.stats();
+    assert_eq!(stats.verdict(Verdict::Redirected), u64::from(CALLS), "{stats:?}");
+    assert_eq!(stats.answered(), u64::from(CALLS), "{stats:?}");
+    assert_eq!(stats.verdict(Verdict::AckAbsorbed), u64::from(CALLS), "{stats:?}");
+    assert_eq!(lab.server.requests(), [], "the server saw a request of a refused call");
 }
 
 #[rstest]
 #[case::ipv4(Family::V4)]
 #[case::ipv6(Family::V6)]
-fn calls_complete_while_off(#[case] family: Family) -> Result<()> {
-    let lab = Lab::new()?;
-    let _daemon = lab.start("native")?;
-    Sipp::start(&lab, family, "completed", CALLS, RATE)?.succeeds()?;
-    // Once each: the filter makes nobody wait so long that it asks again.
+fn sipp_calls_complete_while_off(#[case] family: Family) {
+    let lab = Lab::new();
+    let _daemon = lab.start("native");
+    Sipp::start(&lab, family, "completed", CALLS, RATE).expect_success();
+    // Once each: the filter delays no request so long that sipp sends it again.
     for method in ["INVITE", "ACK", "BYE"] {
-        assert_eq!(seen(&lab, method), CALLS as usize, "{method}");
+        assert_eq!(lab.server.count_all(method), CALLS as usize, "{method}");
     }
-    assert_eq!(lab.filter.stats()?.verdict("off")?, u64::from(CALLS));
-    Ok(())
+    assert_eq!(lab.filter.stats().verdict(Verdict::Off), u64::from(CALLS));
 }
 
 #[rstest]
 #[case::ipv4(Family::V4)]
 #[case::ipv6(Family::V6)]
-fn calls_that_are_up_hold_change_and_end_while_on(#[case] family: Family) -> Result<()> {
-    const UP: u32 = 20;
-    let lab = Lab::new()?;
-    let _daemon = lab.start("native")?;
-    let sipp = Sipp::start(&lab, family, "held", UP, 100)?;
-    filter_lab::wait::until("sipp's calls to be up", Duration::from_secs(5), || Ok(seen(&lab, "ACK") == UP as usize))?;
-    lab.filter.done(&["on"])?;
-    assert_eq!(seen(&lab, "INVITE"), UP as usize, "maintenance came too late for this test: calls were changed before");
-    lab.is_refused(&lab.caller(family)?)?;
+fn established_sipp_calls_continue_change_and_end_while_on(#[case] family: Family) {
+    const ESTABLISHED: u32 = 20;
+    let lab = Lab::new();
+    let _daemon = lab.start("native");
+    let sipp = Sipp::start(&lab, family, "held", ESTABLISHED, 100);
+    wait::until("sipp's calls to be established", Duration::from_secs(5), || {
+        lab.server.count_all("ACK") == ESTABLISHED as usize
+    });
+    lab.filter.run(&["on"]);
+    let invites = lab.server.count_all("INVITE");
+    assert_eq!(invites, ESTABLISHED as usize, "maintenance came too late for this test: calls were changed before");
+    lab.expect_call_refused(&lab.caller(family));
 
-    sipp.succeeds()?;
-    assert_eq!([seen(&lab, "INVITE"), seen(&lab, "ACK"), seen(&lab, "BYE")], [40, 40, 20]);
-    let stats = lab.filter.stats()?;
-    assert_eq!(stats.verdict("in_dialog")?, u64::from(UP), "{stats:?}");
-    Ok(())
+    sipp.expect_success();
+    assert_eq!(["INVITE", "ACK", "BYE"].map(|method| lab.server.count_all(method)), [40, 40, 20]);
+    let stats = lab.filter.stats();
+    assert_eq!(stats.verdict(Verdict::InDialog), u64::from(ESTABLISHED), "{stats:?}");
 }

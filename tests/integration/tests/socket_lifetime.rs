@@ -61,8 +61,8 @@ fn crowd_out(leases: &mut HashMap<MapData, QueueKey, QueueState>, interface: u32
 
 #[test]
 fn socket_is_closed_when_its_responder_thread_ends() {
-    let (outside, inside) = (Namespace::new().unwrap(), Namespace::new().unwrap());
-    wire::lay(&outside, &inside, WireOptions { queues: 2, ..WireOptions::default() }).unwrap();
+    let (outside, inside) = (Namespace::new(), Namespace::new());
+    wire::connect(&outside, &inside, WireOptions { queues: 2, ..WireOptions::default() });
     let options = Options {
         interfaces: vec![PROXY_INTERFACE.to_owned()],
         ports: vec![5060],
@@ -75,15 +75,14 @@ fn socket_is_closed_when_its_responder_thread_ends() {
         tag: TagSecret::from_random(&[7; 24]),
         debug: false,
     };
-    let plane = inside.run(|| DataPlane::start(&options, &Arc::new(Policy::default()))).unwrap().unwrap();
+    let plane = inside.run(|| DataPlane::start(&options, &Arc::new(Policy::default()))).unwrap();
     assert_eq!(open_xdp_sockets(), 2);
 
     // A thread that cannot renew its lease ends. The data plane is still there.
     let (mut leases, interface) = (leases(), plane.status().unwrap().interfaces[0].ifindex);
     wait::until("the sockets to be closed", Duration::from_secs(5), || {
         crowd_out(&mut leases, interface);
-        Ok(open_xdp_sockets() == 0)
-    })
-    .unwrap();
+        open_xdp_sockets() == 0
+    });
     plane.stop().unwrap_err();
 }

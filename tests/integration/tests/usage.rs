@@ -1,24 +1,25 @@
-//! What the command line says to a person who got something wrong, and its exit status.
+//! Wrong usage of the command line: the exit status, and an error message that helps.
 
 use std::fs;
 
-use anyhow::Result;
-use filter_lab::installation::{Answer, Installation};
+use filter_lab::installation::Installation;
 use filter_lab::namespace::Namespace;
+use filter_lab::process::{self, Output};
 use filter_lab::wire::{self, PROXY_INTERFACE, WireOptions};
 use rstest::rstest;
 
-fn host() -> Result<Installation> {
-    Installation::new(&Namespace::new()?, &Installation::binary_from_env()?)
+fn installation() -> Installation {
+    Installation::new(&Namespace::new(), &Installation::binary_from_env())
 }
 
-/// The exit status, and that the error is one that helps: short, and with these words in it.
-fn assert_refused(answer: &Answer, code: i32, words: &[&str]) {
-    assert_eq!(answer.code, Some(code), "{answer:#?}");
+/// Asserts the exit status, and that the error contains these words and is no panic.
+#[track_caller]
+fn assert_error(output: &Output, code: i32, words: &[&str]) {
+    assert_eq!(output.code, Some(code), "{output:#?}");
     for word in words {
-        assert!(answer.stderr.contains(word), "no {word:?} in {answer:#?}");
+        assert!(output.stderr.contains(word), "no {word:?} in {output:#?}");
     }
-    assert!(!answer.stderr.contains("panicked"), "{answer:#?}");
+    assert!(!output.stderr.contains("panicked"), "{output:#?}");
 }
 
 #[rstest]
@@ -38,78 +39,66 @@ fn assert_refused(answer: &Answer, code: i32, words: &[&str]) {
 #[case::code_beyond_sip(&["on", "--code", "700"], &["700", "--code"])]
 #[case::reason_with_line_end(&["on", "--reason", "a\r\nX: b"], &["--reason"])]
 #[case::retry_after(&["on", "--retry-after", "-1"], &["-1"])]
-fn wrong_usage_ends_with_2(#[case] arguments: &[&str], #[case] words: &[&str]) -> Result<()> {
-    assert_refused(&host()?.cli(arguments)?, 2, words);
-    Ok(())
+fn wrong_usage_ends_with_exit_status_2(#[case] arguments: &[&str], #[case] words: &[&str]) {
+    assert_error(&installation().output(arguments), 2, words);
 }
 
 #[test]
-fn an_unknown_interface_is_named() -> Result<()> {
-    assert_refused(&host()?.cli(&["run", "--iface", "nope0"])?, 1, &["nope0"]);
-    Ok(())
+fn unknown_interface_is_named() {
+    assert_error(&installation().output(&["run", "--iface", "nope0"]), 1, &["nope0"]);
 }
 
 #[test]
-fn one_unknown_interface_among_several_leaves_the_others_alone() -> Result<()> {
-    let (outside, inside) = (Namespace::new()?, Namespace::new()?);
-    wire::lay(&outside, &inside, WireOptions::default())?;
-    let filter = Installation::new(&inside, &Installation::binary_from_env()?)?;
-    let answer = filter.cli(&["run", "--iface", PROXY_INTERFACE, "--iface", "nope0"])?;
-    assert_refused(&answer, 1, &["nope0"]);
-    assert!(!inside.ip("-d link show")?.contains("prog/xdp"));
-    Ok(())
+fn one_unknown_interface_keeps_the_daemon_from_attaching_to_the_others() {
+    let (outside, inside) = (Namespace::new(), Namespace::new());
+    wire::connect(&outside, &inside, WireOptions::default());
+    let filter = Installation::new(&inside, &Installation::binary_from_env());
+    let output = filter.output(&["run", "--iface", PROXY_INTERFACE, "--iface", "nope0"]);
+    assert_error(&output, 1, &["nope0"]);
+    assert_eq!(wire::attached_program(&inside, PROXY_INTERFACE), None);
 }
 
 #[rstest]
 #[case::not_toml("ports = [", "config.toml")]
 #[case::unknown_key("colour = \"red\"\n", "colour")]
-fn a_wrong_configuration_is_wrong_usage(#[case] text: &str, #[case] word: &str) -> Result<()> {
-    let host = host()?;
-    fs::write(host.config(), text)?;
-    assert_refused(&host.cli(&["run", "--iface", "lo"])?, 2, &[word, "config.toml"]);
-    Ok(())
+fn wrong_configuration_is_wrong_usage(#[case] text: &str, #[case] word: &str) {
+    let installation = installation();
+    fs::write(installation.config(), text).unwrap();
+    assert_error(&installation.output(&["run", "--iface", "lo"]), 2, &[word, "config.toml"]);
 }
 
 #[test]
-fn a_configuration_file_that_is_asked_for_but_missing_is_named() -> Result<()> {
-    let host = host()?;
-    fs::remove_file(host.config())?;
-    assert_refused(&host.cli(&["run", "--iface", "lo"])?, 2, &["config.toml"]);
-    Ok(())
+fn missing_configuration_file_is_named() {
+    let installation = installation();
+    fs::remove_file(installation.config()).unwrap();
+    assert_error(&installation.output(&["run", "--iface", "lo"]), 2, &["config.toml"]);
 }
 
 #[rstest]
 #[case::unknown_database("oracle://db/sip", 2, "oracle")]
 #[case::no_url("/var/lib/sip.db", 2, "sqlite:")]
-// /dev/null is no directory, for root neither.
+// /dev/null is no directory, not even for root.
 #[case::no_directory("sqlite:///dev/null/sip-filter.db", 1, "/dev/null")]
-fn a_database_url_that_does_not_work_is_explained(
-    #[case] url: &str,
-    #[case] code: i32,
-    #[case] word: &str,
-) -> Result<()> {
-    let host = host()?;
-    let mut command = host.bare_command();
-    command.args(["--database-url", url, "--socket"]).arg(host.socket());
-    command.arg("--state-file").arg(host.state()).arg("--config").arg(host.config());
-    assert_refused(&Answer::of(command.arg("on"))?, code, &[word]);
-    Ok(())
+fn unusable_database_url_is_explained(#[case] url: &str, #[case] code: i32, #[case] word: &str) {
+    let installation = installation();
+    let mut command = installation.bare_command();
+    command.args(["--database-url", url, "--socket"]).arg(installation.socket());
+    command.arg("--state-file").arg(installation.state()).arg("--config").arg(installation.config());
+    assert_error(&process::run(command.arg("on")), code, &[word]);
 }
 
 #[test]
-fn status_without_a_daemon_says_where_it_looked() -> Result<()> {
-    let host = host()?;
-    let socket = host.socket();
-    assert_refused(&host.cli(&["status"])?, 1, &[&socket.display().to_string()]);
-    Ok(())
+fn status_without_a_daemon_names_the_socket() {
+    let installation = installation();
+    let socket = installation.socket();
+    assert_error(&installation.output(&["status"]), 1, &[&socket.display().to_string()]);
 }
 
 #[test]
-fn help_names_the_commands() -> Result<()> {
-    let answer = Answer::of(host()?.bare_command().arg("--help"))?;
-    assert_eq!(answer.code, Some(0));
+fn help_lists_the_commands() {
+    let output = process::run(installation().bare_command().arg("--help"));
+    assert_eq!(output.code, Some(0));
     for command in ["run", "doctor", "on", "off", "status", "reload", "stats", "migrate"] {
-        assert!(answer.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {answer:#?}");
+        assert!(output.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {output:#?}");
     }
-    Ok(())
 }

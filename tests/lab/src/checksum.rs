@@ -1,11 +1,11 @@
-//! The Internet checksum (RFC 1071), written for the tests alone, so that it checks the product's.
+//! The Internet checksum (RFC 1071), written for the tests alone so that it verifies the product's.
 
 use std::net::IpAddr;
 
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 
-/// The checksum over `bytes` as it is put into a header. Over bytes with a right checksum in them it is 0.
+/// Returns the checksum over `bytes`, ready for a header. Over bytes that include a correct checksum it is 0.
 pub fn internet(bytes: &[u8]) -> u16 {
     let mut sum: u32 = 0;
     for pair in bytes.chunks(2) {
@@ -15,7 +15,7 @@ pub fn internet(bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// The checksum over a UDP datagram (header and payload) with its pseudo-header (RFC 768, RFC 8200 8.1).
+/// Returns the checksum over a UDP datagram (header and payload) with its pseudo-header (RFC 768, RFC 8200 8.1).
 pub fn udp(source: IpAddr, destination: IpAddr, datagram: &[u8]) -> u16 {
     let mut bytes = Vec::new();
     for address in [source, destination] {
@@ -24,7 +24,7 @@ pub fn udp(source: IpAddr, destination: IpAddr, datagram: &[u8]) -> u16 {
             IpAddr::V6(address) => bytes.extend(address.octets()),
         }
     }
-    // For IPv6 the length has four bytes and three zeros follow, for IPv4 fewer: the sum is the same.
+    // The IPv6 pseudo-header: a length of four bytes and three zeros. IPv4 has fewer zeros, and the same sum.
     bytes.extend((datagram.len() as u32).to_be_bytes());
     bytes.extend([0, 0, 0, UDP]);
     bytes.extend(datagram);
@@ -33,24 +33,21 @@ pub fn udp(source: IpAddr, destination: IpAddr, datagram: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Result;
-
     use super::{internet, udp};
 
     #[test]
-    fn the_example_of_rfc_1071() {
+    fn internet_checksum_of_the_example_in_rfc_1071_is_right() {
         assert_eq!(internet(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
     }
 
     #[test]
-    fn a_datagram_with_its_checksum_sums_up_to_nothing() -> Result<()> {
-        let (source, destination) = ("198.18.0.1".parse()?, "198.18.0.2".parse()?);
+    fn udp_checksum_over_a_datagram_with_its_checksum_is_zero() {
+        let (source, destination) = ("198.18.0.1".parse().unwrap(), "198.18.0.2".parse().unwrap());
         let mut datagram = vec![0x13, 0xc4, 0x13, 0xc4, 0, 11, 0, 0, b'a', b'b', b'c'];
         let sum = udp(source, destination, &datagram);
         datagram[6..8].copy_from_slice(&sum.to_be_bytes());
         assert_eq!(udp(source, destination, &datagram), 0);
         datagram[9] ^= 1;
         assert_ne!(udp(source, destination, &datagram), 0);
-        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Returns the folder of the corpus.
 ///
-/// Without `..` in it: in an emulated machine the corpus is at the same path, and nothing else of the repository is.
+/// The path has no `..`: an emulated machine has the corpus at the same path, and nothing else of the repository.
 pub fn folder() -> PathBuf {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
     lab.parent().unwrap_or(lab).join("corpus")

@@ -1,48 +1,49 @@
-//! Real database servers, each in a temporary directory of its own, killed and removed when its value goes.
+//! Real database servers, each in its own temporary directory, killed and removed when its value is dropped.
 
 mod mariadb;
 mod postgres;
 
+use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::certificates::Certificates;
+use crate::failure::OrFail as _;
 use crate::namespace::Namespace;
 use crate::process::{self, Process};
 use crate::wait;
 
-/// How long a server may take to start or to end, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time within which a server must start or end, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// MariaDB, for MySQL too.
+    /// MariaDB, which stands for MySQL too.
     Mariadb,
     /// PostgreSQL.
     Postgres,
 }
 
-/// Where a server listens, beside its unix socket.
+/// The network address of a server, which also listens on a unix socket.
 #[derive(Debug)]
 pub struct Network {
-    /// The host that it runs on.
+    /// The host of the server.
     pub namespace: Namespace,
-    /// Its address there.
+    /// Address of the server on that host.
     pub address: SocketAddr,
-    /// Whether it takes connections by TLS alone.
+    /// Rejects connections without TLS.
     pub tls: bool,
 }
 
-/// A running server with the database `kamailio` and the user `sip_filter`, who has the right to do anything in that
-/// database and nothing elsewhere.
+/// A running server with the database `kamailio` and the user `sip_filter`, who may do anything in that database and
+/// nothing elsewhere.
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,
@@ -50,11 +51,11 @@ pub struct Server {
     network: Option<Network>,
     certificates: Option<Certificates>,
     process: Option<Process>,
-    // Last: it is removed when the process has ended.
+    // The last field, so that the directory is removed after the process has ended.
     directory: TempDir,
 }
 
-/// A lock on a table: the client that holds it, which does nothing else.
+/// A lock on a table: an idle client that holds the lock until this value is dropped.
 #[derive(Debug)]
 pub struct TableLock {
     _session: Process,
@@ -63,94 +64,141 @@ pub struct TableLock {
 
 impl Server {
     /// Starts a server that listens on a unix socket only.
-    pub fn start(kind: Kind) -> Result<Self> {
-        Self::start_with(kind, None)
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server cannot be set up or does not start; the message has its log.
+    #[track_caller]
+    pub fn start(kind: Kind) -> Self {
+        Self::set_up(kind, None)
     }
 
     /// Starts a server that listens on the network too.
-    pub fn on(kind: Kind, network: Network) -> Result<Self> {
-        Self::start_with(kind, Some(network))
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`Self::start`] does.
+    #[track_caller]
+    pub fn start_on_network(kind: Kind, network: Network) -> Self {
+        Self::set_up(kind, Some(network))
     }
 
-    fn start_with(kind: Kind, network: Option<Network>) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("sip-filter-db-").tempdir().context("make a directory")?;
+    #[track_caller]
+    fn set_up(kind: Kind, network: Option<Network>) -> Self {
+        let directory = tempfile::Builder::new().prefix("sip-filter-db-").tempdir();
+        let directory = directory.or_fail("cannot create a directory for a database server");
         let address = network.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |network| network.address.ip());
-        let tls = network.as_ref().is_some_and(|network| network.tls);
-        let certificates = tls.then(|| Certificates::make(directory.path(), address)).transpose()?;
+        let has_tls = network.as_ref().is_some_and(|network| network.tls);
+        let certificates = if has_tls { Some(Certificates::generate(directory.path(), address)) } else { None };
         let password = "s3cret".to_owned();
         let mut server = Self { kind, password, network, certificates, process: None, directory };
         match kind {
-            Kind::Mariadb => mariadb::initialise(&server)?,
-            Kind::Postgres => postgres::initialise(&server)?,
+            Kind::Mariadb => mariadb::initialize(&server),
+            Kind::Postgres => postgres::initialize(&server),
         }
-        server.begin()?;
+        server.start_again();
         match kind {
-            Kind::Mariadb => mariadb::make_database(&server)?,
-            Kind::Postgres => postgres::make_database(&server)?,
+            Kind::Mariadb => mariadb::create_database(&server),
+            Kind::Postgres => postgres::create_database(&server),
         }
-        Ok(server)
+        server
     }
 
-    /// What it is.
+    /// Returns the kind of the server.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Starts it (again) on its data, and waits until it answers.
-    pub fn begin(&mut self) -> Result<()> {
-        ensure!(self.process.is_none(), "the server runs already");
+    /// Starts the server on its data after [`Self::stop`] or [`Self::kill`], and waits until it responds.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server runs already, ends, or does not respond in time; the message has its log.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the database server runs already");
         let mut command = match self.kind {
             Kind::Mariadb => mariadb::command(self),
-            Kind::Postgres => postgres::command(self)?,
+            Kind::Postgres => postgres::command(self),
         };
-        let log = std::fs::File::create(self.path("log")).context("make the server's log")?;
-        command.stdout(log.try_clone().context("the server's log")?).stderr(log);
-        self.process = Some(Process::spawn(&mut command)?);
-        let up = wait::until("the database server to answer", PATIENCE, || {
-            if let Some(status) = self.process.as_mut().map(Process::ended).transpose()?.flatten() {
-                anyhow::bail!("it has ended: {}", process::describe(status));
-            }
-            let mut client = match self.kind {
-                Kind::Mariadb => mariadb::client(self, "mysql"),
-                Kind::Postgres => postgres::client(self, "postgres"),
-            };
-            Ok(process::output(client.arg("SELECT 1")).is_ok())
+        let log = fs::File::create(self.path("log")).or_fail("cannot create the log of a database server");
+        command.stdout(log.try_clone().or_fail("cannot duplicate a descriptor")).stderr(log);
+        self.process = Some(Process::spawn(&mut command));
+        let started = wait::poll(TIMEOUT, || match self.process.as_mut().and_then(Process::try_wait) {
+            Some(status) => Some(Err(status)),
+            None => self.is_responding().then_some(Ok(())),
         });
-        let log = || std::fs::read_to_string(self.path("log")).unwrap_or_default();
-        up.map(drop).with_context(|| format!("log of the database server:\n{}", log()))
+        let log = || fs::read_to_string(self.path("log")).unwrap_or_default();
+        match started {
+            Some(Ok(())) => {}
+            Some(Err(status)) => {
+                panic!("{:?} ended as it started: {}; its log:\n{}", self.kind, process::describe(status), log())
+            }
+            None => panic!("{:?} does not respond after {TIMEOUT:?}; its log:\n{}", self.kind, log()),
+        }
     }
 
-    /// Stops it in good order, as for an upgrade.
-    pub fn stop(&mut self) -> Result<()> {
+    /// Returns whether the server responds to its administrator.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server's client is not installed, or hangs.
+    #[track_caller]
+    pub fn is_responding(&self) -> bool {
+        let mut client = match self.kind {
+            Kind::Mariadb => mariadb::client(self, "mysql"),
+            Kind::Postgres => postgres::client(self, "postgres"),
+        };
+        process::run(client.arg("SELECT 1")).code == Some(0)
+    }
+
+    /// Stops the server cleanly, as for an upgrade.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server does not run, or does not end.
+    #[track_caller]
+    pub fn stop(&mut self) {
         self.end(match self.kind {
             Kind::Mariadb => Signal::SIGTERM,
-            // SIGTERM would wait until all clients have gone.
+            // On SIGTERM it would wait until all clients have disconnected.
             Kind::Postgres => Signal::SIGINT,
-        })
+        });
     }
 
-    /// Kills it.
-    pub fn kill(&mut self) -> Result<()> {
-        self.end(Signal::SIGKILL)
+    /// Kills the server.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server does not run.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.end(Signal::SIGKILL);
     }
 
-    fn end(&mut self, signal: Signal) -> Result<()> {
-        let mut process = self.process.take().context("the server does not run")?;
-        process.signal(signal)?;
-        process.wait(PATIENCE).context("the end of the database server").map(drop)
+    #[track_caller]
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        let mut process = self.process.take().or_fail("the database server does not run");
+        process.signal(signal);
+        process.wait(TIMEOUT)
     }
 
-    /// Sends it a signal that does not end it: SIGSTOP, SIGCONT.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        self.process.as_ref().context("the server does not run")?.signal(signal)?;
+    /// Sends a signal that does not end the server: SIGSTOP, SIGCONT.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server does not run.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().or_fail("the database server does not run");
+        process.signal(signal);
         if self.kind == Kind::Postgres {
-            // Each connection has a process of its own.
-            postgres::signal_children(self, signal)?;
+            // Each connection has its own process.
+            postgres::signal_children(process, signal).or_fail("cannot list the children of the database server");
         }
-        Ok(())
     }
 
-    /// URL of the database for `sip-filter`, over the unix socket, with the password.
+    /// Returns the URL of the database for `sip-filter`, over the unix socket, with the password.
     pub fn url(&self) -> String {
         let (password, directory) = (&self.password, self.directory.path().display());
         match self.kind {
@@ -162,35 +210,60 @@ impl Server {
         }
     }
 
-    /// The same over the network, and if the server has TLS, with the certificate verified.
-    pub fn network_url(&self) -> Result<String> {
-        let address = self.network.as_ref().context("a server without a network")?.address;
+    /// Returns the URL of the database over the network. If the server has TLS, its certificate is verified.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server listens on a unix socket only.
+    #[track_caller]
+    pub fn network_url(&self) -> String {
+        let address = self.network.as_ref().or_fail("the database server is not on a network").address;
         let scheme = match self.kind {
             Kind::Mariadb => "mysql",
             Kind::Postgres => "postgres",
         };
         let url = format!("{scheme}://sip_filter:{}@{address}/kamailio", self.password);
-        let Some(Certificates { authority, .. }) = &self.certificates else { return Ok(url) };
+        let Some(Certificates { authority, .. }) = &self.certificates else { return url };
         let authority = authority.display();
-        Ok(match self.kind {
+        match self.kind {
             Kind::Mariadb => format!("{url}?ssl-mode=VERIFY_IDENTITY&ssl-ca={authority}"),
             Kind::Postgres => format!("{url}?sslmode=verify-full&sslrootcert={authority}"),
-        })
+        }
     }
 
-    /// Runs SQL in the database as its administrator, by the server's own client. Columns are separated by tabs.
-    pub fn sql(&self, statement: &str) -> Result<String> {
+    /// Runs SQL in the database as its administrator, with the server's own client. Columns are separated by tabs.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server rejects the statement.
+    #[track_caller]
+    pub fn sql(&self, statement: &str) -> String {
         let mut command = match self.kind {
             Kind::Mariadb => mariadb::client(self, "kamailio"),
             Kind::Postgres => postgres::client(self, "kamailio"),
         };
-        let printed = process::output(command.arg(statement))?;
-        Ok(printed.trim_end().to_owned())
+        process::stdout(command.arg(statement)).trim_end().to_owned()
     }
 
-    /// Locks a table against reading and writing, as an ALTER does or some backups do, until the value goes.
-    pub fn lock(&self, table: &str) -> Result<TableLock> {
-        let (statement, held) = match self.kind {
+    /// Writes a row of `htable_config` as an administrator does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server rejects the row.
+    #[track_caller]
+    pub fn set_row(&self, key: &str, value: &str) {
+        self.sql(&format!("DELETE FROM htable_config WHERE key_name = '{key}'"));
+        self.sql(&format!("INSERT INTO htable_config (key_name, key_value) VALUES ('{key}', '{value}')"));
+    }
+
+    /// Locks a table against reading and writing, as an ALTER or some backups do, until the lock is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server does not grant the lock.
+    #[track_caller]
+    pub fn lock(&self, table: &str) -> TableLock {
+        let (lock, find_lock) = match self.kind {
             Kind::Mariadb => (
                 format!("LOCK TABLES {table} WRITE;\n"),
                 format!("SHOW OPEN TABLES WHERE `Table` = '{table}' AND In_use > 0"),
@@ -207,48 +280,59 @@ impl Server {
             Kind::Mariadb => mariadb::session(self, "kamailio"),
             Kind::Postgres => postgres::session(self, "kamailio"),
         };
-        let mut session = Process::spawn(session.stdin(Stdio::piped()).stdout(Stdio::null()))?;
-        let mut input = session.take_stdin().context("the client's input")?;
-        input.write_all(statement.as_bytes()).context("tell the client to lock the table")?;
-        wait::until("the table to be locked", PATIENCE, || Ok(!self.sql(&held)?.is_empty()))?;
-        Ok(TableLock { _session: session, _input: input })
+        let mut session = Process::spawn(session.stdin(Stdio::piped()).stdout(Stdio::null()));
+        let mut input = session.take_stdin().or_fail("a client without standard input");
+        input.write_all(lock.as_bytes()).or_fail("cannot write to the client that holds the lock");
+        wait::until(format_args!("a lock on {table}"), TIMEOUT, || !self.sql(&find_lock).is_empty());
+        TableLock { _session: session, _input: input }
     }
 
-    /// Gives the user another password, which [`url`](Self::url) does not have.
-    pub fn change_password(&self, password: &str) -> Result<()> {
+    /// Changes the user's password, but not the one in [`Self::url`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server rejects the password.
+    #[track_caller]
+    pub fn change_password(&self, password: &str) {
         self.sql(&match self.kind {
             Kind::Mariadb => format!("ALTER USER sip_filter@'%' IDENTIFIED BY '{password}'"),
             Kind::Postgres => format!("ALTER ROLE sip_filter PASSWORD '{password}'"),
-        })
-        .map(drop)
+        });
     }
 
     /// Ends all connections of the user.
-    pub fn disconnect(&self) -> Result<()> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server does not respond.
+    #[track_caller]
+    pub fn disconnect(&self) {
         match self.kind {
             Kind::Mariadb => {
-                let ids = self.sql("SELECT id FROM information_schema.processlist WHERE user = 'sip_filter'")?;
+                let ids = self.sql("SELECT id FROM information_schema.processlist WHERE user = 'sip_filter'");
                 for id in ids.lines() {
-                    // One that has gone by itself meanwhile is an error, and no harm.
-                    let _ = self.sql(&format!("KILL {id}"));
+                    // A connection that has ended meanwhile is an error, which does no harm.
+                    process::run(mariadb::client(self, "kamailio").arg(format!("KILL {id}")));
                 }
-                Ok(())
             }
             Kind::Postgres => {
-                let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sip_filter'";
-                self.sql(end).map(drop)
+                self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sip_filter'");
             }
         }
     }
 
-    /// How many connections the user may have; 0 for as many as there are.
-    pub fn limit_connections(&self, most: u32) -> Result<()> {
+    /// Limits the number of connections of the user; 0 removes the limit.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server rejects the limit.
+    #[track_caller]
+    pub fn limit_connections(&self, limit: u32) {
         self.sql(&match self.kind {
-            Kind::Mariadb => format!("ALTER USER sip_filter@'%' WITH MAX_USER_CONNECTIONS {most}"),
-            Kind::Postgres if most == 0 => "ALTER ROLE sip_filter CONNECTION LIMIT -1".into(),
-            Kind::Postgres => format!("ALTER ROLE sip_filter CONNECTION LIMIT {most}"),
-        })
-        .map(drop)
+            Kind::Mariadb => format!("ALTER USER sip_filter@'%' WITH MAX_USER_CONNECTIONS {limit}"),
+            Kind::Postgres if limit == 0 => "ALTER ROLE sip_filter CONNECTION LIMIT -1".into(),
+            Kind::Postgres => format!("ALTER ROLE sip_filter CONNECTION LIMIT {limit}"),
+        });
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -259,9 +343,10 @@ impl Server {
         self.directory.path()
     }
 
-    /// A command that runs on the server's host, as `user`, and is killed when the thread that started it ends.
+    /// Returns a command that runs on the server's host as `user`, and is killed when the thread that starts it ends.
     ///
-    /// Not by `CommandExt::uid`: that comes before the closures that enter the namespace, and takes away the signal.
+    /// Not with `CommandExt::uid`, which takes effect before the closure that enters the namespace, and clears the
+    /// parent-death signal.
     fn command_as(&self, user: Option<&str>, program: &Path) -> Command {
         let mut command = match &self.network {
             Some(network) => network.namespace.command("setpriv"),
@@ -279,15 +364,13 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let Some(process) = &mut self.process else { return };
-        // PostgreSQL's children end by themselves after this; after SIGKILL they would be found in its directory.
-        // What fails here is made good by the process's own end.
-        let _ = process.signal(Signal::SIGCONT);
         if self.kind == Kind::Postgres {
-            let _ = postgres::signal_children(self, Signal::SIGCONT);
-            if let Some(process) = &mut self.process {
-                let _ = process.signal(Signal::SIGQUIT);
-                let _ = process.wait(PATIENCE);
-            }
+            // After SIGQUIT its children end by themselves. After SIGKILL they would still use the directory. A signal
+            // that fails does not matter, since the process is killed when it is dropped.
+            let _ = process.try_signal(Signal::SIGCONT);
+            let _ = postgres::signal_children(process, Signal::SIGCONT);
+            let _ = process.try_signal(Signal::SIGQUIT);
+            wait::poll(TIMEOUT, || process.try_wait());
         }
     }
 }

@@ -1,164 +1,163 @@
-//! The demonstration: a call, maintenance, a refusal, and the call that was up goes on, all on a real interface.
+//! The demonstration: a call, maintenance, a refusal, and an established call that continues, all on a real interface.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use filter_common::verdict::Verdict;
 use nix::sys::signal::Signal;
 
 use crate::caller::{Call, Caller};
 use crate::daemon::Daemon;
+use crate::failure::{OrFail as _, catch};
 use crate::installation::Installation;
 use crate::interrupt;
 use crate::namespace::Namespace;
-use crate::server::{PORT, Server};
+use crate::sip_server::{PORT, SipServer};
 use crate::wait;
 use crate::wire::{self, End, Family, PROXY_INTERFACE, WireOptions};
 
-/// Shows what `sip_filter` does, on standard output. An error unless each step was seen to hold.
+/// Shows on standard output what `sip_filter` does.
 ///
 /// Everything is removed on the way out, also after Ctrl-C.
-pub fn run(sip_filter: &Path) -> Result<()> {
-    let _signals = interrupt::Guard::new()?;
-    let mut demo = Demo::set_up(sip_filter)?;
-    let shown = demo.show();
-    if shown.is_err() && interrupt::check().is_ok() {
-        eprintln!("\nThe demo failed. Log of the daemon:\n{}", demo.daemon.log());
+///
+/// # Errors
+///
+/// Returns a sentence about the first step that did not have its effect. The panic hook has been called with it.
+pub fn run(sip_filter: &Path) -> Result<(), String> {
+    let _signals = interrupt::Guard::new();
+    let mut demo = catch(|| Demo::set_up(sip_filter))?;
+    let shown = catch(|| demo.show());
+    if shown.is_err() && !interrupt::is_requested() {
+        eprintln!("\nThe demonstration failed. Log of the daemon:\n{}", demo.daemon.log());
     }
     shown?;
-    demo.take_down()
+    catch(|| demo.take_down())
 }
 
-/// All that the demonstration holds. Fields are dropped in this order: the daemon before its files and its host.
+/// Everything that the demonstration holds. Fields are dropped in order: the daemon before its files and its host.
 struct Demo {
     daemon: Daemon,
-    server: Server,
+    server: SipServer,
     caller: Caller,
     filter: Installation,
     inside: Namespace,
 }
 
 impl Demo {
-    fn set_up(sip_filter: &Path) -> Result<Self> {
+    fn set_up(sip_filter: &Path) -> Self {
         heading("Two network namespaces with a wire between them: a caller's host and the proxy's");
-        let (outside, inside) = (Namespace::new()?, Namespace::new()?);
-        wire::lay(&outside, &inside, WireOptions::default())?;
+        let (outside, inside) = (Namespace::new(), Namespace::new());
+        wire::connect(&outside, &inside, WireOptions::default());
         let (here, there) = (End::Caller.address(Family::V4), End::Proxy.address(Family::V4));
-        let server = Server::start(&inside, PORT)?;
-        let caller = Caller::new(&outside, SocketAddr::new(here, 0), SocketAddr::new(there, PORT))?;
-        say(format!(
+        let server = SipServer::start(&inside, PORT);
+        let caller = Caller::new(&outside, SocketAddr::new(here, 0), SocketAddr::new(there, PORT));
+        say(format_args!(
             "caller {} on {}, SIP server {there}:{PORT} on {PROXY_INTERFACE}",
             caller.local(),
             wire::CALLER_INTERFACE
         ));
 
         heading("The filter in front of the SIP server, on a fresh SQLite file");
-        say(format!("$ sip-filter run --iface {PROXY_INTERFACE}"));
-        let filter = Installation::new(&inside, sip_filter)?;
-        let daemon = filter.start(&["--iface", PROXY_INTERFACE])?;
-        let attached = inside.ip(&format!("-d link show dev {PROXY_INTERFACE}"))?;
-        let program = attached.lines().find(|line| line.contains("prog/xdp")).context("no XDP program on the NIC")?;
-        say(format!("ready, pid {}; the kernel says: {}", daemon.pid(), program.trim()));
-        Ok(Self { daemon, server, caller, filter, inside })
+        say(format_args!("$ sip-filter run --iface {PROXY_INTERFACE}"));
+        let filter = Installation::new(&inside, sip_filter);
+        let daemon = filter.start(&["--iface", PROXY_INTERFACE]);
+        let program = wire::attached_program(&inside, PROXY_INTERFACE);
+        let program = program.or_fail(format_args!("no XDP program is attached to {PROXY_INTERFACE}"));
+        say(format_args!("ready, pid {}; the kernel reports: {program}", daemon.pid()));
+        Self { daemon, server, caller, filter, inside }
     }
 
-    fn show(&mut self) -> Result<()> {
-        heading("Maintenance is off: a call goes through, and stays up");
-        let mut call = self.goes_through()?;
-        self.switch(&["on", "--why", "demo"])?;
-        self.is_refused()?;
-        self.goes_on(&mut call)?;
-        self.switch(&["off", "--why", "demo is over"])?;
-        heading("Maintenance is off again: a call goes through");
-        let mut call = self.goes_through()?;
-        self.caller.bye(&mut call)?;
-        Ok(())
+    fn show(&mut self) {
+        heading("Maintenance is off: a call is accepted, and stays established");
+        let mut call = self.establish_call();
+        self.switch(&["on", "--why", "demo"]);
+        self.show_refusal();
+        self.show_established_call(&mut call);
+        self.switch(&["off", "--why", "demo is over"]);
+        heading("Maintenance is off again: a call is accepted");
+        let mut call = self.establish_call();
+        self.caller.bye(&mut call);
     }
 
-    /// Sets a call up and shows what went to and fro.
-    fn goes_through(&self) -> Result<Call> {
-        let call = self.caller.call_up()?;
-        self.server.wait_for("ACK", &call.call_id)?;
+    /// Establishes a call and shows its messages.
+    fn establish_call(&self) -> Call {
+        let call = self.caller.establish_call();
+        self.server.wait_for("ACK", &call.call_id);
         say("> INVITE");
         say("< SIP/2.0 200 OK");
         say("> ACK");
-        say(format!("It is the SIP server that has answered call {}.", call.call_id));
-        Ok(call)
+        say(format_args!("The SIP server has answered call {}.", call.call_id));
+        call
     }
 
-    /// Runs the command line tool and shows what it says.
-    fn switch(&self, arguments: &[&str]) -> Result<()> {
+    /// Runs the command line tool and shows its output.
+    fn switch(&self, arguments: &[&str]) {
         let quoted = |word: &&str| if word.contains(' ') { format!("\"{word}\"") } else { (*word).to_owned() };
         let command = arguments.iter().map(quoted).collect::<Vec<_>>().join(" ");
         heading(&format!("sip-filter {}", arguments.first().copied().unwrap_or_default()));
-        say(format!("$ sip-filter {command}"));
-        let answer = self.filter.cli(arguments)?;
-        show("", answer.stdout.trim_end());
-        show("", answer.stderr.trim_end());
-        ensure!(answer.code == Some(0), "`sip-filter {command}` failed, exit status {:?}", answer.code);
-        Ok(())
+        say(format_args!("$ sip-filter {command}"));
+        let output = self.filter.output(arguments);
+        show("", output.stdout.trim_end());
+        show("", output.stderr.trim_end());
+        assert!(output.code == Some(0), "`sip-filter {command}` failed, exit status {:?}", output.code);
     }
 
-    /// A new call is refused: both messages in full.
-    fn is_refused(&self) -> Result<()> {
+    /// Shows that a new call is refused, with both messages in full.
+    fn show_refusal(&self) {
         heading("A new call is refused, and the SIP server sees nothing of it");
         let invite = self.caller.invite();
         show("> ", invite.to_string().replace("\r\n", "\n").trim_end());
         println!();
-        let response = self.caller.expect(&invite, 503)?;
+        let response = self.caller.expect(&invite, 503);
         show("< ", &response.to_string());
         for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-            let (sent, received) = (invite.header(name), response.require(name)?);
-            // Via and To are the request's with something added: rport and received, and the tag.
-            let kept = match name {
+            let (sent, received) = (invite.header(name), response.require(name));
+            // The response adds rport and received to the Via, and a tag to the To.
+            let is_kept = match name {
                 "Via" => received.starts_with(sent.trim_end_matches(";rport")),
                 "To" => received.starts_with(sent),
                 _ => received == sent,
             };
-            ensure!(kept, "the {name} of the refusal is {received:?}, of the INVITE {sent:?}");
+            assert!(is_kept, "the {name} of the response is {received:?}, that of the INVITE {sent:?}");
         }
-        self.caller.acknowledge_refusal(&invite, &response)?;
+        self.caller.acknowledge_refusal(&invite, &response);
         let reached = self.server.count("INVITE", invite.header("Call-ID"));
-        ensure!(reached == 0, "the SIP server saw the call that was refused");
-        let taken = self.filter.stats()?.verdict("redirected")?;
-        say(format!(
-            "INVITEs of it at the SIP server: {reached}. Taken by the XDP program: {taken} (sip-filter stats)."
-        ));
-        ensure!(taken == 1, "the filter has taken {taken} INVITEs instead of this one");
-        Ok(())
+        assert!(reached == 0, "the SIP server saw the call that was refused");
+        let redirected = self.filter.stats().verdict(Verdict::Redirected);
+        say(format_args!("INVITEs of this call at the SIP server: {reached}"));
+        say(format_args!("INVITEs taken by the XDP program (sip-filter stats): {redirected}"));
+        assert!(redirected == 1, "the XDP program has taken {redirected} INVITEs, and not only this one");
     }
 
-    /// The call that was up before the switch goes on.
-    fn goes_on(&self, call: &mut Call) -> Result<()> {
-        heading("The call that was up goes on: it is changed, and ends, at the SIP server");
-        self.caller.reinvite(call)?;
+    /// Shows that the call that was established before the switch continues.
+    fn show_established_call(&self, call: &mut Call) {
+        heading("The established call continues: it is changed, and ends, at the SIP server");
+        self.caller.reinvite(call);
         say("> INVITE with the To tag of the call");
         say("< SIP/2.0 200 OK");
         say("> ACK");
-        self.caller.bye(call)?;
+        self.caller.bye(call);
         say("> BYE");
         say("< SIP/2.0 200 OK");
-        let (invites, byes) = (self.server.count("INVITE", &call.call_id), self.server.count("BYE", &call.call_id));
-        ensure!((invites, byes) == (2, 1), "the SIP server saw {invites} INVITE and {byes} BYE of the call");
-        Ok(())
+        let counts = ["INVITE", "BYE"].map(|method| self.server.count(method, &call.call_id));
+        assert!(counts == [2, 1], "the SIP server saw {counts:?} INVITEs and BYEs of the call, not 2 and 1");
     }
 
-    /// Ends the daemon as an init system would, and looks whether anything is left.
-    fn take_down(mut self) -> Result<()> {
+    /// Ends the daemon as an init system would, and verifies that nothing is left.
+    fn take_down(mut self) {
         heading("Everything is removed");
-        let status = self.daemon.end(Signal::SIGTERM)?;
-        ensure!(status.success(), "the daemon ended with {status}\n{}", self.daemon.log());
+        let status = self.daemon.end(Signal::SIGTERM);
+        assert!(status.success(), "the daemon ended with {status}; its log:\n{}", self.daemon.log());
         wait::until("the XDP program to leave the NIC", Duration::from_secs(2), || {
-            Ok(!self.inside.ip(&format!("-d link show dev {PROXY_INTERFACE}"))?.contains("prog/xdp"))
-        })?;
+            wire::attached_program(&self.inside, PROXY_INTERFACE).is_none()
+        });
         let files = self.filter.dir().to_owned();
         drop(self);
-        ensure!(!files.exists(), "{} is still there", files.display());
-        say("daemon ended, XDP program detached, files and namespaces gone");
-        println!("\nEach step was seen to hold.");
-        Ok(())
+        assert!(!files.exists(), "{} still exists", files.display());
+        say("daemon ended, XDP program detached, files and namespaces removed");
+        println!("\nEvery step was verified.");
     }
 }
 
@@ -170,7 +169,7 @@ fn say(text: impl Display) {
     println!("   {text}");
 }
 
-/// Prints each line of `text`, indented, behind `prefix`.
+/// Prints each line of `text`, indented, after `prefix`.
 fn show(prefix: &str, text: &str) {
     for line in text.lines() {
         println!("   {prefix}{line}");

@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Result, bail};
-
 use crate::checksum;
 
 /// Ethertype of an 802.1Q tag.
@@ -11,10 +9,10 @@ pub const DOT1Q: u16 = 0x8100;
 /// Ethertype of an 802.1ad (service provider) tag.
 pub const DOT1AD: u16 = 0x88a8;
 
-/// A VLAN tag: its ethertype and its priority, DEI and VLAN identifier.
+/// A VLAN tag: its ethertype, and 16 bits of priority, DEI and VLAN identifier.
 pub type Tag = (u16, u16);
 
-/// A frame before it is built. Fields that a plain frame does not have are empty.
+/// A frame before it is serialized. Parts that a plain frame does not have are empty.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// Ethernet source.
@@ -25,21 +23,26 @@ pub struct Frame {
     pub tags: Vec<Tag>,
     /// IPv4 options, a multiple of 4 bytes.
     pub ipv4_options: Vec<u8>,
-    /// IPv6 extension headers: each with its protocol number and its bytes after the first (next header).
+    /// IPv6 extension headers: the protocol number of each, and its bytes after the first one (next header).
     pub ipv6_extensions: Vec<(u8, Vec<u8>)>,
     /// IP source and UDP source port.
     pub source: SocketAddr,
     /// IP destination and UDP destination port.
     pub destination: SocketAddr,
-    /// What the datagram carries.
+    /// Payload of the datagram.
     pub payload: Vec<u8>,
-    /// Bytes after the IP packet, as short frames have them.
+    /// Number of bytes after the IP packet, as short frames have them.
     pub padding: usize,
 }
 
 impl Frame {
-    /// The bytes of the frame, with right lengths and checksums.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    /// Returns the bytes of the frame, with correct lengths and checksums.
+    ///
+    /// # Panics
+    ///
+    /// Panics if source and destination are of different IP versions.
+    #[track_caller]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = [self.destination_mac, self.source_mac].concat();
         for (ethertype, control) in &self.tags {
             bytes.extend(ethertype.to_be_bytes());
@@ -55,11 +58,11 @@ impl Frame {
                 bytes.extend(0x86dd_u16.to_be_bytes());
                 bytes.extend(self.ipv6_header(source.octets(), destination.octets(), datagram.len()));
             }
-            _ => bail!("a frame between {} and {}", self.source, self.destination),
+            _ => panic!("a frame from {} to {}: two IP versions", self.source, self.destination),
         }
         bytes.extend(datagram);
         bytes.resize(bytes.len() + self.padding, 0);
-        Ok(bytes)
+        bytes
     }
 
     fn datagram(&self) -> Vec<u8> {
@@ -70,7 +73,7 @@ impl Frame {
         datagram.extend([0, 0]);
         datagram.extend(&self.payload);
         let sum = checksum::udp(self.source.ip(), self.destination.ip(), &datagram);
-        // Zero would mean that there is no checksum.
+        // Zero means that there is no checksum (RFC 768).
         let sum = if sum == 0 { 0xffff } else { sum };
         datagram[6..8].copy_from_slice(&sum.to_be_bytes());
         datagram
@@ -80,7 +83,7 @@ impl Frame {
         let length = 20 + self.ipv4_options.len();
         let mut header = vec![0x40 | (length / 4) as u8, 0];
         header.extend(((length + datagram) as u16).to_be_bytes());
-        // Identification, "don't fragment", TTL, UDP, checksum still zero.
+        // Identification, "don't fragment", TTL, UDP, and a checksum of zero for now.
         header.extend([0x12, 0x34, 0x40, 0, 64, 17, 0, 0]);
         header.extend(source);
         header.extend(destination);

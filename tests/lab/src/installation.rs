@@ -1,4 +1,4 @@
-//! A sip-filter with a socket, a database and a state file of its own, as on one host.
+//! A sip-filter with its own socket, database and state file, as on one host.
 
 use std::env;
 use std::ffi::OsStr;
@@ -6,100 +6,108 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::daemon::Daemon;
+use crate::failure::OrFail as _;
 use crate::namespace::Namespace;
-use crate::process;
+use crate::process::{self, Output};
 use crate::stats::Stats;
 
-/// Names the binary under test.
-pub const BINARY: &str = "SIP_FILTER_BIN";
+/// Name of the environment variable with the path of the binary under test.
+pub const BINARY_VARIABLE: &str = "SIP_FILTER_BIN";
 
-/// The files of one sip-filter, removed when this value goes, and the namespace in which it runs.
+/// The files of one sip-filter, removed when this value is dropped, and the namespace in which it runs.
 #[derive(Debug)]
 pub struct Installation {
     namespace: Namespace,
     binary: PathBuf,
     database: PathBuf,
-    /// Of a database on a server; without it the database is the SQLite file.
+    /// URL of a database on a server; `None` for the SQLite file.
     url: Option<String>,
     dir: TempDir,
 }
 
-/// What a command left behind when it ended.
-#[derive(Debug)]
-pub struct Answer {
-    /// Exit status; none if a signal ended it.
-    pub code: Option<i32>,
-    /// What it printed.
-    pub stdout: String,
-    /// What it complained about.
-    pub stderr: String,
-}
-
 impl Installation {
-    /// An installation of `binary` on the host that `namespace` is. Nothing runs yet.
-    pub fn new(namespace: &Namespace, binary: &Path) -> Result<Self> {
-        ensure!(binary.is_file(), "no sip-filter binary at {}: `cargo xtask build` makes it", binary.display());
-        let dir = tempfile::Builder::new().prefix("sip-filter-lab-").tempdir().context("make a temporary directory")?;
+    /// Creates an installation of `binary` on the host `namespace`. Nothing runs yet.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such binary, or the files cannot be created.
+    #[track_caller]
+    pub fn new(namespace: &Namespace, binary: &Path) -> Self {
+        assert!(binary.is_file(), "no sip-filter binary at {}: run `cargo xtask build`", binary.display());
+        let dir = tempfile::Builder::new().prefix("sip-filter-lab-").tempdir();
+        let dir = dir.or_fail("cannot create a temporary directory");
         let database = dir.path().join("sip-filter.db");
         let installation = Self { namespace: namespace.clone(), binary: binary.to_owned(), database, url: None, dir };
-        // The default configuration file is the host's: it must not leak into a test.
-        fs::write(installation.config(), "").context("write an empty configuration file")?;
-        Ok(installation)
+        // The default configuration file is the host's. It must not affect a test.
+        fs::write(installation.config(), "").or_fail("cannot write an empty configuration file");
+        installation
     }
 
-    /// The same on another host, with the database of `other`: two hosts of one cluster. `other` has to live longer.
-    pub fn sharing(namespace: &Namespace, other: &Self) -> Result<Self> {
+    /// Creates an installation on another host with the database of `other`: two hosts of one cluster.
+    ///
+    /// `other` has to live longer.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`Self::new`] does.
+    #[track_caller]
+    pub fn sharing(namespace: &Namespace, other: &Self) -> Self {
         let (database, url) = (other.database.clone(), other.url.clone());
-        Ok(Self { database, url, ..Self::new(namespace, &other.binary)? })
+        Self { database, url, ..Self::new(namespace, &other.binary) }
     }
 
-    /// The same with a database on a server, by its URL.
+    /// Replaces the SQLite file by the database on a server that `url` names.
     pub fn with_url(self, url: String) -> Self {
         Self { url: Some(url), ..self }
     }
 
-    /// The binary that `SIP_FILTER_BIN` names.
-    pub fn binary_from_env() -> Result<PathBuf> {
-        env::var_os(BINARY).map(PathBuf::from).with_context(|| {
-            format!("{BINARY} must name the sip-filter binary to test: run `cargo xtask test`, which sets it")
-        })
+    /// Returns the path of the binary that `SIP_FILTER_BIN` names.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the variable is not set.
+    #[track_caller]
+    pub fn binary_from_env() -> PathBuf {
+        env::var_os(BINARY_VARIABLE).map(PathBuf::from).or_fail(format_args!(
+            "{BINARY_VARIABLE} must name the sip-filter binary to test: run `cargo xtask test`, which sets it"
+        ))
     }
 
-    /// The control socket.
+    /// Returns the path of the control socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("control.sock")
     }
 
-    /// The SQLite file.
+    /// Returns the path of the SQLite file.
     pub fn database(&self) -> PathBuf {
         self.database.clone()
     }
 
-    /// The file with the last applied policy.
+    /// Returns the path of the file with the last applied policy.
     pub fn state(&self) -> PathBuf {
         self.dir.path().join("state.json")
     }
 
-    /// The configuration file: empty, unless a test writes it.
+    /// Returns the path of the configuration file, which is empty unless a test writes it.
     pub fn config(&self) -> PathBuf {
         self.dir.path().join("config.toml")
     }
 
-    /// The directory with all of them.
+    /// Returns the directory of all these files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// `sip-filter` with the global options that point it at this installation.
+    /// Returns the command `sip-filter` with the global options that select this installation.
     pub fn command(&self) -> Command {
         let mut command = self.bare_command();
         command.arg("--socket").arg(self.socket());
         match &self.url {
-            // Not as an argument: others can see those, and it has a password.
+            // Not as an argument, which other users can see: the URL has a password.
             Some(url) => command.env("SIP_FILTER_DATABASE_URL", url),
             None => command.arg("--database-url").arg(format!("sqlite://{}", self.database().display())),
         };
@@ -108,7 +116,7 @@ impl Installation {
         command
     }
 
-    /// `sip-filter` without any option, and without what the environment of the test says.
+    /// Returns the command `sip-filter` without options, and without what the environment of the test sets for it.
     pub fn bare_command(&self) -> Command {
         let mut command = self.namespace.command(&self.binary);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SIP_FILTER_")) {
@@ -118,54 +126,120 @@ impl Installation {
         command
     }
 
-    /// Runs a subcommand to its end.
-    pub fn cli<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Answer> {
-        Answer::of(self.command().args(arguments))
+    /// Runs a subcommand to its end, whatever its exit status.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the command does not end.
+    #[track_caller]
+    pub fn output<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
+        process::run(self.command().args(arguments))
     }
 
-    /// Runs a subcommand that has to succeed and returns what it printed.
-    pub fn done(&self, arguments: &[&str]) -> Result<String> {
-        let answer = self.cli(arguments)?;
-        ensure!(answer.code == Some(0), "sip-filter {}: {answer:#?}", arguments.join(" "));
-        Ok(answer.stdout)
+    /// Runs a subcommand and returns its standard output.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless its exit status is 0.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert!(output.code == Some(0), "`sip-filter {}` failed: {output:#?}", arguments.join(" "));
+        output.stdout
     }
 
-    /// `sip-filter stats --json`.
-    pub fn stats(&self) -> Result<Stats> {
-        Stats::parse(&self.done(&["stats", "--json"])?)
+    /// Runs a subcommand with `--json` and returns its parsed output.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless its exit status is 0.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        parse(arguments, &self.run(&[arguments, &["--json"]].concat()))
     }
 
-    /// `sip-filter status --json`.
-    pub fn status(&self) -> Result<serde_json::Value> {
-        // 3 means that it works, though degraded: tests look at the fields themselves.
-        let answer = self.cli(&["status", "--json"])?;
-        ensure!(matches!(answer.code, Some(0 | 3)), "sip-filter status --json: {answer:#?}");
-        serde_json::from_str(&answer.stdout).with_context(|| format!("JSON of status: {}", answer.stdout))
+    /// Returns the counters of the daemon.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `sip-filter stats` fails.
+    #[track_caller]
+    pub fn stats(&self) -> Stats {
+        Stats::from_json(&self.json(&["stats"]))
+    }
+
+    /// Returns the output of `sip-filter status --json`, also if the daemon is degraded.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the command fails.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let output = self.output(&["status", "--json"]);
+        // 3 means degraded; tests check the members themselves.
+        assert!(matches!(output.code, Some(0 | 3)), "`sip-filter status --json` failed: {output:#?}");
+        parse(&["status"], &output.stdout)
+    }
+
+    /// Returns the kinds of the alarms in force, as `status` names them.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `sip-filter status` fails.
+    #[track_caller]
+    pub fn alarms(&self) -> Vec<String> {
+        let status = self.status();
+        let alarms = status["alarms"].as_array().or_fail(format_args!("no alarms in {status}"));
+        alarms.iter().filter_map(|alarm| Some(alarm["kind"].as_str()?.to_owned())).collect()
     }
 
     /// Starts the daemon with these arguments after `run` and waits until it is ready.
-    pub fn start(&self, arguments: &[&str]) -> Result<Daemon> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if the daemon ends or is not ready in time; the message has its log.
+    #[track_caller]
+    pub fn start(&self, arguments: &[&str]) -> Daemon {
         Daemon::start(self, arguments)
     }
 
-    /// Runs SQL by the `sqlite3` tool, as an administrator would, and returns what it printed.
-    pub fn sqlite(&self, sql: &str) -> Result<String> {
-        // The timeout is what an administrator sets too: the daemon may be writing.
+    /// Runs SQL with the `sqlite3` tool, as an administrator would, and returns its output.
+    ///
+    /// # Panics
+    ///
+    /// Panics if SQLite rejects the statement.
+    #[track_caller]
+    pub fn sqlite(&self, sql: &str) -> String {
+        // An administrator sets the timeout too: the daemon may be writing.
         let mut command = Command::new("sqlite3");
-        process::output(command.arg("-cmd").arg(".timeout 2000").arg(self.database()).arg(sql))
+        process::stdout(command.arg("-cmd").arg(".timeout 2000").arg(self.database()).arg(sql))
     }
 
-    /// Writes a row of `htable_config` as an administrator does, and returns when the daemon has applied it.
-    pub fn apply_row(&self, key: &str, value: &str) -> Result<()> {
+    /// Writes a row of `htable_config` as an administrator does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if SQLite rejects the row.
+    #[track_caller]
+    pub fn set_row(&self, key: &str, value: &str) {
         self.sqlite(&format!(
             "BEGIN IMMEDIATE; DELETE FROM htable_config WHERE key_name = '{key}'; \
              INSERT INTO htable_config (key_name, key_value) VALUES ('{key}', '{value}'); COMMIT;"
-        ))?;
-        self.done(&["reload"])?;
-        Ok(())
+        ));
     }
 
-    /// What all daemons of this installation have logged.
+    /// Writes a row of `htable_config` and returns when the daemon has applied it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if SQLite rejects the row, or the daemon does not reload.
+    #[track_caller]
+    pub fn apply_row(&self, key: &str, value: &str) {
+        self.set_row(key, value);
+        self.run(&["reload"]);
+    }
+
+    /// Returns the log of all daemons of this installation.
     pub fn log(&self) -> String {
         let read = fs::read(self.log_file()).unwrap_or_default();
         String::from_utf8_lossy(&read).into_owned()
@@ -180,14 +254,7 @@ impl Installation {
     }
 }
 
-impl Answer {
-    /// Runs `command` to its end.
-    pub fn of(command: &mut Command) -> Result<Self> {
-        let output = process::run(command)?;
-        Ok(Self {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
+#[track_caller]
+fn parse(arguments: &[&str], json: &str) -> Value {
+    serde_json::from_str(json).or_fail(format_args!("`sip-filter {}` printed no JSON but {json}", arguments.join(" ")))
 }

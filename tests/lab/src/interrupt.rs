@@ -1,15 +1,23 @@
-//! Ctrl-C: whoever waits in the laboratory stops at once, so that everything is taken down on the way out.
+//! Ctrl-C: a [`Guard`] makes it unwind whatever waits in the laboratory, so that everything is removed on the way out.
 
+#![expect(unsafe_code, reason = "sigaction(2) has no safe wrapper: a handler has to be async-signal-safe")]
+
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+use crate::failure::OrFail as _;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// While this value lives, SIGINT and SIGTERM do not kill the process but make [`check`] fail.
+/// The panic with which [`check`] unwinds.
+#[derive(Debug)]
+pub struct Interrupted;
+
+/// While this value lives, SIGINT and SIGTERM do not kill the process but make [`check`] unwind.
 ///
-/// Values are dropped in the usual way then: children are killed and reaped, temporary directories removed.
+/// Values are then dropped as usual: children are killed and reaped, temporary directories are removed.
 #[derive(Debug)]
 pub struct Guard {
     before: Vec<(Signal, SigAction)>,
@@ -17,37 +25,49 @@ pub struct Guard {
 
 impl Guard {
     /// Takes over SIGINT and SIGTERM.
-    pub fn new() -> Result<Self> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if the kernel rejects the handler.
+    #[expect(clippy::new_without_default, reason = "a constructor with an effect on the whole process is no default")]
+    #[track_caller]
+    pub fn new() -> Self {
         REQUESTED.store(false, Ordering::Relaxed);
         // Without SA_RESTART, so that a blocking receive returns with EINTR.
-        let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
+        let action = SigAction::new(SigHandler::Handler(record), SaFlags::empty(), SigSet::empty());
         let mut before = Vec::new();
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            // SAFETY: `note` is async-signal-safe: it stores to an atomic and does nothing else.
-            let old = unsafe { sigaction(signal, &action) }.with_context(|| format!("handle {signal}"))?;
+            // SAFETY: `record` is async-signal-safe: it stores to an atomic and does nothing else.
+            let old = unsafe { sigaction(signal, &action) }.or_fail(format_args!("cannot handle {signal}"));
             before.push((signal, old));
         }
-        Ok(Self { before })
+        Self { before }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         for (signal, action) in &self.before {
-            // SAFETY: puts back an action that the process had before, so its handler is as valid as it was then.
+            // SAFETY: restores an action that the process had before, so its handler is as valid as it was then.
             let _ = unsafe { sigaction(*signal, action) };
         }
     }
 }
 
-extern "C" fn note(_signal: nix::libc::c_int) {
+extern "C" fn record(_signal: nix::libc::c_int) {
     REQUESTED.store(true, Ordering::Relaxed);
 }
 
-/// An error once the process has been asked to stop.
-pub fn check() -> Result<()> {
-    if REQUESTED.load(Ordering::Relaxed) {
-        bail!("interrupted");
+/// Unwinds the calling thread with [`Interrupted`] if a [`Guard`] has received a signal.
+///
+/// The panic hook is not called: this is not a failure.
+pub fn check() {
+    if is_requested() {
+        resume_unwind(Box::new(Interrupted));
     }
-    Ok(())
+}
+
+/// Returns whether a [`Guard`] has received a signal.
+pub fn is_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
 }

@@ -1,10 +1,10 @@
-//! What each end-to-end test starts from: a caller's host, the proxy's host, a wire, and a SIP server behind it.
+//! The setting of every end-to-end test: a caller's host, the proxy's host, a wire, and a SIP server behind the filter.
 
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use filter_common::verdict::Verdict;
 
 use crate::caller::{Call, Caller};
 use crate::daemon::Daemon;
@@ -13,89 +13,132 @@ use crate::message::Message;
 use crate::namespace::Namespace;
 use crate::packet_socket::PacketSocket;
 use crate::request::Request;
-use crate::server::{PORT, Server};
+use crate::sip_server::{PORT, SipServer};
 use crate::stats::Stats;
+use crate::wait;
 use crate::wire::{self, End, Family, PROXY_INTERFACE, WireOptions};
 
-/// A laboratory of its own for one test, so that tests can run side by side.
+/// Time within which a packet that arrived must have been counted.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A laboratory for one test, so that tests can run side by side.
 #[derive(Debug)]
 pub struct Lab {
-    /// The host that calls come from.
+    /// The host of the callers.
     pub outside: Namespace,
-    /// The host with the proxy and the filter.
+    /// The host of the proxy and the filter.
     pub inside: Namespace,
     /// The proxy.
-    pub server: Server,
+    pub server: SipServer,
     /// The sip-filter on the proxy's host.
     pub filter: Installation,
-    /// The daemon's log goes to standard error when the laboratory is dropped: the test harness keeps it to itself unless the test
+    /// Prints the daemon's log on standard error when this value is dropped. The test harness shows it only if the test
     /// has failed.
     pub shows_log: bool,
 }
 
 impl Lab {
-    /// A laboratory with a plain wire.
-    pub fn new() -> Result<Self> {
-        Self::with(WireOptions::default())
+    /// Creates a laboratory with a plain wire.
+    ///
+    /// # Panics
+    ///
+    /// Panics if any part of it cannot be created; so do the other constructors.
+    #[expect(clippy::new_without_default, reason = "a constructor that takes root is no default")]
+    #[track_caller]
+    pub fn new() -> Self {
+        Self::with_wire(WireOptions::default())
     }
 
-    /// A laboratory with this wire.
-    pub fn with(options: WireOptions) -> Result<Self> {
-        Self::behind(|outside, inside| wire::lay(outside, inside, options), PORT)
+    /// Creates a laboratory with this wire.
+    #[track_caller]
+    pub fn with_wire(options: WireOptions) -> Self {
+        let (outside, inside) = (Namespace::new(), Namespace::new());
+        wire::connect(&outside, &inside, options);
+        Self::between(outside, inside, PORT)
     }
 
-    /// A laboratory whose server has left the proxy's port to the test, and listens where no packet comes.
-    pub fn without_server() -> Result<Self> {
-        Self::behind(|outside, inside| wire::lay(outside, inside, WireOptions::default()), 0)
+    /// Creates a laboratory that leaves the proxy's port to the test: its server has a port to which nothing is sent.
+    #[track_caller]
+    pub fn without_server() -> Self {
+        let (outside, inside) = (Namespace::new(), Namespace::new());
+        wire::connect(&outside, &inside, WireOptions::default());
+        Self::between(outside, inside, 0)
     }
 
-    /// A laboratory whose wire is two NICs of this host: the caller's and the proxy's.
-    pub fn over(nics: [&str; 2]) -> Result<Self> {
-        Self::behind(|outside, inside| wire::lay_over(outside, inside, nics), PORT)
+    /// Creates a laboratory whose wire is two NICs of this host: the caller's and the proxy's.
+    #[track_caller]
+    pub fn over_nics(nics: [&str; 2]) -> Self {
+        let (outside, inside) = (Namespace::new(), Namespace::new());
+        wire::connect_nics(&outside, &inside, nics);
+        Self::between(outside, inside, PORT)
     }
 
-    fn behind(lay: impl FnOnce(&Namespace, &Namespace) -> Result<()>, port: u16) -> Result<Self> {
-        let (outside, inside) = (Namespace::new()?, Namespace::new()?);
-        lay(&outside, &inside)?;
-        let server = Server::start(&inside, port)?;
-        let filter = Installation::new(&inside, &Installation::binary_from_env()?)?;
-        Ok(Self { outside, inside, server, filter, shows_log: true })
+    #[track_caller]
+    fn between(outside: Namespace, inside: Namespace, port: u16) -> Self {
+        let server = SipServer::start(&inside, port);
+        let filter = Installation::new(&inside, &Installation::binary_from_env());
+        Self { outside, inside, server, filter, shows_log: true }
     }
 
-    /// The same with a database on a server, by its URL.
-    pub fn on_database(mut self, url: String) -> Result<Self> {
-        self.filter = Installation::new(&self.inside, &Installation::binary_from_env()?)?.with_url(url);
-        Ok(self)
+    /// Replaces the installation by one with a database on a server, by its URL.
+    #[track_caller]
+    pub fn with_database(mut self, url: String) -> Self {
+        self.filter = Installation::new(&self.inside, &Installation::binary_from_env()).with_url(url);
+        self
     }
 
-    /// The address and port of the proxy.
+    /// Returns the address and port of the proxy.
     pub fn proxy(&self, family: Family) -> SocketAddr {
         SocketAddr::new(End::Proxy.address(family), PORT)
     }
 
-    /// A caller at a free port.
-    pub fn caller(&self, family: Family) -> Result<Caller> {
+    /// Creates a caller at a free port.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no port can be bound.
+    #[track_caller]
+    pub fn caller(&self, family: Family) -> Caller {
         Caller::new(&self.outside, SocketAddr::new(End::Caller.address(family), 0), self.proxy(family))
     }
 
-    /// Whole frames at the caller's end of the wire.
-    pub fn frames(&self) -> Result<PacketSocket> {
+    /// Opens a packet socket at the caller's end of the wire.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the socket cannot be opened.
+    #[track_caller]
+    pub fn packet_socket(&self) -> PacketSocket {
         PacketSocket::open(&self.outside, End::Caller.interface())
     }
 
     /// Starts the daemon on the proxy's end of the wire, in this mode (`native` or `generic`).
-    pub fn start(&self, mode: &str) -> Result<Daemon> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if the daemon ends or is not ready in time; the message has its log.
+    #[track_caller]
+    pub fn start(&self, mode: &str) -> Daemon {
         self.filter.start(&["--iface", PROXY_INTERFACE, "--mode", mode])
     }
 
-    /// The interface's line with its XDP program, as `ip -d link show` prints it; none if there is no program.
-    pub fn attached(&self) -> Result<Option<String>> {
-        let shown = self.inside.ip(&format!("-d link show dev {PROXY_INTERFACE}"))?;
-        Ok(shown.lines().find(|line| line.contains("prog/xdp")).map(|line| line.trim().to_owned()))
+    /// Returns the line on the XDP program of the proxy's interface in `ip -d link show`, or `None` without a program.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `ip` fails.
+    #[track_caller]
+    pub fn attached_program(&self) -> Option<String> {
+        wire::attached_program(&self.inside, PROXY_INTERFACE)
     }
 
-    /// A counter of the interface at `end`, as `ip -s link` shows it: such as `("tx", "dropped")`.
-    pub fn interface_counter(&self, end: End, direction: &str, name: &str) -> Result<u64> {
+    /// Returns a counter of the interface at `end`, as `ip -s link` shows it: such as `("tx", "dropped")`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such counter.
+    #[track_caller]
+    pub fn interface_counter(&self, end: End, direction: &str, name: &str) -> u64 {
         let host = match end {
             End::Caller => &self.outside,
             End::Proxy => &self.inside,
@@ -103,48 +146,74 @@ impl Lab {
         wire::interface_counter(host, end.interface(), direction, name)
     }
 
-    /// Sends new INVITEs in bursts, of which the responder may lose some at its socket. How many they were.
-    pub fn send_bursts(&self, caller: &Caller) -> Result<u64> {
+    /// Sends new INVITEs in bursts, some of which the responder may lose at its socket. Returns the number of INVITEs.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the kernel does not send one.
+    #[track_caller]
+    pub fn send_bursts(&self, caller: &Caller) -> u64 {
         const BURSTS: u64 = 10;
         const INVITES: u64 = 300;
         for _ in 0..BURSTS {
             for _ in 0..INVITES {
-                caller.send(&caller.invite().to_bytes())?;
+                caller.send(&caller.invite().to_bytes());
             }
             thread::sleep(Duration::from_millis(2));
         }
-        Ok(BURSTS * INVITES)
+        BURSTS * INVITES
     }
 
-    /// The counters, once they have seen as many packets as were sent, and what became of all that were redirected.
-    pub fn counted(&self, sent: u64) -> Result<Stats> {
-        crate::wait::for_some(&format!("{sent} packets to be counted"), Duration::from_secs(2), || {
-            let stats = self.filter.stats()?;
-            Ok((stats.seen() >= sent && stats.handled() >= stats.verdict("redirected")?).then_some(stats))
+    /// Waits until `packets` packets have been counted and the responders account for all that were redirected, and
+    /// returns the counters.
+    ///
+    /// # Panics
+    ///
+    /// Panics if this takes longer than 2 s.
+    #[track_caller]
+    pub fn wait_for_stats(&self, packets: u64) -> Stats {
+        wait::until_some(format_args!("{packets} packets to be counted"), COUNT_TIMEOUT, || {
+            let stats = self.filter.stats();
+            (stats.seen() >= packets && stats.handled() >= stats.verdict(Verdict::Redirected)).then_some(stats)
         })
     }
 
-    /// A new call has to go through: it reaches the server, and the caller gets a 200.
-    pub fn goes_through(&self, caller: &Caller) -> Result<Call> {
-        let call = caller.call_up().context("a new call was to go through")?;
-        ensure!(self.server.count("INVITE", &call.call_id) == 1, "the server did not see the INVITE once");
-        Ok(call)
+    /// Establishes a new call.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless the INVITE reaches the server, once, and gets a 200.
+    #[track_caller]
+    pub fn expect_call_accepted(&self, caller: &Caller) -> Call {
+        let call = caller.establish_call();
+        let count = self.server.count("INVITE", &call.call_id);
+        assert!(count == 1, "the server saw the INVITE of an accepted call {count} times");
+        call
     }
 
-    /// A new call has to be refused with a 503 of which the server sees nothing.
-    pub fn is_refused(&self, caller: &Caller) -> Result<(Request, Message)> {
+    /// Makes a new call and returns its INVITE and the response.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless the INVITE gets a 503 and the server sees nothing of it.
+    #[track_caller]
+    pub fn expect_call_refused(&self, caller: &Caller) -> (Request, Message) {
         let invite = caller.invite();
-        let response = caller.expect(&invite, 503).context("a new call was to be refused")?;
-        ensure!(!self.server.saw(invite.header("Call-ID")), "the server saw a call that was refused");
-        Ok((invite, response))
+        let response = caller.expect(&invite, 503);
+        assert!(!self.server.has_seen(invite.header("Call-ID")), "the server saw a refused call:\n{invite}");
+        (invite, response)
     }
 
-    /// Calls until one is refused (or goes through, as `refused` says), and returns how long that took.
-    pub fn until_calls_are(&self, refused: bool, caller: &Caller, timeout: Duration) -> Result<Duration> {
-        let (status, what) = if refused { (503, "a call to be refused") } else { (200, "a call to go through") };
-        crate::wait::until(what, timeout, || {
-            let response = caller.ask_for(&caller.invite(), Duration::from_millis(20))?;
-            Ok(response.and_then(|message| message.status()) == Some(status))
+    /// Makes new calls until one gets `status`, and returns how long that took.
+    ///
+    /// # Panics
+    ///
+    /// Panics after `timeout`.
+    #[track_caller]
+    pub fn wait_for_status(&self, status: u16, caller: &Caller, timeout: Duration) -> Duration {
+        wait::until(format_args!("a new call to get a {status}"), timeout, || {
+            let response = caller.ask_within(&caller.invite(), Duration::from_millis(20));
+            response.and_then(|message| message.status()) == Some(status)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A received Ethernet frame with a UDP datagram, taken apart and checked: lengths and checksums must be right.
+//! A received Ethernet frame with a UDP datagram, parsed and verified: lengths and checksums must be right.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::checksum;
 use crate::frame::{DOT1AD, DOT1Q, Tag};
 
-/// What was in a frame.
+/// The contents of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Ethernet source.
@@ -20,12 +20,16 @@ pub struct Packet {
     pub source: SocketAddr,
     /// IP destination and UDP destination port.
     pub destination: SocketAddr,
-    /// What the datagram carries.
+    /// Payload of the datagram.
     pub payload: Vec<u8>,
 }
 
 impl Packet {
-    /// Takes a frame apart. None if it carries no UDP; an error if a length or a checksum is wrong.
+    /// Parses a frame. Returns `None` if the frame has no UDP datagram.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a length or a checksum is wrong.
     pub fn parse(frame: &[u8]) -> Result<Option<Self>> {
         let mut rest = Reader(frame);
         let (destination_mac, source_mac) = (rest.array()?, rest.array()?);
@@ -65,7 +69,7 @@ fn ipv4(packet: &[u8]) -> Result<Datagram<'_>> {
     ensure!(first >> 4 == 4, "IPv4 with version {}", first >> 4);
     let header_length = usize::from(first & 0xf) * 4;
     ensure!(header_length >= 20, "IPv4 header of {header_length} bytes");
-    let header = packet.get(..header_length).context("a cut IPv4 header")?;
+    let header = packet.get(..header_length).context("a truncated IPv4 header")?;
     ensure!(checksum::internet(header) == 0, "wrong IPv4 header checksum");
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let datagram = packet.get(header_length..total).context("IPv4 total length beyond the frame")?;
@@ -78,7 +82,7 @@ fn ipv4(packet: &[u8]) -> Result<Datagram<'_>> {
 }
 
 fn ipv6(packet: &[u8]) -> Result<Datagram<'_>> {
-    let header = packet.get(..40).context("a cut IPv6 header")?;
+    let header = packet.get(..40).context("a truncated IPv6 header")?;
     ensure!(header[0] >> 4 == 6, "IPv6 with version {}", header[0] >> 4);
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let datagram = packet.get(40..40 + length).context("IPv6 payload length beyond the frame")?;
@@ -90,16 +94,17 @@ fn ipv6(packet: &[u8]) -> Result<Datagram<'_>> {
     Ok(Some((Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into(), datagram)))
 }
 
-/// Takes numbers and arrays from the front of a slice.
+/// Reads numbers and arrays from the front of a slice.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let Some((first, rest)) = self.0.split_first_chunk() else { bail!("the frame is cut") };
+        let Some((first, rest)) = self.0.split_first_chunk() else { bail!("the frame is truncated") };
         self.0 = rest;
         Ok(*first)
     }
 
+    /// Reads a big-endian number.
     fn number(&mut self) -> Result<u16> {
         Ok(u16::from_be_bytes(self.array()?))
     }
@@ -107,47 +112,43 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::{Context as _, Result};
-
     use super::Packet;
     use crate::frame::{DOT1AD, DOT1Q, Frame};
 
-    fn frame(source: &str, destination: &str) -> Result<Frame> {
-        Ok(Frame {
+    fn frame(source: &str, destination: &str) -> Frame {
+        Frame {
             source_mac: [2, 0, 0, 0, 0, 1],
             destination_mac: [2, 0, 0, 0, 0, 2],
             tags: vec![(DOT1AD, 7), (DOT1Q, 42)],
             ipv4_options: vec![1; 4],
             ipv6_extensions: Vec::new(),
-            source: source.parse()?,
-            destination: destination.parse()?,
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
             payload: b"abc".to_vec(),
             padding: 9,
-        })
+        }
     }
 
     #[test]
-    fn what_was_built_is_read() -> Result<()> {
+    fn built_frame_is_parsed_into_its_fields() {
         for (source, destination) in
             [("198.18.0.1:5062", "198.18.0.2:5060"), ("[2001:db8::1]:5062", "[2001:db8::2]:5060")]
         {
-            let frame = frame(source, destination)?;
-            let packet = Packet::parse(&frame.to_bytes()?)?.context("no UDP")?;
+            let frame = frame(source, destination);
+            let packet = Packet::parse(&frame.to_bytes()).unwrap().unwrap();
             assert_eq!((packet.source, packet.destination), (frame.source, frame.destination));
             assert_eq!((packet.tags, packet.payload), (frame.tags, frame.payload));
         }
-        Ok(())
     }
 
     #[test]
-    fn a_flipped_bit_in_a_header_or_in_the_payload_is_found() -> Result<()> {
-        let frame = frame("198.18.0.1:5062", "198.18.0.2:5060")?.to_bytes()?;
-        // From the IPv4 header's identification on; before and after it other fields say that something is wrong.
+    fn flipped_bit_in_a_header_or_in_the_payload_is_an_error() {
+        let frame = frame("198.18.0.1:5062", "198.18.0.2:5060").to_bytes();
+        // From the identification of the IPv4 header on. Before and after these, a bit breaks other fields.
         for at in [26, 30, 34, 38, frame.len() - 10] {
             let mut broken = frame.clone();
             broken[at] ^= 4;
             assert!(Packet::parse(&broken).is_err(), "byte {at}");
         }
-        Ok(())
     }
 }

@@ -1,25 +1,25 @@
-//! Requests as real user agents send them, each with a branch, Call-ID and tag of its own.
+//! Requests as real user agents send them, each with its own branch, Call-ID and tag.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A request before it is sent. Headers keep their order, and a test may change each of them.
+/// A request before it is sent. Headers keep their order, and a test may change any of them.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The method.
+    /// Method.
     pub method: String,
-    /// The Request-URI.
+    /// Request-URI.
     pub uri: String,
-    /// Names and values, in the order in which they are sent. Content-Length is added at the end.
+    /// Names and values, in the order in which they are sent. Content-Length is added after them.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// Body.
     pub body: String,
 }
 
 impl Request {
-    /// A request out of any dialog, with the headers that RFC 3261 8.1.1 asks for.
+    /// Creates a request outside of any dialog, with the headers that RFC 3261 8.1.1 requires.
     pub fn new(method: &str, local: SocketAddr, proxy: SocketAddr) -> Self {
         let mut request = Self {
             method: method.to_owned(),
@@ -38,7 +38,7 @@ impl Request {
         request
     }
 
-    /// A new call, of some 950 bytes with its SDP.
+    /// Creates the INVITE of a new call, of some 950 bytes with its SDP.
     pub fn invite(local: SocketAddr, proxy: SocketAddr) -> Self {
         let mut request = Self::new("INVITE", local, proxy);
         request.push("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY, REFER");
@@ -49,7 +49,7 @@ impl Request {
         request
     }
 
-    /// Gives the request an SDP offer.
+    /// Adds an SDP offer.
     pub fn offer(&mut self, local: SocketAddr) {
         let (family, address) = (if local.is_ipv4() { "IP4" } else { "IP6" }, local.ip());
         self.push("Content-Type", "application/sdp");
@@ -61,12 +61,12 @@ impl Request {
         );
     }
 
-    /// Adds a header at the end.
+    /// Appends a header.
     pub fn push(&mut self, name: &str, value: &str) {
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Replaces the value of the first header `name`, or adds the header.
+    /// Replaces the value of the first header `name`, or appends the header.
     pub fn set(&mut self, name: &str, value: &str) {
         match self.headers.iter_mut().find(|(found, _)| found == name) {
             Some((_, old)) => value.clone_into(old),
@@ -74,18 +74,18 @@ impl Request {
         }
     }
 
-    /// The value of the first header `name`, or an empty text.
+    /// Returns the value of the first header `name`, or an empty string.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
     }
 
-    /// Makes the request longer than `size` bytes by a header that nobody reads.
+    /// Makes the request longer than `size` bytes, with a header that nobody reads.
     pub fn pad_beyond(&mut self, size: usize) {
         let missing = (size + 1).saturating_sub(self.to_bytes().len());
         self.push("X-Padding", &"x".repeat(missing));
     }
 
-    /// The message as it goes onto the wire.
+    /// Returns the bytes of the message.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.to_string().into_bytes()
     }
@@ -101,12 +101,12 @@ impl std::fmt::Display for Request {
     }
 }
 
-/// A branch that no other transaction has.
+/// Returns a branch that no other transaction has.
 pub fn fresh_branch() -> String {
     fresh("z9hG4bK-")
 }
 
-/// A text with this prefix that no other call has.
+/// Returns a string with this prefix that no other call returns.
 pub fn fresh(prefix: &str) -> String {
     let random = RandomState::new().build_hasher().finish();
     format!("{prefix}{:x}{random:016x}", fresh_number())
@@ -117,7 +117,7 @@ fn fresh_number() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The host of a URI: an IPv6 address in brackets.
+/// Returns the host part of a URI: an IPv6 address is in brackets.
 fn host(address: SocketAddr) -> String {
     match address {
         SocketAddr::V4(address) => address.ip().to_string(),
@@ -127,23 +127,20 @@ fn host(address: SocketAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Result;
-
     use super::Request;
     use crate::message::Message;
 
     #[test]
-    fn an_invite_is_as_long_as_real_ones_and_different_each_time() -> Result<()> {
-        let (local, proxy) = ("198.18.0.1:5062".parse()?, "198.18.0.2:5060".parse()?);
+    fn invite_is_as_long_as_real_ones_and_different_each_time() {
+        let (local, proxy) = ("198.18.0.1:5062".parse().unwrap(), "198.18.0.2:5060".parse().unwrap());
         let (one, other) = (Request::invite(local, proxy), Request::invite(local, proxy));
         assert!((900..1000).contains(&one.to_bytes().len()), "{} bytes:\n{one}", one.to_bytes().len());
         for name in ["Via", "From", "Call-ID"] {
             assert_ne!(one.header(name), other.header(name));
         }
-        let message = Message::parse(&one.to_bytes())?;
+        let message = Message::parse(&one.to_bytes()).unwrap();
         assert_eq!(message.method(), Some("INVITE"));
         assert_eq!(message.header("Content-Length"), Some(one.body.len().to_string().as_str()));
         assert_eq!(message.header("To").and_then(Message::tag), None);
-        Ok(())
     }
 }

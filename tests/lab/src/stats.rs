@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use filter_common::verdict::Verdict;
 use serde_json::Value;
 
-/// The one counter of the responder that does not say what became of a frame: the kernel was slow to take a reply.
+use crate::failure::OrFail as _;
+
+/// The only counter of the responder that does not count frames: calls that the kernel did not take a response from at
+/// once.
 const SEND_ERRORS: &str = "send_errors";
 
-/// Counters by name, summed over all CPUs and queues.
+/// Counters by name, summed over all CPUs and queues. A counter that the output leaves out is zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
     verdicts: BTreeMap<String, u64>,
@@ -16,40 +19,49 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Reads the JSON of `sip-filter stats --json`.
-    pub fn parse(json: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(json).with_context(|| format!("JSON of stats: {json}"))?;
-        Ok(Self { verdicts: counters(&value, "verdicts")?, responder: counters(&value, "responder")? })
+    /// Reads the counters in the output of `sip-filter stats --json`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `output` is not that output.
+    #[track_caller]
+    pub fn from_json(output: &Value) -> Self {
+        Self { verdicts: counters(output, "verdicts"), responder: counters(output, "responder") }
     }
 
-    /// How many packets the XDP program counted under this verdict. A name that is not there is an error.
-    pub fn verdict(&self, name: &str) -> Result<u64> {
-        self.verdicts.get(name).copied().with_context(|| format!("no verdict {name} in {self:?}"))
+    /// Returns the number of packets that the XDP program counted under `verdict`.
+    pub fn verdict(&self, verdict: Verdict) -> u64 {
+        self.verdicts.get(verdict.name()).copied().unwrap_or(0)
     }
 
-    /// A counter of the responder. A name that is not there is an error.
-    pub fn responder(&self, name: &str) -> Result<u64> {
-        self.responder.get(name).copied().with_context(|| format!("no responder counter {name} in {self:?}"))
+    /// Returns the number of requests that the responders answered.
+    pub fn answered(&self) -> u64 {
+        self.responder.get("answered").copied().unwrap_or(0)
     }
 
-    /// All packets that the XDP program saw.
+    /// Returns the number of packets that the XDP program saw.
     pub fn seen(&self) -> u64 {
         self.verdicts.values().sum()
     }
 
-    /// All frames of which the responder has said what became of them: answered, refused for a reason, or lost.
+    /// Returns the number of frames that the responders accounted for: answered, unanswered for a reason, or lost.
     pub fn handled(&self) -> u64 {
         self.responder.iter().filter(|(name, _)| *name != SEND_ERRORS).map(|(_, count)| count).sum()
     }
 
-    /// The verdicts that are not zero.
-    pub fn verdicts(&self) -> BTreeMap<&str, u64> {
+    /// Returns the verdicts that are not zero, by name.
+    pub fn nonzero_verdicts(&self) -> BTreeMap<&str, u64> {
         self.verdicts.iter().filter(|(_, count)| **count > 0).map(|(name, count)| (name.as_str(), *count)).collect()
+    }
+
+    /// Returns the names of the verdicts in the output, also of those that are zero.
+    pub fn verdict_names(&self) -> impl Iterator<Item = &str> {
+        self.verdicts.keys().map(String::as_str)
     }
 }
 
-fn counters(value: &Value, key: &str) -> Result<BTreeMap<String, u64>> {
-    let object = value.get(key).and_then(Value::as_object).with_context(|| format!("no {key} in {value}"))?;
-    let numbers = object.iter().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?)));
-    Ok(numbers.collect())
+#[track_caller]
+fn counters(value: &Value, group: &str) -> BTreeMap<String, u64> {
+    let object = value.get(group).and_then(Value::as_object).or_fail(format_args!("no {group} in {value}"));
+    object.iter().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
 }

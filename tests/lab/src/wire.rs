@@ -4,17 +4,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use serde_json::Value;
 
+use crate::failure::OrFail as _;
 use crate::namespace::Namespace;
 use crate::{process, wait};
 
 /// The caller's end of the wire.
 pub const CALLER_INTERFACE: &str = "wire0";
-/// The proxy's end: the NIC on which the filter sits.
+/// The proxy's end of the wire: the NIC to which the filter is attached.
 pub const PROXY_INTERFACE: &str = "nic0";
 
-/// An IP version, for tests that are run with both.
+/// An IP version, for tests that run with both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// IPv4
@@ -26,14 +27,14 @@ pub enum Family {
 /// An end of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Where calls come from.
+    /// The end of the callers.
     Caller,
-    /// Where the proxy and the filter are.
+    /// The end of the proxy and the filter.
     Proxy,
 }
 
 impl End {
-    /// The address of this end: from the ranges for benchmarks (RFC 2544) and documentation (RFC 3849).
+    /// Returns the address of this end, from the ranges for benchmarks (RFC 2544) and documentation (RFC 3849).
     pub const fn address(self, family: Family) -> IpAddr {
         match (self, family) {
             (Self::Caller, Family::V4) => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
@@ -43,7 +44,7 @@ impl End {
         }
     }
 
-    /// The Ethernet address of this end (locally administered, and the same in each laboratory).
+    /// Returns the Ethernet address of this end: locally administered, and equal in all laboratories.
     pub const fn mac(self) -> [u8; 6] {
         match self {
             Self::Caller => [0x02, 0, 0, 0, 0, 1],
@@ -51,7 +52,7 @@ impl End {
         }
     }
 
-    /// The name of the interface.
+    /// Returns the name of the interface.
     pub const fn interface(self) -> &'static str {
         match self {
             Self::Caller => CALLER_INTERFACE,
@@ -67,14 +68,14 @@ impl End {
     }
 }
 
-/// What the wire is like.
+/// Properties of a wire.
 #[derive(Clone, Copy, Debug)]
 pub struct WireOptions {
-    /// RX and TX queues at each end.
+    /// Number of RX and of TX queues at each end.
     pub queues: u32,
     /// MTU at both ends.
     pub mtu: u32,
-    /// No packet that the test did not send: fixed neighbours instead of ARP, and no IPv6 at all.
+    /// Carries only what the test sends: with fixed neighbours instead of ARP, and without IPv6.
     pub quiet: bool,
 }
 
@@ -84,10 +85,15 @@ impl Default for WireOptions {
     }
 }
 
-/// Lays a wire between `caller` and `proxy` and waits until both ends are usable.
-pub fn lay(caller: &Namespace, proxy: &Namespace, options: WireOptions) -> Result<()> {
+/// Connects `caller` and `proxy` with a wire and waits until both ends are usable.
+///
+/// # Panics
+///
+/// Panics if `ip` or `ethtool` fails, or an end does not come up.
+#[track_caller]
+pub fn connect(caller: &Namespace, proxy: &Namespace, options: WireOptions) {
     for namespace in [caller, proxy] {
-        prepare(namespace, options)?;
+        silence_ipv6(namespace, options);
     }
     let WireOptions { queues, mtu, .. } = options;
     let end = format!("mtu {mtu} numrxqueues {queues} numtxqueues {queues}");
@@ -96,88 +102,133 @@ pub fn lay(caller: &Namespace, proxy: &Namespace, options: WireOptions) -> Resul
         mac_text(End::Caller.mac()),
         mac_text(End::Proxy.mac()),
         proxy.path().display(),
-    ))?;
-    // The filter's replies are sent into the caller's end, which takes XDP frames only with NAPI.
-    caller.sh(&format!("ethtool -K {CALLER_INTERFACE} gro on"))?;
+    ));
+    // The filter's responses are sent into the caller's end, which takes XDP frames only with NAPI.
+    caller.exec(&format!("ethtool -K {CALLER_INTERFACE} gro on"));
     for (namespace, end) in [(caller, End::Caller), (proxy, End::Proxy)] {
-        // Real checksums on the wire, as on a real one.
-        namespace.sh(&format!("ethtool -K {} tx off", end.interface()))?;
+        // Without this, a veth sends partial checksums, which no real wire carries.
+        namespace.exec(&format!("ethtool -K {} tx off", end.interface()));
     }
-    set_up_both(caller, proxy, options)
+    set_up_both(caller, proxy, options);
 }
 
-/// Makes a wire of two NICs of this host that are connected with each other: `nics` names the caller's and the proxy's.
+/// Connects `caller` and `proxy` with two NICs of this host that are wired to each other: the caller's and the proxy's.
 ///
-/// They go into the namespaces, and come back (under the names that they have there) when these end.
-pub fn lay_over(caller: &Namespace, proxy: &Namespace, nics: [&str; 2]) -> Result<()> {
+/// The NICs move into the namespaces. They return, with the names that they have there, when the namespaces end.
+///
+/// # Panics
+///
+/// Panics if `ip` fails, or an end does not come up.
+#[track_caller]
+pub fn connect_nics(caller: &Namespace, proxy: &Namespace, nics: [&str; 2]) {
     let options = WireOptions::default();
     for (namespace, nic, end) in [(caller, nics[0], End::Caller), (proxy, nics[1], End::Proxy)] {
-        prepare(namespace, options)?;
+        silence_ipv6(namespace, options);
         let mut ip = Command::new("ip");
         ip.args(["link", "set", nic, "netns"]).arg(namespace.path()).args(["name", end.interface()]);
-        process::output(&mut ip)?;
+        process::stdout(&mut ip);
     }
-    set_up_both(caller, proxy, options)
+    set_up_both(caller, proxy, options);
 }
 
-fn set_up_both(caller: &Namespace, proxy: &Namespace, options: WireOptions) -> Result<()> {
+#[track_caller]
+fn set_up_both(caller: &Namespace, proxy: &Namespace, options: WireOptions) {
     for (namespace, end) in [(caller, End::Caller), (proxy, End::Proxy)] {
-        set_up(namespace, end, options)?;
+        set_up(namespace, end, options);
     }
     for (namespace, end) in [(caller, End::Caller), (proxy, End::Proxy)] {
-        wait_until_up(namespace, end.interface())?;
+        wait_until_up(namespace, end.interface());
     }
-    Ok(())
 }
 
-/// Keeps IPv6 from talking by itself (duplicate address detection, router solicitations).
-fn prepare(namespace: &Namespace, options: WireOptions) -> Result<()> {
+/// Switches off what IPv6 sends unasked (duplicate address detection, router solicitations), or IPv6 as a whole.
+#[track_caller]
+fn silence_ipv6(namespace: &Namespace, options: WireOptions) {
     for which in ["all", "default"] {
         let conf = format!("net/ipv6/conf/{which}");
         if options.quiet {
-            namespace.sysctl(&format!("{conf}/disable_ipv6"), "1")?;
+            namespace.set_sysctl(&format!("{conf}/disable_ipv6"), "1");
         }
-        namespace.sysctl(&format!("{conf}/accept_dad"), "0")?;
-        namespace.sysctl(&format!("{conf}/accept_ra"), "0")?;
-        namespace.sysctl(&format!("{conf}/router_solicitations"), "0")?;
+        namespace.set_sysctl(&format!("{conf}/accept_dad"), "0");
+        namespace.set_sysctl(&format!("{conf}/accept_ra"), "0");
+        namespace.set_sysctl(&format!("{conf}/router_solicitations"), "0");
     }
-    Ok(())
 }
 
-/// Addresses and neighbours of one end.
-fn set_up(namespace: &Namespace, end: End, options: WireOptions) -> Result<()> {
+/// Sets the addresses and neighbours of one end.
+#[track_caller]
+fn set_up(namespace: &Namespace, end: End, options: WireOptions) {
     let interface = end.interface();
-    namespace.ip(&format!("address add {}/24 dev {interface}", end.address(Family::V4)))?;
+    namespace.ip(&format!("address add {}/24 dev {interface}", end.address(Family::V4)));
     if !options.quiet {
-        namespace.ip(&format!("-6 address add {}/64 dev {interface} nodad", end.address(Family::V6)))?;
+        namespace.ip(&format!("-6 address add {}/64 dev {interface} nodad", end.address(Family::V6)));
     }
-    namespace.ip(&format!("link set {interface} up"))?;
+    namespace.ip(&format!("link set {interface} up"));
     if options.quiet {
         let other = end.other();
         let (address, mac) = (other.address(Family::V4), mac_text(other.mac()));
-        namespace.ip(&format!("neigh replace {address} lladdr {mac} dev {interface} nud permanent"))?;
+        namespace.ip(&format!("neigh replace {address} lladdr {mac} dev {interface} nud permanent"));
     }
-    Ok(())
 }
 
-/// Waits until the interface has its carrier and the kernel has noticed.
-pub fn wait_until_up(namespace: &Namespace, interface: &str) -> Result<()> {
-    wait::until(&format!("{interface} to come up"), Duration::from_secs(5), || {
-        let shown: serde_json::Value =
-            serde_json::from_str(&namespace.ip(&format!("-j link show dev {interface}"))?).context("ip -j")?;
-        Ok(shown[0]["operstate"] == "UP")
-    })?;
-    Ok(())
+/// Waits until the kernel reports that the interface is up (`operstate`).
+///
+/// # Panics
+///
+/// Panics after 5 s.
+#[track_caller]
+pub fn wait_until_up(namespace: &Namespace, interface: &str) {
+    wait_for_operstate(namespace, interface, "UP");
+}
+
+/// Waits until the kernel reports that the interface is down (`operstate`).
+///
+/// # Panics
+///
+/// Panics after 5 s.
+#[track_caller]
+pub fn wait_until_down(namespace: &Namespace, interface: &str) {
+    wait_for_operstate(namespace, interface, "DOWN");
+}
+
+#[track_caller]
+fn wait_for_operstate(namespace: &Namespace, interface: &str, state: &str) {
+    wait::until(format_args!("{interface} to be {state}"), Duration::from_secs(5), || {
+        link(namespace, interface, "")["operstate"] == state
+    });
 }
 
 fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// A counter of an interface, as `ip -s link` shows it: such as `("tx", "dropped")`.
-pub fn interface_counter(host: &Namespace, interface: &str, direction: &str, name: &str) -> Result<u64> {
-    let shown = host.ip(&format!("-j -s link show dev {interface}"))?;
-    let shown: serde_json::Value = serde_json::from_str(&shown).context("JSON of ip")?;
-    let counter = shown[0]["stats64"][direction][name].as_u64();
-    counter.with_context(|| format!("no counter {direction} {name} in {shown}"))
+/// Returns a counter of an interface, as `ip -s link` shows it: such as `("tx", "dropped")`.
+///
+/// # Panics
+///
+/// Panics if there is no such counter.
+#[track_caller]
+pub fn interface_counter(host: &Namespace, interface: &str, direction: &str, name: &str) -> u64 {
+    let link = link(host, interface, "-s");
+    let counter = link["stats64"][direction][name].as_u64();
+    counter.or_fail(format_args!("no counter {direction} {name} in {link}"))
+}
+
+/// Returns the line on the XDP program of an interface in `ip -d link show`, or `None` without a program.
+///
+/// # Panics
+///
+/// Panics if `ip` fails.
+#[track_caller]
+pub fn attached_program(host: &Namespace, interface: &str) -> Option<String> {
+    let shown = host.ip(&format!("-d link show dev {interface}"));
+    shown.lines().find(|line| line.contains("prog/xdp")).map(|line| line.trim().to_owned())
+}
+
+/// Returns the JSON of `ip link show` on an interface.
+#[track_caller]
+fn link(host: &Namespace, interface: &str, options: &str) -> Value {
+    let shown = host.ip(&format!("-j {options} link show dev {interface}"));
+    let mut shown: Value = serde_json::from_str(&shown).or_fail(format_args!("not the JSON of `ip`: {shown}"));
+    shown[0].take()
 }

@@ -8,9 +8,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
+use filter_lab::failure::catch;
 use filter_lab::guest::plan::{BINARY, DONE_STATUS, EXIT_PORT, MARK, Plan, Said};
-use filter_lab::installation::BINARY as SIP_FILTER_BIN;
+use filter_lab::installation::BINARY_VARIABLE as SIP_FILTER_BIN;
 use filter_lab::namespace::Namespace;
 
 /// The NICs of a machine.
@@ -62,7 +63,7 @@ impl Qemu {
         timeout: Duration,
         log: PathBuf,
     ) -> Result<Outcome> {
-        let namespace = Namespace::new()?;
+        let namespace = catch(Namespace::new).map_err(Error::msg)?;
         let mut command = self.command(&namespace, kernel, initramfs);
         command.args(network(&namespace, machine)?);
         let errors = create(&log.with_extension("errors"))?;
@@ -155,7 +156,7 @@ fn early_end(status: ExitStatus) -> Option<String> {
 fn network(namespace: &Namespace, machine: &Machine) -> Result<Vec<String>> {
     let Some(device) = machine.device else { return Ok(Vec::new()) };
     if machine.tap {
-        create_bridge(namespace, machine.queues)?;
+        catch(|| create_bridge(namespace, machine.queues)).map_err(Error::msg)?;
     } else if machine.queues != 1 {
         bail!("a hub has one queue per NIC: {} queues require TAP devices", machine.queues);
     }
@@ -181,15 +182,14 @@ fn tap(end: u32) -> String {
 }
 
 /// Creates two TAP devices and a bridge between them.
-fn create_bridge(namespace: &Namespace, queues: u32) -> Result<()> {
+fn create_bridge(namespace: &Namespace, queues: u32) {
     // Keeps the host's IPv6 from sending router solicitations and the like on this wire.
-    namespace.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
-    namespace.ip("link add wire type bridge stp_state 0 mcast_snooping 0")?;
+    namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1");
+    namespace.ip("link add wire type bridge stp_state 0 mcast_snooping 0");
     for end in [0, 1] {
         let multi = if queues > 1 { " multi_queue" } else { "" };
-        namespace.ip(&format!("tuntap add dev {} mode tap vnet_hdr{multi}", tap(end)))?;
-        namespace.ip(&format!("link set {} master wire up", tap(end)))?;
+        namespace.ip(&format!("tuntap add dev {} mode tap vnet_hdr{multi}", tap(end)));
+        namespace.ip(&format!("link set {} master wire up", tap(end)));
     }
-    namespace.ip("link set wire up")?;
-    Ok(())
+    namespace.ip("link set wire up");
 }

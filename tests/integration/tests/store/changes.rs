@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::time::timeout;
 
-use super::{open, sql, start, switch};
+use super::{open, start, switch};
 
 /// Time limit for a change to be noticed. Far above every interval at which a server is polled.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ async fn every_change_of_the_database_is_noticed_and_nothing_else(#[case] kind: 
         settle(&mut store).await;
         let spurious = timeout(Duration::from_millis(300), store.changed()).await;
         assert!(spurious.is_err(), "reported without a change, before {statement}: {spurious:?}");
-        sql(&server, statement);
+        server.sql(statement);
         expect_change(&mut store, statement).await;
     }
     let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await.unwrap();
@@ -61,19 +61,19 @@ async fn every_change_of_the_database_is_noticed_and_nothing_else(#[case] kind: 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn change_in_postgresql_is_noticed_without_the_notify_trigger() {
     let (server, mut store) = start(Kind::Postgres).await;
-    sql(&server, "DROP TRIGGER sip_filter_notify ON htable_config");
+    server.sql("DROP TRIGGER sip_filter_notify ON htable_config");
     settle(&mut store).await;
     let statement = "INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')";
-    sql(&server, statement);
+    server.sql(statement);
     expect_change(&mut store, statement).await;
 }
 
 #[rstest]
-#[case::killed(|server: &mut Server| server.kill().unwrap())]
-#[case::stopped(|server: &mut Server| server.stop().unwrap())]
-#[case::hung(|server: &mut Server| server.signal(Signal::SIGSTOP).unwrap())]
-#[case::disconnected(|server: &mut Server| server.disconnect().unwrap())]
-#[case::table_dropped(|server: &mut Server| drop(sql(server, "DROP TABLE htable_config")))]
+#[case::killed(|server: &mut Server| server.kill())]
+#[case::stopped(|server: &mut Server| server.stop())]
+#[case::hung(|server: &mut Server| server.signal(Signal::SIGSTOP))]
+#[case::disconnected(|server: &mut Server| server.disconnect())]
+#[case::table_dropped(|server: &mut Server| drop(server.sql("DROP TABLE htable_config")))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outage_of_the_database_is_noticed_before_an_alarm_is_due(
     #[values(Kind::Mariadb, Kind::Postgres)] kind: Kind,
@@ -94,8 +94,8 @@ async fn outage_of_the_database_is_noticed_before_an_alarm_is_due(
 #[tokio::test]
 async fn switch_on_a_closed_connection_fails_and_writes_nothing(#[case] kind: Kind) {
     let (server, mut store) = start(kind).await;
-    server.disconnect().unwrap();
+    server.disconnect();
     let error = store.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap_err();
     assert!(matches!(error, Error::Stale(_)) && error.recovery() == Recovery::Retry, "{error}");
-    assert_eq!(sql(&server, "SELECT COUNT(*) FROM htable_config"), "0");
+    assert_eq!(server.sql("SELECT COUNT(*) FROM htable_config"), "0");
 }

@@ -24,16 +24,10 @@ async fn open(server: &Server, name: &str, missing: IfMissing) -> Result<(Store,
 
 /// Starts a server, creates our schema on it and opens it as the host sbc1.
 async fn start(kind: Kind) -> (Server, Store) {
-    let server = start_server(kind);
+    let server = Server::start(kind);
     let opened = open(&server, "sbc1", IfMissing::Create).await;
     let (store, _) = opened.unwrap_or_else(|error| panic!("create the schema on {kind:?}: {error}"));
     (server, store)
-}
-
-/// Starts a server without our schema.
-#[track_caller]
-fn start_server(kind: Kind) -> Server {
-    Server::start(kind).unwrap_or_else(|error| panic!("start {kind:?}: {error:#}"))
 }
 
 fn origin(actor: &str) -> Origin {
@@ -47,14 +41,8 @@ fn switch(action: Action, hosts: Hosts) -> Switch {
 /// Returns the rows of the policy table as `key=value`, read with the server's own client.
 #[track_caller]
 fn rows(server: &Server) -> Vec<String> {
-    let rows = sql(server, "SELECT key_name, key_value FROM htable_config ORDER BY key_name");
+    let rows = server.sql("SELECT key_name, key_value FROM htable_config ORDER BY key_name");
     rows.lines().map(|line| line.replace('\t', "=")).collect()
-}
-
-/// Runs `statement` with the server's own client and returns its output, with tabs between columns.
-#[track_caller]
-fn sql(server: &Server, statement: &str) -> String {
-    server.sql(statement).unwrap_or_else(|error| panic!("{statement}: {error:#}"))
 }
 
 /// Returns a runtime for one thread, for tests whose hosts run on threads of their own.

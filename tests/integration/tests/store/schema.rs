@@ -2,20 +2,20 @@
 
 use std::thread;
 
-use filter_lab::database::Kind;
+use filter_lab::database::{Kind, Server};
 use filter_reply::TagSecret;
 use filter_user::domain::{Action, Hosts};
 use filter_user::store::{Error, IfMissing, Recovery};
 use rstest::rstest;
 
-use super::{open, rows, runtime, sql, start_server, switch};
+use super::{open, rows, runtime, switch};
 
 #[rstest]
 #[case::mariadb(Kind::Mariadb, 4)]
 #[case::postgres(Kind::Postgres, 5)]
 #[tokio::test]
 async fn first_open_creates_the_schema_and_the_second_changes_nothing(#[case] kind: Kind, #[case] count: usize) {
-    let server = start_server(kind);
+    let server = Server::start(kind);
     assert!(matches!(open(&server, "sbc1", IfMissing::Fail).await, Err(Error::NoTable { .. })));
     let (store, steps) = open(&server, "sbc1", IfMissing::Create).await.unwrap();
     assert_eq!(steps.len(), count, "{steps:?}");
@@ -32,7 +32,7 @@ async fn first_open_creates_the_schema_and_the_second_changes_nothing(#[case] ki
 #[case::mariadb(Kind::Mariadb)]
 #[case::postgres(Kind::Postgres)]
 fn hosts_that_start_at_the_same_time_create_one_schema(#[case] kind: Kind) {
-    let server = start_server(kind);
+    let server = Server::start(kind);
     let start = |name: &'static str| {
         let server = &server;
         move || {
@@ -77,17 +77,17 @@ const POSTGRES_OTHER_OWNER: &str = "CREATE TABLE htable_config (id SERIAL PRIMAR
 #[case::postgres_with_another_owner(Kind::Postgres, POSTGRES_OTHER_OWNER)]
 #[tokio::test]
 async fn existing_htable_config_is_used_without_altering_it(#[case] kind: Kind, #[case] create: &str) {
-    let server = start_server(kind);
-    sql(&server, create);
-    sql(&server, "INSERT INTO htable_config (id, key_name, key_value) VALUES (1, 'limit', '7')");
+    let server = Server::start(kind);
+    server.sql(create);
+    server.sql("INSERT INTO htable_config (id, key_name, key_value) VALUES (1, 'limit', '7')");
     let columns = "SELECT column_name, data_type, column_default FROM information_schema.columns
                    WHERE table_name = 'htable_config' ORDER BY ordinal_position";
-    let before = sql(&server, columns);
+    let before = server.sql(columns);
 
     let (mut store, _) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
     if kind == Kind::Postgres && create.contains("SERIAL") {
         // The sequence is where it would be if Kamailio had inserted the row without an id.
-        sql(&server, "SELECT nextval('htable_config_id_seq')");
+        server.sql("SELECT nextval('htable_config_id_seq')");
     }
     let mut on = switch(Action::On, Hosts::Cluster);
     on.code = Some(480.try_into().unwrap());
@@ -96,21 +96,21 @@ async fn existing_htable_config_is_used_without_altering_it(#[case] kind: Kind, 
     store.switch(&switch(Action::Off, Hosts::Cluster)).await.unwrap();
     assert_eq!(rows(&server), ["limit=7", "maint=0", "maint_code=480", "maint_reason=Wartung läuft"]);
     assert_eq!(store.read().await.unwrap().rows.len(), 3);
-    assert_eq!(sql(&server, columns), before, "columns of the table");
+    assert_eq!(server.sql(columns), before, "columns of the table");
     if create.contains("AUTO_INCREMENT") || create.contains("SERIAL") {
         // Our rows must not have blocked the ids that the table generates.
-        sql(&server, "INSERT INTO htable_config (key_name, key_value) VALUES ('other', '1')");
+        server.sql("INSERT INTO htable_config (key_name, key_value) VALUES ('other', '1')");
     }
 }
 
 /// The daemon was killed during a migration. MariaDB commits each of its statements at once.
 #[tokio::test]
 async fn interrupted_migration_is_repeated_at_the_next_start() {
-    let server = start_server(Kind::Mariadb);
+    let server = Server::start(Kind::Mariadb);
     open(&server, "sbc1", IfMissing::Create).await.unwrap().0.close().await;
     let interrupt =
         "UPDATE sip_filter_migration SET success = FALSE WHERE version = 2; DROP TABLE sip_filter_emergency";
-    sql(&server, interrupt);
+    server.sql(interrupt);
     let (mut store, steps) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
     assert_eq!(steps, ["applied migration 2, exemptions"]);
     assert_eq!(store.read().await.unwrap().emergency, ["112", "911", "999"]);
@@ -121,14 +121,14 @@ async fn interrupted_migration_is_repeated_at_the_next_start() {
 #[case::postgres(Kind::Postgres)]
 #[tokio::test]
 async fn schema_of_a_newer_version_is_rejected(#[case] kind: Kind) {
-    let server = start_server(kind);
+    let server = Server::start(kind);
     open(&server, "sbc1", IfMissing::Create).await.unwrap().0.close().await;
     let checksum = if kind == Kind::Mariadb { "x'00'" } else { "'\\x00'" };
     let insert = format!(
         "INSERT INTO sip_filter_migration (version, description, success, checksum, execution_time)
          VALUES (9999, 'from the future', TRUE, {checksum}, 0)"
     );
-    sql(&server, &insert);
+    server.sql(&insert);
     let Err(error) = open(&server, "sbc1", IfMissing::Create).await else {
         panic!("opened a schema of version 9999");
     };

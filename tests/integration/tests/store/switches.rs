@@ -8,7 +8,7 @@ use filter_user::store::IfMissing;
 use jiff::Timestamp;
 use rstest::rstest;
 
-use super::{node, open, origin, rows, runtime, sql, start, switch};
+use super::{node, open, origin, rows, runtime, start, switch};
 
 #[rstest]
 #[case::mariadb(Kind::Mariadb)]
@@ -16,14 +16,13 @@ use super::{node, open, origin, rows, runtime, sql, start, switch};
 #[tokio::test]
 async fn keys_of_the_policy_table_are_compared_byte_by_byte(#[case] kind: Kind) {
     let (server, mut store) = start(kind).await;
-    sql(
-        &server,
+    server.sql(
         "INSERT INTO htable_config (key_name, key_value) VALUES
          ('Maint', 'no'), ('maint ', 'no'), ('maint', '7'), ('maint', '8')",
     );
     let event = store.switch(&switch(Action::On, Hosts::Cluster)).await.unwrap();
     let keys = "SELECT key_name, key_value FROM htable_config ORDER BY id";
-    let rows = sql(&server, keys).replace('\t', "=");
+    let rows = server.sql(keys).replace('\t', "=");
     assert_eq!(rows, "Maint=no\nmaint =no\nmaint=1", "the two rows of `maint` become one, others stay");
     let reading = store.read().await.unwrap();
     assert_eq!((reading.last_event, reading.event.map(|event| event.id)), (event, Some(event)));
@@ -56,7 +55,7 @@ async fn row_of_one_host_is_kept_until_all_hosts_are_switched(#[case] kind: Kind
 async fn change_from_outside_and_planned_end_are_recorded_once_by_two_hosts(#[case] kind: Kind) {
     let (server, mut store) = start(kind).await;
     let (mut other, _) = open(&server, "sbc2", IfMissing::Fail).await.unwrap();
-    sql(&server, "INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')");
+    server.sql("INSERT INTO htable_config (key_name, key_value) VALUES ('maint', '1')");
     for host in [&mut store, &mut other] {
         host.note_changes_from_outside(&origin("unknown")).await.unwrap();
     }
@@ -65,7 +64,7 @@ async fn change_from_outside_and_planned_end_are_recorded_once_by_two_hosts(#[ca
     assert_eq!((events[0].action.as_str(), events[0].via.as_str()), ("on", Channel::Outside.name()));
 
     let insert = "INSERT INTO htable_config (key_name, key_value) VALUES ('maint_until', '1000'), ('maint@sbc2', '1')";
-    sql(&server, insert);
+    server.sql(insert);
     assert!(store.end_as_planned(&origin("unknown")).await.unwrap(), "the first host ends maintenance");
     assert!(!other.end_as_planned(&origin("unknown")).await.unwrap(), "the second host finds it ended");
     assert_eq!(rows(&server), ["maint=0"]);
@@ -117,7 +116,7 @@ async fn bypass_prefixes_are_added_and_removed_on_a_server_as_in_sqlite(#[case] 
         Change::new(Exemption::Bypass, edit, &entries, origin("alice")).unwrap()
     };
     // Another spelling of a prefix that is added next.
-    sql(&server, "INSERT INTO sip_filter_bypass (prefix) VALUES ('2001:DB8::/32')");
+    server.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('2001:DB8::/32')");
     let done = store.change(&change(Edit::Add, &["198.18.0.0/15", "2001:db8::/32"])).await.unwrap();
     assert_eq!((done.changed.len(), done.unchanged.len(), done.left), (1, 1, 2));
     assert_eq!(store.read().await.unwrap().bypass, ["198.18.0.0/15", "2001:DB8::/32"]);
@@ -148,6 +147,6 @@ async fn hosts_see_the_event_that_each_has_applied_and_whether_it_is_alive(#[cas
     let seen: Vec<_> = nodes.iter().map(|node| (node.node.as_str(), node.event, node.alive)).collect();
     assert_eq!(seen, [("sbc1", 7, true), ("sbc2", 5, false)]);
     assert!(nodes[0].heard_ms < 10_000, "age of the report by the database's clock: {nodes:?}");
-    sql(&server, "UPDATE sip_filter_node SET heard_ms = heard_ms - 20000 WHERE node = 'sbc1'");
+    server.sql("UPDATE sip_filter_node SET heard_ms = heard_ms - 20000 WHERE node = 'sbc1'");
     assert!(!other.nodes().await.unwrap()[0].alive);
 }

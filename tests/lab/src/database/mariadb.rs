@@ -1,30 +1,29 @@
-//! MariaDB: `mariadbd` as root, on a data directory of its own.
+//! MariaDB: `mariadbd` as root, on its own data directory.
 
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
-
 use super::Server;
 use crate::process;
 
-/// Makes the data directory.
+/// Creates the data directory.
 ///
-/// Here and below, temporary tables go to the server's own directory: in a shared one each server that starts removes
-/// all of them, also those of one that is at work.
-pub(super) fn initialise(server: &Server) -> Result<()> {
+/// Here and below, temporary tables are in the server's own directory: a server that starts removes all of them from a
+/// shared one, including those of a server that is running.
+#[track_caller]
+pub(super) fn initialize(server: &Server) {
     let mut command = Command::new("mariadb-install-db");
     command.args(["--no-defaults", "--user=root", "--skip-test-db", "--auth-root-authentication-method=normal"]);
     command.args(["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M"]);
     command.arg(format!("--datadir={}", server.path("data").display()));
-    process::output(command.env("TMPDIR", server.directory.path())).map(drop)
+    process::stdout(command.env("TMPDIR", server.directory.path()));
 }
 
-/// The server.
+/// Returns the command of the server.
 pub(super) fn command(server: &Server) -> Command {
     let mut command = server.command_as(None, Path::new("mariadbd"));
     command.args(["--no-defaults", "--user=root", "--skip-log-bin", "--skip-name-resolve", "--performance-schema=0"]);
-    // Only a power cut could lose something, and then the machine is gone with the test.
+    // Only a power failure could lose a transaction, and it would end the test too.
     command.args(["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M"]);
     command.arg(format!("--datadir={}", server.path("data").display()));
     command.arg(format!("--socket={}", server.path("socket").display()));
@@ -48,7 +47,7 @@ pub(super) fn command(server: &Server) -> Command {
     command
 }
 
-/// The administrator's client; what it is to do comes by its standard input.
+/// Returns the administrator's client, which reads statements from its standard input.
 pub(super) fn session(server: &Server, database: &str) -> Command {
     let mut command = Command::new("mariadb");
     command.args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--database", database]);
@@ -56,18 +55,20 @@ pub(super) fn session(server: &Server, database: &str) -> Command {
     command
 }
 
-/// The same; what it is to do comes as the last argument.
+/// Returns the administrator's client, which takes a statement as its last argument.
 pub(super) fn client(server: &Server, database: &str) -> Command {
     let mut command = session(server, database);
     command.arg("--execute");
     command
 }
 
-pub(super) fn make_database(server: &Server) -> Result<()> {
+/// Creates the database and its user.
+#[track_caller]
+pub(super) fn create_database(server: &Server) {
     let statements = format!(
         "CREATE DATABASE kamailio; CREATE USER sip_filter@'%' IDENTIFIED BY '{}'; \
          GRANT ALL ON kamailio.* TO sip_filter@'%'",
         server.password
     );
-    process::output(client(server, "mysql").arg(statements)).map(drop)
+    process::stdout(client(server, "mysql").arg(statements));
 }

@@ -1,187 +1,193 @@
-//! One cell of the matrix: the daemon on a wire, a caller, and what has to come of it.
+//! One cell of the matrix: the daemon on a wire, a caller, and what is expected of them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::plan::{BINARY, Cell, Expect, Plan};
 use crate::daemon::Daemon;
+use crate::failure::{OrFail as _, catch};
 use crate::installation::Installation;
 use crate::lab::Lab;
-use crate::wire::{Family, PROXY_INTERFACE, WireOptions};
+use crate::wire::{Family, PROXY_INTERFACE, WireOptions, wait_until_up};
+use crate::{process, wait};
 
-/// Callers for each queue and IP version: each has a port of its own, so that a NIC that hashes ports spreads them. That
-/// a queue of two gets none of 32 calls, or of four none of 64, is less likely than one in a million.
+/// Number of callers for each queue and IP version.
+///
+/// Each has its own port, so that a NIC that hashes ports spreads them. The probability that one of two queues gets
+/// none of 32 calls, or one of four none of 64, is less than 10⁻⁶.
 const CALLERS: u32 = 8;
 
-/// Runs the cells and reports each by its name: how many calls were refused, or what went wrong.
-pub fn run_all(plan: &Plan, mut report: impl FnMut(&str, Result<u64, String>)) -> Result<()> {
-    // NICs stay in their namespaces for all cells; a veth pair is made for each, with its queues.
-    let mut nics = if plan.nics { Some(Lab::over(two_nics()?.each_ref().map(String::as_str))?) } else { None };
+/// Runs the cells and reports each by its name: the number of refused calls, or a sentence about the failure.
+pub fn run_all(plan: &Plan, mut report: impl FnMut(&str, Result<u64, String>)) {
+    // NICs stay in their namespaces for all cells. A veth pair is created for each cell, with its number of queues.
+    let mut nics = plan.nics.then(|| Lab::over_nics(two_nics().each_ref().map(String::as_str)));
     for cell in &plan.cells {
         let result = match &mut nics {
-            Some(lab) => on_nics(lab, cell),
-            None => Lab::with(WireOptions { queues: cell.queues.unwrap_or(1), ..WireOptions::default() })
-                .and_then(|lab| run(&lab, cell)),
+            Some(lab) => catch(|| run_on_nics(lab, cell)),
+            None => catch(|| {
+                let queues = cell.queues.unwrap_or(1);
+                run(&Lab::with_wire(WireOptions { queues, ..WireOptions::default() }), cell)
+            }),
         };
-        report(&cell.name, result.map_err(|error| format!("{error:#}")));
+        report(&cell.name, result.flatten());
     }
-    Ok(())
 }
 
-/// The machine's NICs, in the order in which they are plugged in.
-fn two_nics() -> Result<[String; 2]> {
-    let devices = fs::read_dir("/sys/class/net").context("/sys/class/net")?;
+/// Returns the names of the machine's NICs, in the order of their slots.
+fn two_nics() -> [String; 2] {
+    let devices = fs::read_dir("/sys/class/net").or_fail("cannot list /sys/class/net");
     let mut nics = BTreeSet::new();
-    for device in devices {
-        let device = device?;
-        if device.path().join("device").exists() {
-            let slot = fs::canonicalize(device.path().join("device")).context("where a NIC is")?;
+    for device in devices.flatten() {
+        if let Ok(slot) = fs::canonicalize(device.path().join("device")) {
             nics.insert((slot, device.file_name().to_string_lossy().into_owned()));
         }
     }
     let nics: Vec<String> = nics.into_iter().map(|(_, name)| name).collect();
-    nics.try_into().map_err(|nics| anyhow::anyhow!("the machine should have two NICs, it has {nics:?}"))
+    nics.try_into().unwrap_or_else(|nics| panic!("the machine has the NICs {nics:?}, not two"))
 }
 
-fn on_nics(lab: &mut Lab, cell: &Cell) -> Result<u64> {
-    lab.filter = Installation::new(&lab.inside, Path::new(BINARY))?;
+fn run_on_nics(lab: &mut Lab, cell: &Cell) -> Result<u64, String> {
+    lab.filter = Installation::new(&lab.inside, Path::new(BINARY));
     if let Some(queues) = cell.queues {
-        set_queues(lab, queues)?;
+        set_queues(lab, queues);
     }
     run(lab, cell)
 }
 
-fn set_queues(lab: &Lab, queues: u32) -> Result<()> {
-    let shown = lab.inside.sh(&format!("ethtool -l {PROXY_INTERFACE}"));
-    let now = shown.context("the NIC does not tell its queues")?;
-    let current = now.split("Current hardware settings:").nth(1).context("`ethtool -l` has no current settings")?;
+fn set_queues(lab: &Lab, queues: u32) {
+    let shown = lab.inside.exec(&format!("ethtool -l {PROXY_INTERFACE}"));
+    let current = shown.split("Current hardware settings:").nth(1).or_fail("`ethtool -l` shows no current settings");
     let count =
         |name: &str| current.lines().find_map(|line| line.trim().strip_prefix(name)?.trim().parse::<u32>().ok());
-    // ethtool takes it for a mistake when nothing changes.
+    // ethtool fails if nothing changes.
     if count("Combined:") != Some(queues) {
-        lab.inside.sh(&format!("ethtool -L {PROXY_INTERFACE} combined {queues}"))?;
-        crate::wire::wait_until_up(&lab.inside, PROXY_INTERFACE)?;
+        lab.inside.exec(&format!("ethtool -L {PROXY_INTERFACE} combined {queues}"));
+        wait_until_up(&lab.inside, PROXY_INTERFACE);
     }
-    // UDP ports count for the choice of the queue where the NIC can be told so; others hash them anyway, or cannot.
+    // Makes a NIC hash UDP ports for the choice of the queue. Where this fails, the NIC hashes them anyway, or cannot.
     for protocol in ["udp4", "udp6"] {
-        let _ = lab.inside.sh(&format!("ethtool -N {PROXY_INTERFACE} rx-flow-hash {protocol} sdfn"));
+        let mut ethtool = lab.inside.command("ethtool");
+        process::run(ethtool.args(["-N", PROXY_INTERFACE, "rx-flow-hash", protocol, "sdfn"]));
     }
-    Ok(())
 }
 
-fn run(lab: &Lab, cell: &Cell) -> Result<u64> {
+/// Runs a cell and returns the number of refused calls, or a sentence about the failure with the daemon's log.
+fn run(lab: &Lab, cell: &Cell) -> Result<u64, String> {
     let mut arguments = vec!["--iface", PROXY_INTERFACE];
     arguments.extend(cell.arguments.iter().map(String::as_str));
-    foretold(lab, cell, &arguments).context("`sip-filter doctor`")?;
-    let result = match &cell.expect {
-        Expect::Refused { saying } => refused(lab, &arguments, saying).map(|()| 0),
-        Expect::Works { mode, socket, log, spread } => {
-            let mut daemon = lab.filter.start(&arguments)?;
-            works(lab, cell, (mode, socket), log, *spread, &mut daemon)
+    let result = catch(|| {
+        assert_doctor_agrees(lab, cell, &arguments);
+        match &cell.expect {
+            Expect::Refused { saying } => {
+                assert_start_fails(lab, &arguments, saying);
+                0
+            }
+            Expect::Works { mode, socket, log, spread } => {
+                let mut daemon = lab.filter.start(&arguments);
+                assert_works(lab, cell, (mode, socket), log, *spread, &mut daemon)
+            }
         }
-    };
-    result.with_context(|| format!("log of the daemon: {}", lab.filter.log()))
+    });
+    result.map_err(|failure| format!("{failure}\nLog of the daemon:\n{}", lab.filter.log()))
 }
 
-/// The doctor promises no more than comes of it, and has no failure where there is none.
-fn foretold(lab: &Lab, cell: &Cell, arguments: &[&str]) -> Result<()> {
-    let answer = lab.filter.cli(&[&["doctor", "--json"], arguments].concat())?;
-    let findings: Vec<Value> = serde_json::from_str(&answer.stdout).with_context(|| format!("its JSON: {answer:?}"))?;
+/// Asserts that `sip-filter doctor` promises no more than is expected of the cell, and reports no failure if it works.
+fn assert_doctor_agrees(lab: &Lab, cell: &Cell, arguments: &[&str]) {
+    let output = lab.filter.output(&[&["doctor", "--json"], arguments].concat());
+    let findings: Vec<Value> =
+        serde_json::from_str(&output.stdout).or_fail(format_args!("not the JSON of `doctor`: {output:?}"));
     let find = |check: &str| findings.iter().find(|finding| finding["check"] == check);
-    let says = |mode: &Value, words: &str| mode["fact"].as_str().is_some_and(|fact| fact.contains(words));
-    let native = find("mode").is_some_and(|mode| says(mode, "can run the XDP program") && !says(mode, "not known"));
-    let promised = native && find("spare-queues").is_none();
+    let says = |finding: &Value, words: &str| finding["fact"].as_str().is_some_and(|fact| fact.contains(words));
+    // Before Linux 6.3 it says that it is unknown, or not known, whether the driver can run the program natively.
+    let is_native =
+        find("mode").is_some_and(|mode| mode["level"] == "ok" && says(mode, "native mode") && !says(mode, "known"));
+    let is_promised = is_native && find("spare-queues").is_none();
     match &cell.expect {
         Expect::Works { mode, .. } => {
-            ensure!(matches!(answer.code, Some(0 | 3)), "a failure where all works: {findings:?}");
-            ensure!(mode == "native" || !promised, "native mode is promised: {findings:?}");
+            assert!(
+                matches!(output.code, Some(0 | 3)),
+                "`doctor` reports a failure where the cell works: {findings:?}"
+            );
+            assert!(mode == "native" || !is_promised, "`doctor` promises native mode: {findings:?}");
         }
         Expect::Refused { saying } => {
-            ensure!(answer.code == Some(1) || !promised, "native mode is promised: {findings:?}");
+            assert!(output.code == Some(1) || !is_promised, "`doctor` promises native mode: {findings:?}");
             let kernel = find("kernel").filter(|kernel| kernel["level"] == "failure");
-            let told = kernel.is_none_or(|kernel| answer.code == Some(1) && kernel.to_string().contains(saying));
-            ensure!(told, "not what `run` says of the kernel: {findings:?}");
+            let agrees = kernel.is_none_or(|kernel| output.code == Some(1) && kernel.to_string().contains(saying));
+            assert!(agrees, "`doctor` does not say of the kernel what `run` says: {findings:?}");
         }
     }
-    Ok(())
 }
 
-/// The daemon does not start, says why, and leaves calls alone.
-fn refused(lab: &Lab, arguments: &[&str], saying: &str) -> Result<()> {
-    let mut command = vec!["run"];
-    command.extend(arguments);
-    let answer = lab.filter.cli(&command)?;
-    ensure!(answer.code == Some(1), "it was to end with status 1: {answer:?}");
-    ensure!(answer.stderr.contains(saying), "it was to say \"{saying}\": {answer:?}");
-    passes(lab)
+/// Asserts that the daemon does not start, with an error that contains `message`, and does not affect calls.
+fn assert_start_fails(lab: &Lab, arguments: &[&str], message: &str) {
+    let output = lab.filter.output(&[&["run"], arguments].concat());
+    assert!(output.code == Some(1), "`sip-filter run` was to end with status 1: {output:?}");
+    assert!(output.stderr.contains(message), "`sip-filter run` does not say \"{message}\": {output:?}");
+    assert_calls_pass(lab);
 }
 
-/// Calls are refused as long as it runs, and nothing else is; all pass when it is killed.
-fn works(
+/// Asserts that the daemon refuses new calls and nothing else, and that all calls pass when it is killed. Returns the
+/// number of refused calls.
+fn assert_works(
     lab: &Lab,
     cell: &Cell,
     (mode, socket): (&str, &str),
     log: &[String],
     spread: bool,
     daemon: &mut Daemon,
-) -> Result<u64> {
-    let status = lab.filter.status()?;
+) -> u64 {
+    let status = lab.filter.status();
     let interface = &status["interfaces"][0];
-    ensure!(interface["mode"] == mode, "attached in another mode than {mode}: {status}");
-    let queues = interface["queues"].as_array().with_context(|| format!("no queues in {status}"))?.len();
-    ensure!(cell.queues.is_none_or(|wanted| wanted as usize == queues), "{queues} queues: {status}");
+    assert!(interface["mode"] == mode, "attached in another mode than {mode}: {status}");
+    let queues = interface["queues"].as_array().or_fail(format_args!("no queues in {status}")).len();
+    assert!(cell.queues.is_none_or(|expected| expected as usize == queues), "{queues} queues: {status}");
     for queue in 0..queues {
-        ensure!(interface["queues"][queue]["socket"] == socket, "a socket not bound as {socket}: {status}");
+        assert!(interface["queues"][queue]["socket"] == socket, "a socket not bound as {socket}: {status}");
     }
     for text in log {
-        ensure!(daemon.log().contains(text.as_str()), "the log does not say \"{text}\"");
+        assert!(daemon.log().contains(text.as_str()), "the log does not say \"{text}\"");
     }
-    // Calls that are up from before go on; those that come are refused, on each queue and with each IP version.
-    let mut up = Vec::new();
-    for family in [Family::V4, Family::V6] {
-        let caller = lab.caller(family)?;
-        up.push((lab.goes_through(&caller).with_context(|| format!("{family:?}, before the switch"))?, caller));
-    }
-    lab.filter.done(&["on"])?;
+    // Established calls continue. New ones are refused, on each queue and with each IP version.
+    let established = [Family::V4, Family::V6].map(|family| {
+        let caller = lab.caller(family);
+        (lab.expect_call_accepted(&caller), caller)
+    });
+    lab.filter.run(&["on"]);
     let mut refused = 0;
     for _ in 0..CALLERS * queues as u32 {
         for family in [Family::V4, Family::V6] {
-            lab.is_refused(&lab.caller(family)?)
-                .with_context(|| format!("{family:?}, after {refused} refused calls"))?;
+            lab.expect_call_refused(&lab.caller(family));
             refused += 1;
         }
     }
-    for (call, caller) in &mut up {
-        caller.reinvite(call).context("an INVITE within a call that is up")?;
+    for (mut call, caller) in established {
+        caller.reinvite(&mut call);
     }
-    let status = lab.filter.status()?;
+    let status = lab.filter.status();
     let answered: Vec<u64> =
         (0..queues).filter_map(|queue| status["interfaces"][0]["queues"][queue]["answered"].as_u64()).collect();
-    ensure!(
-        answered.iter().sum::<u64>() >= refused,
-        "{refused} calls were refused, but the queues answered {answered:?}"
-    );
-    ensure!(!spread || answered.iter().all(|count| *count > 0), "a queue answered nothing: {answered:?}");
+    let sum = answered.iter().sum::<u64>();
+    assert!(sum >= refused, "{refused} calls were refused, but the queues answered {answered:?}");
+    assert!(!spread || answered.iter().all(|count| *count > 0), "a queue answered nothing: {answered:?}");
 
-    daemon.end(Signal::SIGKILL)?;
-    passes(lab).context("after the daemon was killed")?;
-    Ok(refused)
+    daemon.end(Signal::SIGKILL);
+    assert_calls_pass(lab);
+    refused
 }
 
-/// New calls go through, and no program is on the NIC.
-fn passes(lab: &Lab) -> Result<()> {
-    crate::wait::until("the XDP program to go", Duration::from_secs(5), || Ok(lab.attached()?.is_none()))?;
+/// Asserts that no program is attached to the NIC, and that new calls pass.
+fn assert_calls_pass(lab: &Lab) {
+    wait::until("the XDP program to leave the NIC", Duration::from_secs(5), || lab.attached_program().is_none());
     for family in [Family::V4, Family::V6] {
-        let caller = lab.caller(family)?;
-        // A NIC that has just reset its queues may lose the first packets: a caller sends them again.
-        lab.until_calls_are(false, &caller, Duration::from_secs(10))?;
-        lab.goes_through(&caller).with_context(|| format!("{family:?}"))?;
+        let caller = lab.caller(family);
+        // A NIC that has just reset its queues may lose the first packets, which a caller sends again.
+        lab.wait_for_status(200, &caller, Duration::from_secs(10));
+        lab.expect_call_accepted(&caller);
     }
-    Ok(())
 }

@@ -1,9 +1,7 @@
-//! The guest's first and only process: file systems, modules, the steps of the plan, and the end.
+//! The first and only process of a guest: mounts file systems, loads modules, runs the plan, and turns the machine off.
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,104 +9,103 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
+use nix::sys::termios::tcdrain;
 
 use super::cell;
 use super::plan::{DONE, EXIT_PORT, FIXTURES, MARK, MODULES, PLAN, Plan, Said};
-use crate::process;
+use crate::failure::catch;
+use crate::process::{self, Process};
 
-/// How long the fixtures may take: an emulated CPU is some twenty times slower than a real one.
-const FIXTURES_TIME: Duration = Duration::from_secs(600);
-/// How many mutated messages the kernel and the host grammar are compared on, by each of two threads: a sample.
+/// Time within which the fixtures must end: an emulated CPU is some twenty times slower than a real one.
+const FIXTURES_TIMEOUT: Duration = Duration::from_secs(600);
+/// Number of mutated messages on which the kernel and the host grammar are compared, by each of two threads: a sample.
 const MUTATED_MESSAGES: &str = "3000";
 
-/// Does all that the plan says and turns the machine off. Only for a machine that is there for nothing else.
+/// Runs the plan and turns the machine off. Only for a machine that was booted for this.
 pub fn run() -> ! {
     if std::process::id() != 1 {
         eprintln!("this is the first process of a virtual machine: `cargo xtask kernels` starts it");
         std::process::exit(2);
     }
-    let work = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(anyhow::anyhow!("the guest panicked")));
-    if let Err(error) = work {
-        say(&Said::Trouble(format!("{error:#}")));
+    let result = catch(work).unwrap_or_else(|panic| Err(anyhow::Error::msg(panic)));
+    if let Err(error) = result {
+        report(&Said::Trouble(format!("{error:#}")));
     }
-    drain();
+    // The machine must not be turned off before the serial line has sent everything.
+    if let Err(error) = tcdrain(std::io::stdout()) {
+        eprintln!("cannot drain the serial line: {error}");
+    }
     let end = File::options().write(true).open("/dev/port").and_then(|port| port.write_at(&[DONE], EXIT_PORT));
-    // The machine is off by now. If it is not, the kernel panics when its first process ends, and QEMU ends by that.
-    eprintln!("the machine cannot be turned off by /dev/port: {end:?}");
+    // The machine is off by now. If not, the kernel panics when its first process ends, and that ends QEMU.
+    eprintln!("cannot turn the machine off through /dev/port: {end:?}");
     std::process::exit(1);
 }
 
 fn work() -> Result<()> {
     mount_all()?;
-    let plan = fs::read(PLAN).with_context(|| format!("read {PLAN}"))?;
-    let plan: Plan = serde_json::from_slice(&plan).context("the plan")?;
+    let plan = fs::read(PLAN).with_context(|| format!("cannot read {PLAN}"))?;
+    let plan: Plan = serde_json::from_slice(&plan).with_context(|| format!("cannot parse {PLAN}"))?;
     load_modules()?;
-    process::output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    process::stdout(Command::new("ip").args(["link", "set", "lo", "up"]));
     if plan.verify {
-        say(&verified()?);
+        report(&count_verified()?);
     }
-    cell::run_all(&plan, |name, result| say(&Said::Cell(name.to_owned(), result)))?;
-    // Last, since they take minutes on an emulated CPU.
+    cell::run_all(&plan, |name, result| report(&Said::Cell(name.to_owned(), result)));
+    // Last, since the fixtures take minutes on an emulated CPU.
     if plan.fixtures {
-        say(&fixtures()?);
+        report(&run_fixtures()?);
     }
     Ok(())
 }
 
-/// One line on the console, by itself: the kernel may have written half of one.
-fn say(said: &Said) {
+/// Prints one line on the console. The line break before it ends a line that the kernel may be writing.
+fn report(said: &Said) {
     let said = serde_json::to_string(said).unwrap_or_else(|error| format!("{error}"));
     println!("\n{MARK}{said}");
 }
 
-/// Waits until the serial line has sent what was printed: turned off before that, the machine loses it.
-fn drain() {
-    // With an argument other than zero it is tcdrain(3), see tty_ioctl(4).
-    nix::ioctl_write_int_bad!(tcsbrk, nix::libc::TCSBRK);
-    // SAFETY: TCSBRK takes a number, and reads and writes no memory of ours.
-    if let Err(error) = unsafe { tcsbrk(std::io::stdout().as_raw_fd(), 1) } {
-        eprintln!("the serial line cannot be drained: {error}");
-    }
-}
-
 fn mount_all() -> Result<()> {
-    for (what, path) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")] {
-        fs::create_dir_all(path).with_context(|| format!("make {path}"))?;
-        mount(Some(what), path, Some(what), MsFlags::empty(), None::<&str>).with_context(|| format!("mount {path}"))?;
+    for (kind, path) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")] {
+        fs::create_dir_all(path).with_context(|| format!("cannot create {path}"))?;
+        mount(Some(kind), path, Some(kind), MsFlags::empty(), None::<&str>)
+            .with_context(|| format!("cannot mount {path}"))?;
     }
     Ok(())
 }
 
 fn load_modules() -> Result<()> {
-    let mut modules: Vec<PathBuf> =
-        fs::read_dir(MODULES).context("the modules")?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    let modules = fs::read_dir(MODULES).with_context(|| format!("cannot list {MODULES}"))?;
+    let mut modules: Vec<PathBuf> = modules.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     modules.sort();
     for module in modules {
-        let file = File::open(&module).with_context(|| format!("open {}", module.display()))?;
-        finit_module(&file, c"", ModuleInitFlags::empty()).with_context(|| format!("load {}", module.display()))?;
+        let file = File::open(&module).with_context(|| format!("cannot open {}", module.display()))?;
+        finit_module(&file, c"", ModuleInitFlags::empty())
+            .with_context(|| format!("cannot load {}", module.display()))?;
     }
     Ok(())
 }
 
-/// Loads the program, and reads how much work that was for the verifier.
-fn verified() -> Result<Said> {
+/// Loads the XDP program and returns the number of instructions that the verifier went through.
+fn count_verified() -> Result<Said> {
     let mut test = Command::new(FIXTURES);
     test.args(["--exact", "verifier::the_program_is_verified_with_room_to_spare", "--nocapture"]);
-    let printed = process::output(&mut test)?;
+    let printed = process::stdout(&mut test);
     let count = printed.lines().find_map(|line| line.trim().split_once("verified instructions: "));
-    let (_, count) = count.with_context(|| format!("no count in what the test printed:\n{printed}"))?;
-    Ok(Said::Verified(count.trim().parse().context("the count of instructions")?))
+    let (_, count) = count.with_context(|| format!("the test printed no count of instructions:\n{printed}"))?;
+    Ok(Said::Verified(count.trim().parse().with_context(|| format!("{count} is no count of instructions"))?))
 }
 
-fn fixtures() -> Result<Said> {
+/// Runs the tests of the XDP program on single packets.
+fn run_fixtures() -> Result<Said> {
     let log = Path::new("/tmp/fixtures.log");
-    let output = File::create(log).context("create the log of the fixtures")?;
+    let output = File::create(log).context("cannot create the log of the fixtures")?;
     let mut test = Command::new(FIXTURES);
     test.env("SIP_FILTER_TEST_MESSAGES", MUTATED_MESSAGES);
-    test.stdout(output.try_clone().context("duplicate the log")?).stderr(output);
-    let status = process::Process::spawn(&mut test)?.wait(FIXTURES_TIME)?;
-    let log = String::from_utf8_lossy(&fs::read(log).context("read the log of the fixtures")?).into_owned();
+    test.stdout(output.try_clone().context("cannot duplicate a descriptor")?).stderr(output);
+    let status = Process::spawn(&mut test).wait(FIXTURES_TIMEOUT);
+    let log = fs::read(log).context("cannot read the log of the fixtures")?;
+    let log = String::from_utf8_lossy(&log).into_owned();
     let sum = log.lines().find(|line| line.starts_with("test result: ")).unwrap_or_default().to_owned();
-    ensure!(!status.success() || sum.contains(" 0 failed"), "the fixtures end well without a result:\n{log}");
+    ensure!(!status.success() || sum.contains(" 0 failed"), "the fixtures succeed without a result:\n{log}");
     Ok(Said::Fixtures(if status.success() { Ok(sum) } else { Err(log) }))
 }

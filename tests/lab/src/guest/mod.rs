@@ -1,4 +1,4 @@
-//! A virtual machine's kernel put to the test: what `cargo xtask kernels` boots runs this as its only process.
+//! Tests of a virtual machine's kernel: `cargo xtask kernels` boots a machine that runs this as its only process.
 
 pub mod cell;
 pub mod init;

@@ -1,83 +1,85 @@
-//! What a guest is to do, and what it says: the words that `cargo xtask kernels` and the guest have in common.
+//! The plan of a guest and its reports, which `cargo xtask kernels` and the guest exchange.
 
 use serde::{Deserialize, Serialize};
 
-/// Where the guest finds its files.
+/// Path of the plan in the guest.
 pub const PLAN: &str = "/plan.json";
-/// The `sip-filter` to test.
+/// Path of the `sip-filter` to test.
 pub const BINARY: &str = "/sip-filter";
-/// The tests of the XDP program on single packets (`tests/integration/tests/kernel`).
+/// Path of the tests of the XDP program on single packets (`tests/integration/tests/kernel`).
 pub const FIXTURES: &str = "/fixtures";
-/// The folder of the modules to load, named so that their order is the order of their names.
+/// Folder of the modules to load. Their names sort in the order in which they have to be loaded.
 pub const MODULES: &str = "/modules";
 
-/// What a line begins with that is meant for xtask, among those of the kernel. The rest of it is a [`Said`] in JSON.
+/// Start of a console line for xtask, among those of the kernel. The rest of the line is a [`Said`] in JSON.
 pub const MARK: &str = "@guest ";
 
-/// I/O port of QEMU's `isa-debug-exit`, and what is written there if the guest has come to its end. QEMU's exit status
-/// is then [`DONE_STATUS`]; a guest that panics makes another.
+/// I/O port of QEMU's `isa-debug-exit`.
+///
+/// A guest that has come to its end writes [`DONE`] to it, which makes QEMU exit with [`DONE_STATUS`]. A guest that
+/// panics makes QEMU exit with another status.
 pub const EXIT_PORT: u64 = 0xf4;
-/// See [`EXIT_PORT`].
+/// Value for [`EXIT_PORT`].
 pub const DONE: u8 = 0x10;
-/// See [`EXIT_PORT`]: twice the value, plus one.
+/// QEMU's exit status for [`DONE`]: twice the value, plus one.
 pub const DONE_STATUS: i32 = 33;
 
-/// What a guest does.
+/// The work of a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Whether the work of the verifier is counted.
+    /// Counts the instructions that the verifier goes through.
     pub verify: bool,
-    /// Whether the XDP program is run on single packets, which takes minutes.
+    /// Runs the XDP program on single packets, which takes minutes.
     pub fixtures: bool,
-    /// Whether the wire is the machine's two NICs; otherwise it is a veth pair.
+    /// Uses the machine's two NICs as the wire, and not a veth pair.
     pub nics: bool,
-    /// What is tried over the wire.
+    /// The cells to run over the wire.
     pub cells: Vec<Cell>,
 }
 
 /// A cell of the matrix: one way of running the daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
-    /// What it is called in the table.
+    /// Name in the table.
     pub name: String,
-    /// RX queues of the NIC; `None` leaves them as they are.
+    /// Number of RX queues of the NIC; `None` leaves it unchanged.
     pub queues: Option<u32>,
-    /// What `sip-filter run` is told.
+    /// Arguments of `sip-filter run`.
     pub arguments: Vec<String>,
-    /// What has to come of it.
+    /// Expected result.
     pub expect: Expect,
 }
 
-/// What has to come of a cell.
+/// The expected result of a cell.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Expect {
-    /// It runs: calls are refused, calls that are up pass, and all pass when it is killed.
+    /// The daemon runs: new calls are refused, established calls pass, and all calls pass when it is killed.
     Works {
-        /// `native` or `generic`, as `status` says it.
+        /// `native` or `generic`, as in `status`.
         mode: String,
-        /// `copy` or `zero-copy`, as `status` says it.
+        /// `copy` or `zero-copy`, as in `status`.
         socket: String,
-        /// What the log has to say, each of it.
+        /// Texts that the log must contain.
         log: Vec<String>,
-        /// Whether the NIC spreads these calls over all of its queues, so that each has to answer some.
+        /// Requires that each queue answers some calls, since the NIC spreads them over all queues.
         spread: bool,
     },
-    /// It ends at once, and says this.
+    /// The daemon does not start.
     Refused {
-        /// A part of what it says.
+        /// A part of its error message.
         saying: String,
     },
 }
 
-/// What the guest says of a step.
+/// A report of a guest on one step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Said {
-    /// How many instructions the verifier went through.
+    /// Number of instructions that the verifier went through.
     Verified(u64),
-    /// The fixtures' last line, if all passed, or what failed.
+    /// The last line of the fixtures if all passed, or their log.
     Fixtures(Result<String, String>),
-    /// A cell, by name, and what it answered (calls refused), or what failed.
+    /// The name of a cell, and the number of calls that it refused, or the failure.
     Cell(String, Result<u64, String>),
-    /// The guest could not do its work.
+    /// The guest could not run its plan.
     Trouble(String),
 }
