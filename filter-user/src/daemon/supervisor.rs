@@ -25,8 +25,8 @@ const STABLE: Duration = Duration::from_secs(60);
 ///
 /// * With an **essential** part the daemon ends: it detaches, and its error names the part. Without such a part
 ///   maintenance could not be switched any more, or a failure of the packet path would go unnoticed.
-/// * A **restartable** part is started again after a delay, and an error is logged. Calls are refused without it, too,
-///   so it is not worth to detach: that hands every new call to the proxy, and interrupts the link of some NICs.
+/// * A **restartable** part is started again after a delay, and an error is logged. Calls are refused without it, too.
+///   To detach would hand every new call to the proxy, and interrupt the link of some NICs.
 ///
 /// Dropping the supervisor aborts the parts.
 #[derive(Default)]

@@ -138,8 +138,8 @@ fn template(policy: &Policy, tag: &TagSecret) -> ResponseTemplate {
 
 /// Returns the end of the 32 s after a switch that happened at `now`; 0, for no such time, if the clock cannot be read.
 ///
-/// A daemon that has just started has them too: the previous one may have ended within them, and the ACK to its last
-/// response may be under way.
+/// The start of a daemon counts as such a switch: the previous daemon may have ended just before, and the ACK to its
+/// last response may be under way.
 fn tail_end(now: io::Result<u64>) -> u64 {
     now.map_or(0, |now| now + maps::TRANSACTION_NS)
 }

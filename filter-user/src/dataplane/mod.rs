@@ -94,7 +94,7 @@ impl DataPlane {
     pub fn apply(&self, policy: &Arc<Policy>) -> Result<(), Error> {
         self.check_running()?;
         lock(&self.kernel).apply(policy)?;
-        // `stop` does not wait for this: it says so before it detaches.
+        // `stop` does not wait for this call, but sets its flag before it detaches.
         self.check_running()
     }
 
