@@ -1,4 +1,5 @@
 //! `sip-filter doctor`: what it reports of a host is what `run` meets there, and it changes nothing.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -64,7 +65,7 @@ impl Report {
         assert_eq!(finding["level"], level, "{finding:#}");
         assert!(finding["why"].as_str().is_some_and(|why| !why.is_empty()), "{finding:#}");
         // The member was `mend` before it was `fix`.
-        let fix = finding.get("fix").or(finding.get("mend")).and_then(Value::as_str);
+        let fix = finding.get("fix").or_else(|| finding.get("mend")).and_then(Value::as_str);
         assert!(fix.is_some_and(|fix| !fix.is_empty()), "{finding:#}");
         let text = finding.to_string();
         for word in words {

@@ -1,7 +1,7 @@
 //! The daemon notices that a part of it has failed, whatever its clients do meanwhile.
 #![cfg(test)]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

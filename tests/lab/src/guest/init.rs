@@ -1,5 +1,11 @@
 //! The first and only process of a guest: mounts file systems, loads modules, runs the plan, and turns the machine off.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::exit,
+    reason = "the first process reports on the console, and ends the machine"
+)]
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +23,7 @@ use crate::failure::catch;
 use crate::process::{self, Process};
 
 /// Time within which the fixtures must end: an emulated CPU is some twenty times slower than a real one.
-const FIXTURES_TIMEOUT: Duration = Duration::from_secs(600);
+const FIXTURES_TIMEOUT: Duration = Duration::from_mins(10);
 /// Number of mutated messages on which the kernel and the host grammar are compared, by each of two threads: a sample.
 const MUTATED_MESSAGES: &str = "3000";
 
