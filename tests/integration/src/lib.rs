@@ -14,6 +14,7 @@ use filter_lab::failure::OrFail as _;
 use filter_lab::lab::Lab;
 use filter_lab::wait;
 use nix::time::{ClockId, clock_gettime};
+use serde_json::Value;
 
 /// Time within which a running daemon must renew its leases, and a lease must run out: several times the default lease.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ impl DaemonMaps {
     #[track_caller]
     pub fn open(lab: &Lab) -> Self {
         let status = lab.filter.status();
-        let id = status["interfaces"][0]["program"].as_u64();
+        let id = status.pointer("/interfaces/0/program").and_then(Value::as_u64);
         let id = id.or_fail(format_args!("no id of the program in {status}"));
         let program = loaded_programs().flatten().find(|program| u64::from(program.id()) == id);
         let ids = program.or_fail(format_args!("no program {id} in the kernel")).map_ids();

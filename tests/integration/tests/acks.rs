@@ -1,4 +1,5 @@
 //! The ACK to a 503 of ours never reaches the server, which knows nothing of the call. Any other ACK does.
+#![cfg(test)]
 
 use std::time::Duration;
 

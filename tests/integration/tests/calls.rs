@@ -1,4 +1,5 @@
 //! Off, on, off: new calls, established calls, and everything else.
+#![cfg(test)]
 
 use filter_common::verdict::Verdict;
 use filter_lab::caller::Caller;

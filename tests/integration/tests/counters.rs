@@ -1,4 +1,5 @@
 //! Counters add up: each packet is counted once, under the reason for its verdict.
+#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
 //! The database row decides: it is changed from outside, is kept over restarts, and an unreadable one changes nothing.
+#![cfg(test)]
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The demonstration: every step has its effect, and nothing is left behind, however it ends.
+#![cfg(test)]
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;

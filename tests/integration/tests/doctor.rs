@@ -1,4 +1,5 @@
 //! `sip-filter doctor`: what it reports of a host is what `run` meets there, and it changes nothing.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::fs;

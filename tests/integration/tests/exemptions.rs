@@ -1,5 +1,6 @@
 //! New calls that reach the server while maintenance is on: emergency calls, and those that replace or join an
 //! established call.
+#![cfg(test)]
 
 use filter_common::verdict::Verdict;
 use filter_lab::lab::Lab;

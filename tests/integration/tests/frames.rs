@@ -1,4 +1,5 @@
 //! Frames that no socket would send, and the responses to them: VLAN tags, IP options, extension headers, padding.
+#![cfg(test)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! A disk without room for the SQLite database: the error says so, and nothing else happens.
+#![cfg(test)]
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,4 +1,5 @@
 //! A real Kamailio behind the filter: Kamailio refuses what comes over TCP, which never passes XDP.
+#![cfg(test)]
 
 use std::time::{Duration, Instant};
 

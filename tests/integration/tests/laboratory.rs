@@ -1,4 +1,5 @@
 //! The laboratory itself, without the filter: what the other tests rely on.
+#![cfg(test)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

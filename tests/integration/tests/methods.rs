@@ -1,4 +1,5 @@
 //! The row `maint_methods` selects the methods that are refused, but never those of established calls.
+#![cfg(test)]
 
 use filter_common::verdict::Verdict;
 use filter_lab::lab::Lab;

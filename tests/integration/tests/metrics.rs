@@ -1,4 +1,6 @@
 //! The metrics, as a monitor scrapes them: they follow what happens, and no client of them harms the daemon.
+#![cfg(test)]
+#![expect(clippy::float_cmp, reason = "these samples are whole numbers")]
 
 use std::fs;
 use std::io::{self, ErrorKind, Read as _, Write as _};

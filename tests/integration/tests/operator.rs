@@ -1,4 +1,5 @@
 //! The operator's view: the policy in force and its reason, the interfaces, and the log of refused calls.
+#![cfg(test)]
 
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ fn flood_of_refused_calls_is_logged_in_part_and_the_rest_counted() {
     let mut lines = 0;
     wait::until("all refused calls in the log or counted there", LOG_TIMEOUT, || {
         let log = lab.filter.log();
-        let (logged, others): (Vec<_>, Vec<_>) = log[before..].lines().partition(|line| line.contains("Call-ID"));
+        let (logged, others): (Vec<_>, Vec<_>) =
+            log.get(before..).unwrap_or_default().lines().partition(|line| line.contains("Call-ID"));
         // A line without a Call-ID has the number of calls that were left out of the log since the last such line.
         let left_out = others.iter().filter_map(|line| line.split(' ').find_map(|word| word.parse::<usize>().ok()));
         lines = logged.len();

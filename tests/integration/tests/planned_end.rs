@@ -1,4 +1,5 @@
 //! The planned end of maintenance: maintenance ends then, and no caller is told to retry later than that.
+#![cfg(test)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

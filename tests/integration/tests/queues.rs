@@ -1,4 +1,5 @@
 //! Several RX queues: each has its responder, and calls on each are refused.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 

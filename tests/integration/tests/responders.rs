@@ -1,6 +1,7 @@
 //! CPUs of the responder threads (`--cpus`), and how the threads wait for packets (`--busy-poll`).
 //!
 //! The machine must have the CPUs 0 and 1.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -61,7 +62,7 @@ impl Thread {
         fs::read_to_string(format!("{}/{file}", self.folder)).expect("a file of a thread in /proc")
     }
 
-    /// Returns a member of `status` (proc_pid_status(5)).
+    /// Returns a member of `status` (`proc_pid_status(5)`).
     #[track_caller]
     fn status(&self, member: &str) -> String {
         let status = self.read("status");

@@ -1,5 +1,6 @@
 //! A request that is sent again gets the same response, although maintenance was switched or the daemon restarted in
 //! between.
+#![cfg(test)]
 
 use filter_common::verdict::Verdict;
 use filter_lab::caller::Caller;

@@ -1,4 +1,5 @@
 //! The daemon on real database servers: their rows are in force, and their outages change nothing but the alarms.
+#![cfg(test)]
 
 use std::fs;
 use std::net::SocketAddr;

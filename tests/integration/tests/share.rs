@@ -1,4 +1,5 @@
 //! `maint_percent`: a share of the new calls is refused, and each call gets the same status when it is sent again.
+#![cfg(test)]
 
 use std::collections::HashMap;
 

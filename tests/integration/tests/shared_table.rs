@@ -1,4 +1,5 @@
 //! One table, two readers: Kamailio reads the rows of sip-filter, and sip-filter those of Kamailio, in each database.
+#![cfg(test)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Calls of sipp through the filter: refused once each while on, completed while off, and continued over the switch.
+#![cfg(test)]
 
 use std::time::Duration;
 

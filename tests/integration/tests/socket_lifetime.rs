@@ -1,8 +1,8 @@
 //! The lifetime of AF_XDP sockets: a responder thread owns its socket, which is closed when the thread ends.
 //!
 //! The test counts the sockets of its own process. So it runs the data plane in this process, and is alone in its file.
-
-#![expect(clippy::unwrap_used, reason = "a test that unwraps fails at the line that is wrong")]
+#![cfg(test)]
+#![expect(unsafe_code, reason = "descriptors of this process are read from `/proc`, which names them as numbers")]
 
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -50,7 +50,9 @@ fn leases() -> HashMap<MapData, QueueKey, QueueState> {
 /// Fills the map with entries of other queues, so that the leases on `interface` cannot be renewed.
 fn crowd_out(leases: &mut HashMap<MapData, QueueKey, QueueState>, interface: u32) {
     let own: Vec<_> = leases.keys().map(Result::unwrap).filter(|key| key.ifindex == interface).collect();
-    own.iter().for_each(|key| leases.remove(key).unwrap());
+    for key in &own {
+        leases.remove(key).unwrap();
+    }
     for queue in 0..MAX_QUEUES {
         let key = QueueKey { ifindex: u32::MAX, queue };
         let state = QueueState { redirect_until_ns: 0, socket: 0, reserved: 0 };

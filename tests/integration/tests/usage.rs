@@ -1,4 +1,5 @@
 //! Wrong usage of the command line: the exit status, and an error message that helps.
+#![cfg(test)]
 
 use std::fs;
 

@@ -1,4 +1,5 @@
 //! A real user agent, baresip, calls through the filter: refused, accepted, and undisturbed in an established call.
+#![cfg(test)]
 
 use std::time::Duration;
 

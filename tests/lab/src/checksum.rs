@@ -9,7 +9,7 @@ const UDP: u8 = 17;
 pub fn internet(bytes: &[u8]) -> u16 {
     let mut sum: u32 = 0;
     for pair in bytes.chunks(2) {
-        sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
+        sum += (u32::from(pair[0]) << 8) | u32::from(pair.get(1).copied().unwrap_or(0));
         sum = (sum & 0xffff) + (sum >> 16);
     }
     !(sum as u16)

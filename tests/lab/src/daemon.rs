@@ -18,7 +18,7 @@ use crate::wait;
 const READY: &str = "sip-filter ready";
 
 /// Time within which the daemon must print that line, also on a busy machine or an emulated one.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Time within which the daemon must end after a signal.
 const END_TIMEOUT: Duration = Duration::from_secs(10);

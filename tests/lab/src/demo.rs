@@ -1,5 +1,7 @@
 //! The demonstration: a call, maintenance, a refusal, and an established call that continues, all on a real interface.
 
+#![expect(clippy::print_stdout, reason = "the demonstration is what it prints")]
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,7 +29,7 @@ use crate::wire::{self, End, Family, PROXY_INTERFACE, WireOptions};
 /// Returns a sentence about the first step that did not have its effect. The panic hook has been called with it.
 pub fn run(sip_filter: &Path) -> Result<(), String> {
     let _signals = interrupt::Guard::new();
-    let mut demo = catch(|| Demo::set_up(sip_filter))?;
+    let demo = catch(|| Demo::set_up(sip_filter))?;
     let shown = catch(|| demo.show());
     if shown.is_err() && !interrupt::is_requested() {
         eprintln!("\nThe demonstration failed. Log of the daemon:\n{}", demo.daemon.log());
@@ -69,7 +71,7 @@ impl Demo {
         Self { daemon, server, caller, filter, inside }
     }
 
-    fn show(&mut self) {
+    fn show(&self) {
         heading("Maintenance is off: a call is accepted, and stays established");
         let mut call = self.establish_call();
         self.switch(&["on", "--why", "demo"]);

@@ -61,6 +61,7 @@ impl Installation {
     }
 
     /// Replaces the SQLite file by the database on a server that `url` names.
+    #[must_use]
     pub fn with_url(self, url: String) -> Self {
         Self { url: Some(url), ..self }
     }

@@ -216,7 +216,7 @@ impl Kamailio {
                 _ => "db_postgres",
             };
             modules.insert(0, module);
-            htable += &format!("dbtable={table};dbmode={};", options.dbmode);
+            htable = format!("{htable}dbtable={table};dbmode={};", options.dbmode);
             database = format!("modparam(\"htable\", \"db_url\", \"{url}\")\n");
         }
         let mut in_dialog = "";
@@ -225,7 +225,7 @@ impl Kamailio {
             in_dialog = "  if (has_totag() && loose_route()) {\n    t_relay();\n    exit;\n  }\n";
         }
         let buffer = options.max_buffer.map(|bytes| format!("maxbuffer={bytes}\n")).unwrap_or_default();
-        let load: String = modules.iter().map(|module| format!("loadmodule \"{module}.so\"\n")).collect();
+        let load: String = modules.iter().map(|module| ["loadmodule \"", module, ".so\"\n"].concat()).collect();
         // A child of Kamailio sometimes hangs at the end (once in some fifty runs of the tests). With ser_kill_timeout
         // it is killed after 2 s and not after 60 s.
         format!(

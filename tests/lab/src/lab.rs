@@ -81,6 +81,7 @@ impl Lab {
     }
 
     /// Replaces the installation by one with a database on a server, by its URL.
+    #[must_use]
     #[track_caller]
     pub fn with_database(mut self, url: String) -> Self {
         self.filter = Installation::new(&self.inside, &Installation::binary_from_env()).with_url(url);

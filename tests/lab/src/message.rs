@@ -114,6 +114,6 @@ mod tests {
 
     #[test]
     fn header_block_without_an_empty_line_is_an_error() {
-        assert!(Message::parse(b"SIP/2.0 503 Maintenance\r\nContent-Length: 0\r\n").is_err());
+        Message::parse(b"SIP/2.0 503 Maintenance\r\nContent-Length: 0\r\n").unwrap_err();
     }
 }

@@ -1,4 +1,4 @@
-//! A packet socket (AF_PACKET): sends and receives whole Ethernet frames on one interface of a namespace.
+//! A packet socket (`AF_PACKET`): sends and receives whole Ethernet frames on one interface of a namespace.
 
 #![expect(unsafe_code, reason = "nix cannot create a `sockaddr_ll`, and does not have the options of packet sockets")]
 
@@ -130,7 +130,7 @@ fn bind(fd: &OwnedFd, interface: libc::c_uint) -> Result<(), Errno> {
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-    address.sll_ifindex = i32::try_from(interface).map_err(|_| Errno::ENODEV)?;
+    address.sll_ifindex = i32::try_from(interface).or(Err(Errno::ENODEV))?;
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the pointer is to a live sockaddr_ll, and the length is its own.
     let result = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) };

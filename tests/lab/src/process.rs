@@ -77,7 +77,7 @@ impl Process {
 
     /// Sends `signal`.
     pub(crate) fn try_signal(&self, signal: Signal) -> Result<(), Errno> {
-        let pid = i32::try_from(self.pid()).map_err(|_| Errno::ESRCH)?;
+        let pid = i32::try_from(self.pid()).or(Err(Errno::ESRCH))?;
         kill(Pid::from_raw(pid), signal)
     }
 

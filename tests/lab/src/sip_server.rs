@@ -115,21 +115,24 @@ fn serve(socket: &UdpSocket, log: &Mutex<Vec<Message>>, stop: &AtomicBool) {
 ///
 /// The Contact is the Request-URI, and the response to an INVITE has an SDP answer: real user agents require both.
 fn accept(request: &Message, source: SocketAddr) -> String {
-    let mut response = String::from("SIP/2.0 200 OK\r\n");
+    let mut lines = vec!["SIP/2.0 200 OK".to_owned()];
     for (name, value) in &request.headers {
         match name.to_ascii_lowercase().as_str() {
-            "via" | "v" | "from" | "f" | "call-id" | "i" | "cseq" => response += &format!("{name}: {value}\r\n"),
-            "to" | "t" if Message::tag(value).is_some() => response += &format!("{name}: {value}\r\n"),
-            "to" | "t" => response += &format!("{name}: {value};tag={}\r\n", fresh("server-")),
+            "via" | "v" | "from" | "f" | "call-id" | "i" | "cseq" => lines.push(format!("{name}: {value}")),
+            "to" | "t" if Message::tag(value).is_some() => lines.push(format!("{name}: {value}")),
+            "to" | "t" => lines.push(format!("{name}: {value};tag={}", fresh("server-"))),
             _ => {}
         }
     }
-    let uri = request.start_line.split(' ').nth(1).unwrap_or_default();
     let body = if request.method() == Some("INVITE") { sdp_answer(source) } else { String::new() };
     if !body.is_empty() {
-        response += "Content-Type: application/sdp\r\n";
+        lines.push("Content-Type: application/sdp".to_owned());
     }
-    response + &format!("Contact: <{uri}>\r\nServer: laboratory\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    let uri = request.start_line.split(' ').nth(1).unwrap_or_default();
+    lines.push(format!("Contact: <{uri}>"));
+    lines.push("Server: laboratory".to_owned());
+    lines.push(format!("Content-Length: {}", body.len()));
+    format!("{}\r\n\r\n{body}", lines.join("\r\n"))
 }
 
 /// Creates an SDP answer that accepts PCMA and PCMU (RFC 3264) at a port where nothing listens.

@@ -215,9 +215,9 @@ fn works(
     cell(name, queues, arguments, expect)
 }
 
-/// Returns a cell whose daemon ends at once, with an error that contains `saying`.
-fn rejects(name: &str, queues: Option<u32>, arguments: &[&str], saying: &str) -> Cell {
-    cell(name, queues, arguments, Expect::Refused { saying: saying.to_owned() })
+/// Returns a cell whose daemon ends at once, with an error message that contains `error`.
+fn rejects(name: &str, queues: Option<u32>, arguments: &[&str], error: &str) -> Cell {
+    cell(name, queues, arguments, Expect::Rejects { error: error.to_owned() })
 }
 
 fn cell(name: &str, queues: Option<u32>, arguments: &[&str], expect: Expect) -> Cell {

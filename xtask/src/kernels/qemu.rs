@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, bail};
 use filter_lab::failure::catch;
-use filter_lab::guest::plan::{BINARY, DONE_STATUS, EXIT_PORT, MARK, Plan, Said};
+use filter_lab::guest::plan::{BINARY, DONE_STATUS, EXIT_PORT, GuestReport, Plan, REPORT_PREFIX};
 use filter_lab::installation::BINARY_VARIABLE as SIP_FILTER_BIN;
 use filter_lab::namespace::Namespace;
 
@@ -28,7 +28,7 @@ pub(super) struct Machine {
 /// The outcome of a machine.
 pub(super) struct Outcome {
     /// Reports of the guest, in the order of their arrival.
-    pub(super) said: Vec<Said>,
+    pub(super) reports: Vec<GuestReport>,
     /// Reason why the guest did not finish its plan, if so.
     pub(super) trouble: Option<String>,
     /// Time from start to end.
@@ -73,7 +73,7 @@ impl Qemu {
 
         let output = child.stdout.take().context("QEMU has no standard output")?;
         let (lines, reader) = copy_lines(output, create(&log)?);
-        let (said, timed_out) = collect_reports(&lines, start, timeout)?;
+        let (reports, timed_out) = collect_reports(&lines, start, timeout)?;
         if timed_out {
             child.kill().context("cannot kill QEMU")?;
         }
@@ -82,7 +82,7 @@ impl Qemu {
         let _ = reader.join();
         let trouble =
             if timed_out { Some(format!("the machine was killed after {timeout:?}")) } else { early_end(status) };
-        Ok(Outcome { said, trouble, took: start.elapsed(), log })
+        Ok(Outcome { reports, trouble, took: start.elapsed(), log })
     }
 
     /// Returns the command for a machine without NICs. QEMU is killed when the calling thread ends.
@@ -129,20 +129,20 @@ fn copy_lines(output: impl Read + Send + 'static, mut log: File) -> (Receiver<St
 }
 
 /// Collects the guest's reports until its output ends. Returns them, and whether `timeout` expired before.
-fn collect_reports(lines: &Receiver<String>, start: Instant, timeout: Duration) -> Result<(Vec<Said>, bool)> {
-    let mut said = Vec::new();
+fn collect_reports(lines: &Receiver<String>, start: Instant, timeout: Duration) -> Result<(Vec<GuestReport>, bool)> {
+    let mut reports = Vec::new();
     loop {
         match lines.recv_timeout(timeout.saturating_sub(start.elapsed())) {
-            Ok(line) => said.extend(parse_report(&line)?),
-            Err(RecvTimeoutError::Disconnected) => return Ok((said, false)),
-            Err(RecvTimeoutError::Timeout) => return Ok((said, true)),
+            Ok(line) => reports.extend(parse_report(&line)?),
+            Err(RecvTimeoutError::Disconnected) => return Ok((reports, false)),
+            Err(RecvTimeoutError::Timeout) => return Ok((reports, true)),
         }
     }
 }
 
 /// Parses a line of the serial line. Returns `None` for a line that is not a report.
-fn parse_report(line: &str) -> Result<Option<Said>> {
-    let Some(report) = line.trim().strip_prefix(MARK) else { return Ok(None) };
+fn parse_report(line: &str) -> Result<Option<GuestReport>> {
+    let Some(report) = line.trim().strip_prefix(REPORT_PREFIX) else { return Ok(None) };
     serde_json::from_str(report).map(Some).with_context(|| format!("cannot parse the guest's report: {report}"))
 }
 

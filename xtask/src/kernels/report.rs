@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
-use filter_lab::guest::plan::{Expect, Plan, Said};
+use filter_lab::guest::plan::{Expect, GuestReport, Plan};
 
 use super::matrix::{KernelVersion, Nic};
 use super::packages::Kernel;
@@ -54,21 +54,21 @@ impl Report {
         self.kernels.insert(version, kernel.release.clone());
         let place = place(kernel, nic);
         let mut reported = Vec::new();
-        for said in outcome.said {
-            match said {
-                Said::Cell(name, result) => {
+        for report in outcome.reports {
+            match report {
+                GuestReport::Cell(name, result) => {
                     self.add_cell(kernel, nic, plan, &name, result);
                     reported.push(name);
                 }
-                Said::Verified(count) => {
+                GuestReport::Verified(count) => {
                     self.verified.push((version, count));
                     println!("  {place}: {count} instructions verified");
                 }
-                Said::Fixtures(result) => {
+                GuestReport::Fixtures(result) => {
                     self.fixtures.insert(version, result.clone().unwrap_or_else(|_| FAILED.to_owned()));
                     self.note(&format!("{place}: fixtures"), result.map(|sum| format!(", {sum}")));
                 }
-                Said::Trouble(why) => self.note(&place, Err(why)),
+                GuestReport::Failed(why) => self.note(&place, Err(why)),
             }
         }
         if plan.fixtures && !self.fixtures.contains_key(&version) {
@@ -87,7 +87,7 @@ impl Report {
     /// Adds the result of the cell `name`: the number of refused calls, or the reason of the failure.
     fn add_cell(&mut self, kernel: &Kernel, nic: Nic, plan: &Plan, name: &str, result: Result<u64, String>) {
         let cell = plan.cells.iter().find(|cell| cell.name == name);
-        let rejects = cell.is_some_and(|cell| matches!(cell.expect, Expect::Refused { .. }));
+        let rejects = cell.is_some_and(|cell| matches!(cell.expect, Expect::Rejects { .. }));
         let mark = match &result {
             Ok(_) if rejects => "rejected",
             Ok(_) => "ok",

@@ -83,8 +83,8 @@ fn run(lab: &Lab, cell: &Cell) -> Result<u64, String> {
     let result = catch(|| {
         assert_doctor_agrees(lab, cell, &arguments);
         match &cell.expect {
-            Expect::Refused { saying } => {
-                assert_start_fails(lab, &arguments, saying);
+            Expect::Rejects { error } => {
+                assert_start_fails(lab, &arguments, error);
                 0
             }
             Expect::Works { mode, socket, log, spread } => {
@@ -115,10 +115,10 @@ fn assert_doctor_agrees(lab: &Lab, cell: &Cell, arguments: &[&str]) {
             );
             assert!(mode == "native" || !is_promised, "`doctor` promises native mode: {findings:?}");
         }
-        Expect::Refused { saying } => {
+        Expect::Rejects { error } => {
             assert!(output.code == Some(1) || !is_promised, "`doctor` promises native mode: {findings:?}");
             let kernel = find("kernel").filter(|kernel| kernel["level"] == "failure");
-            let agrees = kernel.is_none_or(|kernel| output.code == Some(1) && kernel.to_string().contains(saying));
+            let agrees = kernel.is_none_or(|kernel| output.code == Some(1) && kernel.to_string().contains(error));
             assert!(agrees, "`doctor` does not say of the kernel what `run` says: {findings:?}");
         }
     }

@@ -1,5 +1,11 @@
 //! The first and only process of a guest: mounts file systems, loads modules, runs the plan, and turns the machine off.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::exit,
+    reason = "the first process reports on the console, and ends the machine"
+)]
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -12,12 +18,12 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::termios::tcdrain;
 
 use super::cell;
-use super::plan::{DONE, EXIT_PORT, FIXTURES, MARK, MODULES, PLAN, Plan, Said};
+use super::plan::{DONE, EXIT_PORT, FIXTURES, GuestReport, MODULES, PLAN, Plan, REPORT_PREFIX};
 use crate::failure::catch;
 use crate::process::{self, Process};
 
 /// Time within which the fixtures must end: an emulated CPU is some twenty times slower than a real one.
-const FIXTURES_TIMEOUT: Duration = Duration::from_secs(600);
+const FIXTURES_TIMEOUT: Duration = Duration::from_mins(10);
 /// Number of mutated messages on which the kernel and the host grammar are compared, by each of two threads: a sample.
 const MUTATED_MESSAGES: &str = "3000";
 
@@ -29,7 +35,7 @@ pub fn run() -> ! {
     }
     let result = catch(work).unwrap_or_else(|panic| Err(anyhow::Error::msg(panic)));
     if let Err(error) = result {
-        report(&Said::Trouble(format!("{error:#}")));
+        print(&GuestReport::Failed(format!("{error:#}")));
     }
     // The machine must not be turned off before the serial line has sent everything.
     if let Err(error) = tcdrain(std::io::stdout()) {
@@ -48,20 +54,20 @@ fn work() -> Result<()> {
     load_modules()?;
     process::stdout(Command::new("ip").args(["link", "set", "lo", "up"]));
     if plan.verify {
-        report(&count_verified()?);
+        print(&count_verified()?);
     }
-    cell::run_all(&plan, |name, result| report(&Said::Cell(name.to_owned(), result)));
+    cell::run_all(&plan, |name, result| print(&GuestReport::Cell(name.to_owned(), result)));
     // Last, since the fixtures take minutes on an emulated CPU.
     if plan.fixtures {
-        report(&run_fixtures()?);
+        print(&run_fixtures()?);
     }
     Ok(())
 }
 
 /// Prints one line on the console. The line break before it ends a line that the kernel may be writing.
-fn report(said: &Said) {
-    let said = serde_json::to_string(said).unwrap_or_else(|error| format!("{error}"));
-    println!("\n{MARK}{said}");
+fn print(report: &GuestReport) {
+    let report = serde_json::to_string(report).unwrap_or_else(|error| format!("{error}"));
+    println!("\n{REPORT_PREFIX}{report}");
 }
 
 fn mount_all() -> Result<()> {
@@ -86,17 +92,17 @@ fn load_modules() -> Result<()> {
 }
 
 /// Loads the XDP program and returns the number of instructions that the verifier went through.
-fn count_verified() -> Result<Said> {
+fn count_verified() -> Result<GuestReport> {
     let mut test = Command::new(FIXTURES);
     test.args(["--exact", "verifier::the_program_is_verified_with_room_to_spare", "--nocapture"]);
     let printed = process::stdout(&mut test);
     let count = printed.lines().find_map(|line| line.trim().split_once("verified instructions: "));
     let (_, count) = count.with_context(|| format!("the test printed no count of instructions:\n{printed}"))?;
-    Ok(Said::Verified(count.trim().parse().with_context(|| format!("{count} is no count of instructions"))?))
+    Ok(GuestReport::Verified(count.trim().parse().with_context(|| format!("{count} is no count of instructions"))?))
 }
 
 /// Runs the tests of the XDP program on single packets.
-fn run_fixtures() -> Result<Said> {
+fn run_fixtures() -> Result<GuestReport> {
     let log = Path::new("/tmp/fixtures.log");
     let output = File::create(log).context("cannot create the log of the fixtures")?;
     let mut test = Command::new(FIXTURES);
@@ -107,5 +113,5 @@ fn run_fixtures() -> Result<Said> {
     let log = String::from_utf8_lossy(&log).into_owned();
     let sum = log.lines().find(|line| line.starts_with("test result: ")).unwrap_or_default().to_owned();
     ensure!(!status.success() || sum.contains(" 0 failed"), "the fixtures succeed without a result:\n{log}");
-    Ok(Said::Fixtures(if status.success() { Ok(sum) } else { Err(log) }))
+    Ok(GuestReport::Fixtures(if status.success() { Ok(sum) } else { Err(log) }))
 }

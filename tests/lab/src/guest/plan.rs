@@ -11,8 +11,8 @@ pub const FIXTURES: &str = "/fixtures";
 /// Folder of the modules to load. Their names sort in the order in which they have to be loaded.
 pub const MODULES: &str = "/modules";
 
-/// Start of a console line for xtask, among those of the kernel. The rest of the line is a [`Said`] in JSON.
-pub const MARK: &str = "@guest ";
+/// Start of a console line for xtask, among those of the kernel. The rest of the line is a [`GuestReport`] in JSON.
+pub const REPORT_PREFIX: &str = "@guest ";
 
 /// I/O port of QEMU's `isa-debug-exit`.
 ///
@@ -65,21 +65,21 @@ pub enum Expect {
         spread: bool,
     },
     /// The daemon does not start.
-    Refused {
+    Rejects {
         /// A part of its error message.
-        saying: String,
+        error: String,
     },
 }
 
 /// A report of a guest on one step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Said {
+pub enum GuestReport {
     /// Number of instructions that the verifier went through.
     Verified(u64),
     /// The last line of the fixtures if all passed, or their log.
     Fixtures(Result<String, String>),
     /// The name of a cell, and the number of calls that it refused, or the failure.
     Cell(String, Result<u64, String>),
-    /// The guest could not run its plan.
-    Trouble(String),
+    /// The reason why the guest could not run its plan.
+    Failed(String),
 }

@@ -89,7 +89,7 @@ impl Server {
         let directory = directory.or_fail("cannot create a directory for a database server");
         let address = network.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |network| network.address.ip());
         let has_tls = network.as_ref().is_some_and(|network| network.tls);
-        let certificates = if has_tls { Some(Certificates::generate(directory.path(), address)) } else { None };
+        let certificates = has_tls.then(|| Certificates::generate(directory.path(), address));
         let password = "s3cret".to_owned();
         let mut server = Self { kind, password, network, certificates, process: None, directory };
         match kind {
