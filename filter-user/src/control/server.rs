@@ -61,7 +61,7 @@ pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>) {
 }
 
 async fn reject(stream: UnixStream) -> io::Result<()> {
-    let error = Error::new(Code::Busy, format!("{MAX_CLIENTS} clients are connected already, try again"));
+    let error = Error::new(Code::BUSY, format!("{MAX_CLIENTS} clients are connected already, try again"));
     let (_, mut writer) = stream.into_split();
     send(&mut writer, &Response::new(Id::Null, Err(error))).await
 }
@@ -74,7 +74,7 @@ async fn converse(stream: UnixStream, service: &impl Service) -> io::Result<()> 
     while timeout(IDLE_TIMEOUT, read_line(&mut reader, &mut line)).await?? {
         if line.len() > MAX_REQUEST_LEN {
             // The beginning of the next request is unknown, so the connection ends.
-            let error = Error::new(Code::InvalidRequest, format!("a line is at most {MAX_REQUEST_LEN} bytes"));
+            let error = Error::new(Code::INVALID_REQUEST, format!("a line is at most {MAX_REQUEST_LEN} bytes"));
             return send(&mut writer, &Response::new(Id::Null, Err(error))).await;
         }
         if line.trim_ascii().is_empty() {
@@ -110,7 +110,7 @@ async fn handle(line: &[u8], caller: &str, service: &impl Service) -> Option<Res
 }
 
 fn to_json(reply: Reply) -> Result<Value, Error> {
-    serde_json::to_value(reply).map_err(|error| Error::new(Code::Internal, error))
+    serde_json::to_value(reply).map_err(|error| Error::new(Code::INTERNAL, error))
 }
 
 async fn send(writer: &mut OwnedWriteHalf, response: &Response) -> io::Result<()> {
