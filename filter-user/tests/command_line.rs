@@ -320,6 +320,17 @@ fn exemption_with_a_daemon_goes_through_the_daemon() {
 }
 
 #[test]
+fn json_is_the_reply_of_the_daemon_with_members_of_later_versions() {
+    let host = Host::new();
+    let reply = serde_json::json!({"verdicts": {"off": 1}, "responder": {}, "later": {"a": [1, null]}});
+    let daemon = daemon(&host, reply.clone());
+    let output = host.command(&["stats", "--json"]).output().unwrap();
+    exits(&output, 0);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap(), reply);
+    assert_eq!(daemon.join().unwrap()["method"], "stats");
+}
+
+#[test]
 fn error_of_a_database_that_cannot_be_used_has_the_reason() {
     let host = Host::new();
     host.file("text.db", "this is a text of some length, and no database at all, as one can see");

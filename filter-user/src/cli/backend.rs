@@ -122,8 +122,7 @@ impl<'a> Backend<'a> {
             }
             Self::Database(settings) => {
                 let change = Change::new(exemption, edit, &entries, database::origin(settings, why))?;
-                let work = async |store: &mut filter_user::store::Store| store.change(&change).await;
-                let (changed, not_applied) = database::with_store(settings, work)?;
+                let (changed, not_applied) = database::with_store(settings, async |store| store.change(&change).await)?;
                 let left = changed.left;
                 let changed = ChangedEntries::new(edit, changed);
                 let mut lines = exempt::changed_lines(&changed);
@@ -182,8 +181,9 @@ fn applied(Received { reply, json: reply_json }: Received<Switched>) -> Result<S
 
 fn write(settings: &Settings, switch: &Switch) -> Result<SwitchReport, Error> {
     let (event, not_applied) = database::with_store(settings, async |store| store.switch(switch).await)?;
-    let (table, written) = (settings.table.as_str(), rows::to_write(switch).into_iter().collect());
-    let rows: Vec<String> = BTreeMap::iter(&written).map(|(key, value)| format!("{key} = {value}")).collect();
+    let table = settings.table.as_str();
+    let written: BTreeMap<String, String> = rows::to_write(switch).into_iter().collect();
+    let rows: Vec<String> = written.iter().map(|(key, value)| format!("{key} = {value}")).collect();
     let line = ("written", format!("{} ({}, table {table})", rows.join(", "), not_applied.database()));
     let json = json(Written { not_applied: &not_applied, event, table, written: &written })?;
     Ok(SwitchReport { event, lines: not_applied.around([line]), json })

@@ -85,7 +85,7 @@ impl From<InvalidHosts> for Error {
 impl From<ClientError> for Error {
     fn from(error: ClientError) -> Self {
         match &error {
-            ClientError::Rejected(rejection) if rejection.code == Code::InvalidParams => Self::usage(error),
+            ClientError::Rejected(rejection) if rejection.code == Code::INVALID_PARAMS => Self::usage(error),
             _ => Self::failed(error),
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn text(counters: &Counters, before: Option<&Earlier>, all: bool) -> 
             rows.push(row);
         }
     }
-    table(&rows)
+    if rows.len() == 1 { "no packets counted yet\n".into() } else { table(&rows) }
 }
 
 /// A group of counters.

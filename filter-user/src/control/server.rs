@@ -83,7 +83,7 @@ fn report_panic(ended: Result<(), JoinError>) {
 }
 
 async fn reject(stream: UnixStream) -> io::Result<()> {
-    let error = Error::new(Code::Busy, format!("{MAX_CLIENTS} clients are connected already, try again"));
+    let error = Error::new(Code::BUSY, format!("{MAX_CLIENTS} clients are connected already, try again"));
     let (_, mut writer) = stream.into_split();
     send(&mut writer, &Response::new(Id::Null, Err(error))).await
 }
@@ -98,7 +98,7 @@ async fn converse(stream: UnixStream, service: &impl Service, stop: &Cancellatio
     {
         if line.len() > MAX_REQUEST_LEN {
             // The beginning of the next request is unknown, so the connection ends.
-            let error = Error::new(Code::InvalidRequest, format!("a line is at most {MAX_REQUEST_LEN} bytes"));
+            let error = Error::new(Code::INVALID_REQUEST, format!("a line is at most {MAX_REQUEST_LEN} bytes"));
             return send(&mut writer, &Response::new(Id::Null, Err(error))).await;
         }
         if line.trim_ascii().is_empty() {
@@ -134,7 +134,7 @@ async fn handle(line: &[u8], caller: &str, service: &impl Service) -> Option<Res
 }
 
 fn to_json(reply: Reply) -> Result<Value, Error> {
-    serde_json::to_value(reply).map_err(|error| Error::new(Code::Internal, error))
+    serde_json::to_value(reply).map_err(|error| Error::new(Code::INTERNAL, error))
 }
 
 async fn send(writer: &mut OwnedWriteHalf, response: &Response) -> io::Result<()> {

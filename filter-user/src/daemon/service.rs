@@ -45,7 +45,7 @@ impl Control {
 
     /// Has the keeper execute a command, and returns its reply.
     async fn ask<T>(&self, command: impl FnOnce(sync::Reply<T>) -> Command) -> Result<Result<T, sync::Error>, Error> {
-        let ending = || Error::new(Code::Internal, "the daemon is ending");
+        let ending = || Error::new(Code::INTERNAL, "the daemon is ending");
         let (reply, received) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| ending())?;
         received.await.map_err(|_| ending())
@@ -134,7 +134,7 @@ impl Control {
     }
 
     async fn plane(&self) -> Result<PlaneStatus, Error> {
-        self.plane.status().await.map_err(|error| Error::new(Code::DataPlane, error))
+        self.plane.status().await.map_err(|error| Error::new(Code::DATA_PLANE, error))
     }
 }
 
@@ -181,14 +181,14 @@ pub(super) fn is_degraded(alarms: &[Raised], snapshot: &Snapshot, interfaces: &[
 }
 
 fn invalid_params(error: impl ToString) -> Error {
-    Error::new(Code::InvalidParams, error)
+    Error::new(Code::INVALID_PARAMS, error)
 }
 
 fn sync_error(error: sync::Error) -> Error {
     let code = match error {
-        sync::Error::Rejected(_) => Code::InvalidParams,
-        sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::Database,
-        sync::Error::NotInForce(_) => Code::DataPlane,
+        sync::Error::Rejected(_) => Code::INVALID_PARAMS,
+        sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::DATABASE,
+        sync::Error::NotInForce(_) => Code::DATA_PLANE,
     };
     Error::new(code, error)
 }

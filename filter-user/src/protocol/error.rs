@@ -2,60 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An error code. The first five are those of the specification.
+/// An error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "i64", into = "i64")]
-pub enum Code {
-    /// The line is not JSON.
-    Parse,
+#[serde(transparent)]
+pub struct Code(i64);
+
+impl Code {
+    /// The line is not JSON (JSON-RPC 2.0 section 5.1, like the next four).
+    pub const PARSE: Self = Self(-32700);
     /// The JSON is not a request.
-    InvalidRequest,
+    pub const INVALID_REQUEST: Self = Self(-32600);
     /// There is no such method.
-    MethodNotFound,
+    pub const METHOD_NOT_FOUND: Self = Self(-32601);
     /// The parameters are wrong: nothing was done.
-    InvalidParams,
+    pub const INVALID_PARAMS: Self = Self(-32602);
     /// A fault of the daemon, or the daemon is ending.
-    Internal,
+    pub const INTERNAL: Self = Self(-32603);
     /// The database could not be read or written.
-    Database,
+    pub const DATABASE: Self = Self(-32000);
     /// The data plane failed.
-    DataPlane,
+    pub const DATA_PLANE: Self = Self(-32001);
     /// Too many clients are connected.
-    Busy,
-    /// A code of a later version.
-    Other(i64),
-}
-
-impl From<i64> for Code {
-    fn from(number: i64) -> Self {
-        match number {
-            -32700 => Self::Parse,
-            -32600 => Self::InvalidRequest,
-            -32601 => Self::MethodNotFound,
-            -32602 => Self::InvalidParams,
-            -32603 => Self::Internal,
-            -32000 => Self::Database,
-            -32001 => Self::DataPlane,
-            -32002 => Self::Busy,
-            other => Self::Other(other),
-        }
-    }
-}
-
-impl From<Code> for i64 {
-    fn from(code: Code) -> Self {
-        match code {
-            Code::Parse => -32700,
-            Code::InvalidRequest => -32600,
-            Code::MethodNotFound => -32601,
-            Code::InvalidParams => -32602,
-            Code::Internal => -32603,
-            Code::Database => -32000,
-            Code::DataPlane => -32001,
-            Code::Busy => -32002,
-            Code::Other(other) => other,
-        }
-    }
+    pub const BUSY: Self = Self(-32002);
 }
 
 /// An error reply.

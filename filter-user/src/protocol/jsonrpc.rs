@@ -89,9 +89,9 @@ impl Call<'_, Value> {
     /// The reply to a line that is not a request.
     pub fn parse(line: &[u8]) -> Result<Self, Response> {
         let invalid =
-            |id, message: &dyn ToString| Response::new(id, Err(Error::new(Code::InvalidRequest, message.to_string())));
+            |id, message: &dyn ToString| Response::new(id, Err(Error::new(Code::INVALID_REQUEST, message.to_string())));
         let value: Value = serde_json::from_slice(line)
-            .map_err(|error| Response::new(Id::Null, Err(Error::new(Code::Parse, error))))?;
+            .map_err(|error| Response::new(Id::Null, Err(Error::new(Code::PARSE, error))))?;
         let Value::Object(object) = value else {
             let message = "a request is one JSON object; batches are not supported, send one object a line";
             return Err(invalid(Id::Null, &message));

@@ -47,7 +47,7 @@ macro_rules! methods {
             fn new(method: &str, params: Value) -> Result<Self, Error> {
                 match method {
                     $($name => parse(params).map(Self::$variant),)+
-                    _ => Err(Error::new(Code::MethodNotFound, format!("there is no method {method:?}"))),
+                    _ => Err(Error::new(Code::METHOD_NOT_FOUND, format!("there is no method {method:?}"))),
                 }
             }
         }
@@ -93,7 +93,7 @@ impl TryFrom<Call<'_, Value>> for Request {
 
 fn parse<T: DeserializeOwned>(params: Value) -> Result<T, Error> {
     if !params.is_object() {
-        return Err(Error::new(Code::InvalidParams, "params has to be an object, by name"));
+        return Err(Error::new(Code::INVALID_PARAMS, "params has to be an object, by name"));
     }
-    serde_json::from_value(params).map_err(|error| Error::new(Code::InvalidParams, error))
+    serde_json::from_value(params).map_err(|error| Error::new(Code::INVALID_PARAMS, error))
 }

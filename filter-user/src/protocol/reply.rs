@@ -252,3 +252,35 @@ impl ChangedEntries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Alarm, Cause, InForce};
+    use crate::domain;
+
+    #[test]
+    fn alarm_of_a_kind_that_a_later_version_added_is_kept() {
+        let later = json!({"kind": "clock_skew", "seconds": 7, "since": "2026-11-24T14:01:00Z", "text": "7 s ahead"});
+        let alarm: Alarm = serde_json::from_value(later.clone()).unwrap();
+        assert_eq!(alarm.text, "7 s ahead");
+        assert!(matches!(&alarm.cause, Cause::Unknown(members) if members["kind"] == "clock_skew"), "{alarm:?}");
+        assert_eq!(serde_json::to_value(alarm).unwrap(), later);
+    }
+
+    #[test]
+    fn member_that_a_later_version_added_is_ignored() {
+        let refusal = json!({"code": 503, "reason": "Maintenance", "retry_after": 30, "later": 1});
+        let alarm = json!({"kind": "tag_changed", "since": "2026-11-24T14:01:00Z", "text": "restart", "later": 1});
+        let reply = json!({
+            "policy": {"maintenance": true, "refusal": refusal, "later": 1},
+            "since": null,
+            "alarms": [alarm],
+            "later": 1,
+        });
+        let in_force: InForce = serde_json::from_value(reply).unwrap();
+        assert!(in_force.policy.maintenance);
+        assert_eq!(in_force.alarms[0].cause, Cause::Known(domain::Alarm::TagChanged));
+    }
+}
