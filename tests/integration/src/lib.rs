@@ -16,6 +16,9 @@ use filter_lab::wait;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
+/// Maximum time by which [`monotonic`] is behind the exact clock, which the daemon reads (10 ms at 100 Hz).
+pub const CLOCK_TICK: Duration = Duration::from_millis(10);
+
 /// Time within which a running daemon must renew its leases, and a lease must run out: several times the default lease.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use filter_common::maps::{Policy, TRANSACTION_NS};
 use filter_common::verdict::Verdict;
-use filter_integration::{DaemonMaps, monotonic};
+use filter_integration::{CLOCK_TICK, DaemonMaps, monotonic};
 use filter_lab::caller::Caller;
 use filter_lab::installation::Installation;
 use filter_lab::lab::Lab;
 use filter_lab::request::Request;
 use filter_lab::wire::Family;
 use rstest::rstest;
-
-/// Maximum difference between the exact clock, which the daemon reads, and the coarse one (10 ms at 100 Hz).
-const TICK: Duration = Duration::from_millis(10);
 
 /// Sends `ack`. Asserts that it is counted as absorbed and does not reach the server.
 #[track_caller]
@@ -86,7 +83,7 @@ fn ack_to_our_503_reaches_the_server_when_the_32_s_after_off_are_over() {
     let tail = Duration::from_nanos(TRANSACTION_NS);
     assert_eq!(tail, Duration::from_secs(32));
     let end = Duration::from_nanos(policy.tail_until_ns);
-    assert!((before + tail..=monotonic() + TICK + tail).contains(&end), "{end:?} is not 32 s after {before:?}");
+    assert!((before + tail..=monotonic() + CLOCK_TICK + tail).contains(&end), "{end:?} is not 32 s after {before:?}");
     assert_absorbed(&lab, &caller, &ack);
 
     maps.set_policy(Policy { tail_until_ns: monotonic().as_nanos() as u64, ..policy });

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use filter_common::verdict::Verdict;
-use filter_integration::{DaemonMaps, monotonic};
+use filter_integration::{CLOCK_TICK, DaemonMaps, monotonic};
 use filter_lab::daemon::Daemon;
 use filter_lab::installation::Installation;
 use filter_lab::lab::Lab;
@@ -18,9 +18,6 @@ use rstest::rstest;
 /// Default duration of a lease: the time within which the filter fails open if its responder hangs.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// Maximum difference between the exact clock, which the daemon reads, and the coarse one (10 ms at 100 Hz).
-const TICK: Duration = Duration::from_millis(10);
-
 /// Time within which calls must be refused again by a daemon that continues.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -31,7 +28,7 @@ fn stop_until_lease_end(lab: &Lab, daemon: &Daemon, lease: Duration) -> DaemonMa
     let maps = DaemonMaps::open(lab);
     daemon.signal(Signal::SIGSTOP);
     let left = maps.lease_end().saturating_sub(monotonic());
-    assert!(left <= lease + TICK, "a stopped daemon has {left:?} of its lease left");
+    assert!(left <= lease + CLOCK_TICK, "a stopped daemon has {left:?} of its lease left");
     maps.wait_for_lease_end();
     maps
 }
@@ -174,7 +171,7 @@ fn interface_that_goes_down_and_up_is_filtered_again(#[case] mode: &str) {
     let maps = DaemonMaps::open(&lab);
     lab.inside.ip(&format!("link set {PROXY_INTERFACE} down"));
     wait_until_down(&lab.inside, PROXY_INTERFACE);
-    // The responder goes on: it renews its lease while the interface is down.
+    // The responder still runs if it renews its lease while the interface is down.
     maps.wait_for_lease_beyond(maps.lease_end());
     assert!(daemon.is_running());
     lab.inside.ip(&format!("link set {PROXY_INTERFACE} up"));

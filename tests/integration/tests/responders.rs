@@ -374,7 +374,7 @@ fn interface_that_goes_down_while_it_is_polled_is_filtered_again() {
     let maps = DaemonMaps::open(&lab);
     lab.inside.ip(&format!("link set {PROXY_INTERFACE} down"));
     wait_until_down(&lab.inside, PROXY_INTERFACE);
-    // The responder goes on: it renews its lease while the interface is down.
+    // The responder still runs if it renews its lease while the interface is down.
     maps.wait_for_lease_beyond(maps.lease_end());
     assert!(daemon.is_running());
     lab.inside.ip(&format!("link set {PROXY_INTERFACE} up"));

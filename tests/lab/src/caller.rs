@@ -80,7 +80,7 @@ impl Caller {
         let mut buffer = vec![0; 65536];
         loop {
             interrupt::check();
-            // A timeout of zero would mean none.
+            // The standard library rejects a timeout of zero.
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.socket.set_read_timeout(Some(left)).or_fail("cannot set a read timeout");
             match self.socket.recv_from(&mut buffer) {

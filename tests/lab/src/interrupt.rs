@@ -1,4 +1,4 @@
-//! Ctrl-C: a [`Guard`] makes it unwind whatever waits in the laboratory, so that everything is removed on the way out.
+//! Ctrl-C: under a [`Guard`], it unwinds every wait of the laboratory, so that everything is removed on the way out.
 
 #![expect(unsafe_code, reason = "sigaction(2) has no safe wrapper: a handler has to be async-signal-safe")]
 

@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use crate::failure::OrFail as _;
 
-/// The only counter of the responder that does not count frames: calls that the kernel did not take a response from at
-/// once.
+/// The only counter of the responder that does not count frames: how often the kernel did not take a response at once.
 const SEND_ERRORS: &str = "send_errors";
 
 /// Counters by name, summed over all CPUs and queues. A counter that the output leaves out is zero.

@@ -16,8 +16,8 @@ pub const REPORT_PREFIX: &str = "@guest ";
 
 /// I/O port of QEMU's `isa-debug-exit`.
 ///
-/// A guest that has come to its end writes [`DONE`] to it, which makes QEMU exit with [`DONE_STATUS`]. A guest that
-/// panics makes QEMU exit with another status.
+/// A guest that has finished writes [`DONE`] to this port, and QEMU exits with [`DONE_STATUS`]. If the guest panics,
+/// QEMU exits with another status.
 pub const EXIT_PORT: u64 = 0xf4;
 /// Value for [`EXIT_PORT`].
 pub const DONE: u8 = 0x10;
