@@ -164,6 +164,6 @@ impl Queues {
     fn start(self, stage: &Stage, arguments: &[&str], priority: i32) -> Result<(Daemon, Installation)> {
         let both = format!("{PROXY_INTERFACE},{SECOND_PROXY_INTERFACE}");
         let interfaces = if self.two_nics { &both } else { PROXY_INTERFACE };
-        cpu::run_unpinned(priority, || servers::sip_filter(stage, interfaces, arguments))
+        cpu::run_unpinned(priority, || Ok(servers::sip_filter(stage, interfaces, arguments)))
     }
 }

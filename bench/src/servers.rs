@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
 use filter_lab::daemon::Daemon;
 use filter_lab::installation::Installation;
 use filter_lab::kamailio::{Kamailio, Options};
@@ -20,18 +19,18 @@ pub(crate) fn proxy() -> SocketAddr {
 /// Starts the daemon on `interfaces`, separated by commas, with further `arguments`, and switches maintenance on.
 ///
 /// The caller has to keep the [`Installation`], which has the daemon's files.
-pub(crate) fn sip_filter(stage: &Stage, interfaces: &str, arguments: &[&str]) -> Result<(Daemon, Installation)> {
+pub(crate) fn sip_filter(stage: &Stage, interfaces: &str, arguments: &[&str]) -> (Daemon, Installation) {
     let installation = Installation::new(&stage.inside, &Installation::binary_from_env());
     let daemon = installation.start(&[&["--iface", interfaces, "--mode", "native"], arguments].concat());
     installation.run(&["on"]);
-    Ok((daemon, installation))
+    (daemon, installation)
 }
 
 /// Starts Kamailio as the proxy, and switches its maintenance on.
-pub(crate) fn kamailio(stage: &Stage, options: &Options) -> Result<Kamailio> {
+pub(crate) fn kamailio(stage: &Stage, options: &Options) -> Kamailio {
     let options = Options { shows_log: false, ..options.clone() };
     let mut kamailio = Kamailio::new(&stage.inside, proxy(), &options);
     kamailio.start();
     kamailio.rpc("htable.sets", &json!(["config", "maint", "1"]));
-    Ok(kamailio)
+    kamailio
 }

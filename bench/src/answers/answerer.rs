@@ -74,14 +74,14 @@ impl Answerer {
     pub(super) fn start(self, stage: &Stage) -> Result<Running> {
         cpu::run_as_answerer(|| match self {
             Self::SipFilter => {
-                let (daemon, installation) = servers::sip_filter(stage, PROXY_INTERFACE, &[])?;
+                let (daemon, installation) = servers::sip_filter(stage, PROXY_INTERFACE, &[]);
                 Ok(Running::SipFilter(daemon, installation))
             }
             Self::AfXdpReflector => Reflector::start(&stage.inside).map(Running::AfXdpReflector),
             Self::XdpTxReflector => start_xdp_tx_reflector(stage),
             Self::Kamailio { children, memory } => {
                 let options = Options { children, memory, ..Options::default() };
-                servers::kamailio(stage, &options).map(Running::Kamailio)
+                Ok(Running::Kamailio(servers::kamailio(stage, &options)))
             }
         })
     }

@@ -89,8 +89,8 @@ impl Proxy {
         let max_buffer = Some(buffer::fullest_size(stage)?);
         cpu::run_as_answerer(|| {
             let options = Options { relays: true, max_buffer, ..Options::default() };
-            let kamailio = servers::kamailio(stage, &options)?;
-            let filter = filter.then(|| servers::sip_filter(stage, PROXY_INTERFACE, &[])).transpose()?;
+            let kamailio = servers::kamailio(stage, &options);
+            let filter = filter.then(|| servers::sip_filter(stage, PROXY_INTERFACE, &[]));
             Ok(Self { _filter: filter, _kamailio: kamailio })
         })
     }
