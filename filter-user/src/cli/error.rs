@@ -8,6 +8,8 @@ use filter_user::domain::{InvalidEntry, InvalidHosts};
 use filter_user::protocol::Code;
 use filter_user::{config, daemon};
 
+use super::output::print_error;
+
 /// The outcome of a command that printed its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -48,7 +50,7 @@ pub(super) fn exit_status(result: &Result<Outcome, Error>) -> u8 {
     if let Err(error) = result
         && !is_closed_pipe(error)
     {
-        eprintln!("sip-filter: {error}");
+        print_error(error);
     }
     match result {
         Ok(Outcome::Done) => 0,

@@ -62,6 +62,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::doc_markdown, reason = "the doc comments are help texts, not Markdown")]
 enum Command {
     /// Run the daemon in the foreground
     ///
@@ -182,7 +183,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Error> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     use super::Cli;
 

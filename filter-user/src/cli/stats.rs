@@ -1,7 +1,7 @@
 //! `sip-filter stats`: the counters, with their meaning.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal as _};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

@@ -36,6 +36,7 @@ pub(super) struct OffOptions {
 }
 
 #[derive(Args)]
+#[expect(clippy::doc_markdown, reason = "the doc comments are help texts, not Markdown")]
 struct PlannedEnd {
     /// End maintenance after this time, on all hosts: 30m, 90s, 2h, 1h30m [row maint_until]
     #[arg(long = "for", value_name = "TIME", value_parser = when::parse_for, conflicts_with = "until")]
