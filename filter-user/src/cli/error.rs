@@ -24,7 +24,7 @@ pub(super) enum Outcome {
 /// The reason why a command has no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// The same call can never succeed.
+    /// Wrong usage: the same command can never succeed.
     #[error("{0}")]
     Usage(Box<dyn StdError + Send + Sync>),
     /// The command failed.

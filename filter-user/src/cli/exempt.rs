@@ -16,7 +16,7 @@ pub(super) enum Bypass {
     List,
     /// Add prefixes: calls from them are never refused
     ///
-    /// If one of the prefixes is not valid, none is added. A prefix that is listed already keeps its date and reason;
+    /// If one of the prefixes is not valid, none is added. A prefix that is already listed keeps its date and reason;
     /// that is not an error.
     Add(Prefixes),
     /// Remove prefixes: calls from them are refused like others
@@ -33,7 +33,7 @@ pub(super) enum Emergency {
     List,
     /// Add numbers: calls to them are never refused
     ///
-    /// If one of the numbers is not valid, none is added. A number that is listed already keeps its date and reason;
+    /// If one of the numbers is not valid, none is added. A number that is already listed keeps its date and reason;
     /// that is not an error.
     Add(Users),
     /// Remove numbers: calls to them are refused like others
