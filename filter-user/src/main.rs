@@ -1,5 +1,7 @@
 //! `sip-filter`: the daemon, and the commands that use its control socket or its database.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! The binary, as people and scripts call it: options, exit status, and what works without a daemon.
 #![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it is wrong")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -296,7 +296,7 @@ fn daemon(host: &Host, result: serde_json::Value) -> std::thread::JoinHandle<ser
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line).unwrap();
         let request: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let reply = serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
+        let reply = serde_json::json!({"jsonrpc": "2.0", "id": request.get("id"), "result": result});
         writeln!(&stream, "{reply}").unwrap();
         request
     })

@@ -58,9 +58,9 @@ struct Applied {
     applied: bool,
 }
 
-/// A switch that was written to the database.
+/// A switch in the database.
 #[derive(Serialize)]
-struct Written<'a> {
+struct SwitchInDatabase<'a> {
     #[serde(flatten)]
     not_applied: &'a NotApplied,
     event: i64,
@@ -185,7 +185,7 @@ fn write(settings: &Settings, switch: &Switch) -> Result<SwitchReport, Error> {
     let written: BTreeMap<String, String> = rows::to_write(switch).into_iter().collect();
     let rows: Vec<String> = written.iter().map(|(key, value)| format!("{key} = {value}")).collect();
     let line = ("written", format!("{} ({}, table {table})", rows.join(", "), not_applied.database()));
-    let json = json(Written { not_applied: &not_applied, event, table, written: &written })?;
+    let json = json(SwitchInDatabase { not_applied: &not_applied, event, table, written: &written })?;
     Ok(SwitchReport { event, lines: not_applied.around([line]), json })
 }
 

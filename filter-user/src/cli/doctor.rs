@@ -44,11 +44,12 @@ fn text(findings: &[Finding], has_interfaces: bool) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let warnings = counted(count(Level::Warning), "warning", "warnings");
     let failures = counted(count(Level::Failure), "failure", "failures");
-    text.push_str(&match worst(findings) {
+    let summary = match worst(findings) {
         Level::Ok => "\nAll is well.\n".to_owned(),
         Level::Warning => format!("\nsip-filter works here, but not as well as it could: {warnings}.\n"),
         Level::Failure => format!("\nsip-filter cannot run here: {failures}, {warnings}.\n"),
-    });
+    };
+    text.push_str(&summary);
     if !has_interfaces {
         text.push_str("No interface was checked: name one with --iface, or in the configuration file.\n");
     }
@@ -64,12 +65,10 @@ fn block(finding: &Finding) -> String {
     };
     // The errors of `run` name the interface themselves.
     let interface = finding.interface.as_ref().filter(|_| !finding.fact.starts_with("interface "));
-    let interface = interface.map_or(String::new(), |interface| format!("{interface}: "));
-    let mut block = format!("{level:<7}  {interface}{}\n", finding.fact);
-    if let Some(fix) = &finding.fix {
-        block.push_str(&format!("         why: {}\n         fix: {fix}\n", finding.why));
-    }
-    block
+    let interface = interface.map_or_else(String::new, |interface| format!("{interface}: "));
+    let Finding { fact, why, fix, .. } = finding;
+    let advice = fix.as_ref().map(|fix| format!("         why: {why}\n         fix: {fix}\n")).unwrap_or_default();
+    format!("{level:<7}  {interface}{fact}\n{advice}")
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use filter_user::domain::{InvalidEntry, InvalidHosts};
 use filter_user::protocol::Code;
 use filter_user::{config, daemon};
 
+use super::output::print_error;
+
 /// The outcome of a command that printed its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -22,7 +24,7 @@ pub(super) enum Outcome {
 /// The reason why a command has no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// The same call can never succeed.
+    /// Wrong usage: the same command can never succeed.
     #[error("{0}")]
     Usage(Box<dyn StdError + Send + Sync>),
     /// The command failed.
@@ -48,7 +50,7 @@ pub(super) fn exit_status(result: &Result<Outcome, Error>) -> u8 {
     if let Err(error) = result
         && !is_closed_pipe(error)
     {
-        eprintln!("sip-filter: {error}");
+        print_error(error);
     }
     match result {
         Ok(Outcome::Done) => 0,

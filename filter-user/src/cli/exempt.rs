@@ -7,7 +7,7 @@ use filter_user::protocol::{ChangedEntries, Entries, EntryState, Prefixes, Users
 
 use super::backend::{Backend, ListReport};
 use super::error::{Error, Outcome};
-use super::output::{Line, Output, counted, pairs, printable, table};
+use super::output::{Line, Output, counted, pairs, print_error, printable, table};
 
 /// Commands on bypass prefixes.
 #[derive(Subcommand)]
@@ -16,7 +16,7 @@ pub(super) enum Bypass {
     List,
     /// Add prefixes: calls from them are never refused
     ///
-    /// If one of the prefixes is not valid, none is added. A prefix that is listed already keeps its date and reason;
+    /// If one of the prefixes is not valid, none is added. A prefix that is already listed keeps its date and reason;
     /// that is not an error.
     Add(Prefixes),
     /// Remove prefixes: calls from them are refused like others
@@ -33,7 +33,7 @@ pub(super) enum Emergency {
     List,
     /// Add numbers: calls to them are never refused
     ///
-    /// If one of the numbers is not valid, none is added. A number that is listed already keeps its date and reason;
+    /// If one of the numbers is not valid, none is added. A number that is already listed keeps its date and reason;
     /// that is not an error.
     Add(Users),
     /// Remove numbers: calls to them are refused like others
@@ -140,8 +140,8 @@ pub(super) fn noun(exemption: Exemption, count: usize) -> String {
 }
 
 fn warn_of_no_number() {
-    eprintln!(
-        "sip-filter: warning: no emergency number is left: while maintenance is on, calls to 911, 112 or 999 are \
-         refused like any other; only urn:service:sos, Priority and Resource-Priority still mark an emergency"
+    print_error(
+        "warning: no emergency number is left: while maintenance is on, calls to 911, 112 or 999 are refused like any \
+         other; only urn:service:sos, Priority and Resource-Priority still mark an emergency",
     );
 }

@@ -23,7 +23,7 @@ pub(super) fn alarm_line(alarm: &Alarm) -> Line {
 }
 
 fn since_line(Since { at, who, why }: &Since) -> Line {
-    let who = who.as_deref().map_or("through the database".into(), |who| format!("by {who}"));
+    let who = who.as_deref().map_or_else(|| "through the database".to_owned(), |who| format!("by {who}"));
     let why = why.as_deref().map_or(String::new(), |why| format!(", why: {why}"));
     ("since", format!("{} {who}{why}", display_utc(*at)))
 }

@@ -35,7 +35,7 @@ Examples:
   sip-filter on --code 480 --reason 'Moving' --retry-after 120
   sip-filter on --percent 30 --methods INVITE,OPTIONS
   sip-filter on --for 30m --wait              for 30 minutes; wait for all hosts
-  sip-filter on --node sbc2                   this host alone
+  sip-filter on --node sbc2                   the host sbc2 alone
   sip-filter bypass add 198.18.0.0/15 --why 'test callers'
   sip-filter status                           what is in force, and is all well?
   sip-filter off                              new calls reach the proxy again
@@ -46,14 +46,14 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 works but degraded (status, doct
 ///
 /// While the row `maint` of a database table is 1, sip-filter answers new INVITEs in the NIC's receive path (XDP and
 /// AF_XDP). Established calls, and all other traffic, pass untouched. `sip-filter run` is the daemon. The other
-/// commands use its control socket, or the database if no daemon runs.
+/// commands use its control socket or, if no daemon runs, the database; `status`, `stats` and `reload` need the daemon.
 #[derive(Parser)]
 #[command(name = "sip-filter", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long, global = true, help_heading = "Options of all commands")]
     json: bool,
 
@@ -62,23 +62,23 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::doc_markdown, reason = "the doc comments are help texts, not Markdown")]
 enum Command {
     /// Run the daemon in the foreground
     ///
     /// The daemon is ready when it prints a line that begins with `sip-filter ready:`: the program is attached and the
     /// policy is in force. It also notifies systemd. SIGTERM and SIGINT stop it, and all traffic passes again. SIGHUP
-    /// reads the database again, like `sip-filter reload`. The log goes to standard error.
+    /// makes it read the database again, like `sip-filter reload`. The log goes to standard error.
     ///
-    /// It needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW, or root. `sip-filter doctor` checks whether
-    /// everything it needs is there.
+    /// The daemon needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW, or root. `sip-filter doctor` checks these
+    /// and everything else that the daemon needs.
     #[command(after_help = run::EXAMPLES)]
     Run(RunOptions),
 
     /// Check whether sip-filter can run here, and how well; changes nothing
     ///
     /// Checks the kernel, the privileges of this process, the interfaces that `run` would use, the daemon and the
-    /// database. For everything that is not well it prints why it matters and how to fix it. Nothing is attached or
-    /// written.
+    /// database. For each problem, it prints why it matters and how to fix it. Nothing is attached or written.
     ///
     /// Exit status: 0 if all is well, 3 if sip-filter works here but not as well as it could, 1 if it cannot run here.
     #[command(after_help = doctor::EXAMPLES)]
@@ -87,53 +87,55 @@ enum Command {
     /// Begin maintenance: new calls are refused
     ///
     /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a
-    /// daemon it writes the database and says that no daemon on this host has applied it.
+    /// daemon, it writes the database and says that no daemon on this host has applied the switch.
     ///
-    /// An option that is not given leaves its row as it is: after `on --percent 10`, `off` and `on`, the share is 10 %
-    /// again. `--percent 100` and `--methods INVITE` restore the defaults, and so does deleting the row. Only a planned
-    /// end does not stay.
+    /// An option that is not given leaves its row as it is: `on --percent 10` also sets the share of every later `on`.
+    /// `--percent 100` and `--methods INVITE` restore the defaults, and so does deleting the row. Only a planned end is
+    /// not kept.
     On(switch::OnOptions),
 
     /// End maintenance: new calls reach the proxy
     ///
     /// Writes the row `maint`, waits until the daemon has put it in force, and prints what is in force. Without a
-    /// daemon it writes the database and says that no daemon on this host has applied it.
+    /// daemon, it writes the database and says that no daemon on this host has applied the switch.
     Off(switch::OffOptions),
 
     /// List or change the prefixes whose calls are never refused: test callers, B-legs from inside
     ///
-    /// The list is in the database and applies to all hosts that share it. With a daemon on the socket, a change is in
-    /// force when the command returns. Without one it is written to the database, and the command says that no daemon
-    /// on this host has applied it.
+    /// The list is in the database and applies to all hosts that share it. With a daemon, a change is in force when the
+    /// command returns. Without a daemon, it is written to the database, and the command says that no daemon on this
+    /// host has applied it.
     #[command(subcommand)]
     Bypass(exempt::Bypass),
 
     /// List or change the numbers to which calls are never refused: 911, 112 and 999 unless changed
     ///
-    /// The list is in the database and applies to all hosts that share it. Calls to urn:service:sos, with Priority:
-    /// emergency and the like are never refused either, whatever the list contains. With a daemon on the socket, a
-    /// change is in force when the command returns. Without one it is written to the database, and the command says
-    /// that no daemon on this host has applied it.
+    /// The list is in the database and applies to all hosts that share it. With a daemon, a change is in force when the
+    /// command returns. Without a daemon, it is written to the database, and the command says that no daemon on this
+    /// host has applied it.
+    ///
+    /// Whatever the list contains, calls to urn:service:sos are never refused either, nor are calls that a Priority or
+    /// Resource-Priority header marks as emergencies.
     #[command(subcommand)]
     Emergency(exempt::Emergency),
 
     /// Show what is in force, since when, by whom and why, and whether all is well
     ///
     /// Exit status: 0 if all is well, 3 if an alarm is raised, or if a queue has no responder while maintenance is on,
-    /// 1 if there is no daemon.
+    /// 1 if no daemon runs.
     Status,
 
     /// Make the daemon read the database now, and print what is in force
     Reload,
 
-    /// Show the counters with their meaning: packets by what became of them
+    /// Show the packet counters with their meaning
     ///
-    /// First the counters of the XDP program: each packet that it saw is counted under exactly one of them. Then those
-    /// of the responders: each packet that was redirected was answered, unanswered for one of the reasons, or lost at
-    /// the socket. Counters that are zero are left out unless --all is given; --json has all.
+    /// The counters of the XDP program come first: each packet that it saw is counted under exactly one of them. Those
+    /// of the responders follow: each redirected packet was answered, unanswered for one of the reasons, or lost at the
+    /// socket. Counters that are zero are left out unless --all is given; --json has all.
     Stats(stats::StatsOptions),
 
-    /// Show who switched or changed what, when and why, the newest first
+    /// Show who switched or changed what, when and why, newest first
     ///
     /// Includes planned ends (`planned`) and changes by other tools (`outside`: SQL, Kamailio). Uses the daemon, or the
     /// database if no daemon runs.
@@ -141,13 +143,14 @@ enum Command {
 
     /// Show the hosts that share the database, and what each has in force
     ///
-    /// A host is alive if its daemon was heard of in the last 15 s. Uses the daemon, or the database if no daemon runs.
+    /// A host is alive if its daemon was heard from in the last 15 s. Uses the daemon, or the database if no daemon
+    /// runs.
     Nodes,
 
     /// Create the database, or bring its tables up to date
     ///
-    /// Only adds: the policy table if there is none, the tables whose names begin with sip_filter_, and in PostgreSQL a
-    /// trigger on the policy table that reports changes. `run` does the same when it starts.
+    /// Creates what is missing and removes nothing: the policy table, the tables whose names begin with sip_filter_,
+    /// and in PostgreSQL a trigger on the policy table that reports changes. `run` does the same when it starts.
     Migrate,
 }
 
@@ -182,7 +185,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Error> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     use super::Cli;
 

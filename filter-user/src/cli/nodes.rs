@@ -64,16 +64,12 @@ pub(super) fn wait(
 }
 
 fn late(nodes: &[Node], event: i64, only: Option<&NodeName>) -> Vec<String> {
-    match only {
-        Some(name) => {
-            let applied = nodes.iter().any(|node| node.node == name.as_str() && node.alive && node.event >= event);
-            if applied { Vec::new() } else { vec![name.to_string()] }
-        }
-        None => {
-            let late = nodes.iter().filter(|node| node.alive && node.event < event);
-            late.map(|node| printable(&node.node)).collect()
-        }
+    if let Some(name) = only {
+        let applied = nodes.iter().any(|node| node.node == name.as_str() && node.alive && node.event >= event);
+        return if applied { Vec::new() } else { vec![name.to_string()] };
     }
+    let late = nodes.iter().filter(|node| node.alive && node.event < event);
+    late.map(|node| printable(&node.node)).collect()
 }
 
 /// Returns the line on the hosts that have not applied a switch in time.

@@ -1,6 +1,7 @@
-//! The output of the commands: JSON on one line, or aligned text.
+//! The output of the commands: JSON on one line, or aligned text; errors and warnings.
 
-use std::io::{self, Write};
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 
@@ -31,6 +32,13 @@ impl Output {
     }
 }
 
+/// Prints an error or a warning to standard error, with the name of the program.
+///
+/// Does not panic if standard error is closed, as `eprintln!` does.
+pub(super) fn print_error(message: impl Display) {
+    let _ = writeln!(io::stderr(), "sip-filter: {message}");
+}
+
 /// Formats a number of things: `no things`, `1 thing`, `2 things`.
 pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
     match count {
@@ -48,7 +56,12 @@ pub(super) fn printable(text: &str) -> String {
 /// Formats lines with their values aligned.
 pub(super) fn pairs(lines: &[Line]) -> String {
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    let mut text = String::new();
+    for (name, value) in lines {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{name:width$}  {value}");
+    }
+    text
 }
 
 /// Formats rows of cells. Each column is as wide as its widest cell, and columns of numbers are aligned right.

@@ -1,6 +1,6 @@
 //! `sip-filter run`: the log, the runtime, and the daemon in it.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use filter_user::config::{LogLevel, RunSettings, Settings};

@@ -1,7 +1,7 @@
 //! `sip-filter stats`: the counters, with their meaning.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal as _};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,13 @@ use super::output::{Output, table};
 /// Options of `stats`.
 #[derive(Args)]
 pub(super) struct StatsOptions {
-    /// Show counters that are zero, too
+    /// Also show counters that are zero
     #[arg(long)]
     all: bool,
 
     /// Show the counters every second, with rates, until interrupted
     ///
-    /// With --json: one object a line.
+    /// With --json, prints one object per line.
     #[arg(long)]
     watch: bool,
 }

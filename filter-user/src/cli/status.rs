@@ -53,7 +53,7 @@ fn database(status: &Status) -> [Line; 2] {
         Source::Default => " (the policy in force is the default: nothing is known)",
     };
     let reach = if database.reachable { "is read" } else { "CANNOT BE READ" };
-    let read = database.read.map_or("never".into(), |at| display_utc(at).to_string());
+    let read = database.read.map_or_else(|| "never".to_owned(), |at| display_utc(at).to_string());
     [
         ("database", format!("{}, table {}", database.url, database.table)),
         ("", format!("{reach}, last change read {read}{source}")),

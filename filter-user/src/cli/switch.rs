@@ -36,6 +36,7 @@ pub(super) struct OffOptions {
 }
 
 #[derive(Args)]
+#[expect(clippy::doc_markdown, reason = "the doc comments are help texts, not Markdown")]
 struct PlannedEnd {
     /// End maintenance after this time, on all hosts: 30m, 90s, 2h, 1h30m [row maint_until]
     #[arg(long = "for", value_name = "TIME", value_parser = when::parse_for, conflicts_with = "until")]
@@ -43,18 +44,18 @@ struct PlannedEnd {
 
     /// End maintenance at this time, on all hosts: 22:30, '2026-11-25 06:00', 2026-11-25T06:00:00Z [row maint_until]
     ///
-    /// A time without a time zone is in this host's. Without --for and --until there is no planned end, even if an
-    /// earlier `on` had one; but with --node, an end that was planned for all hosts stays.
+    /// A time without a time zone is in the time zone of this host. Without --for and --until, the previous planned end
+    /// is cancelled, except with --node.
     #[arg(long, value_name = "TIME", value_parser = when::parse_until)]
     until: Option<Timestamp>,
 }
 
 #[derive(Args)]
 struct Wait {
-    /// Wait until every host that is alive has applied the switch, for at most this long, up to 1h; for 10s without a
-    /// time
+    /// Wait until every host that is alive has applied the switch, or until TIME (up to 1h) is over [default TIME: 10s]
     ///
-    /// Names the hosts that have not applied it in time; the exit status is then 1.
+    /// If hosts have not applied the switch in time, names them and exits with status 1. With --node, waits for that
+    /// host only, and counts it as late if it is not alive.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
         value_parser = when::parse_wait)]
     wait: Option<Duration>,

@@ -1,10 +1,10 @@
 //! Times as people write them: a duration, a point in time, a timeout.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::civil::{DateTime, Time};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, ToSpan, ZonedDateTime};
+use jiff::{SignedDuration, Timestamp, ToSpan as _, ZonedDateTime};
 use thiserror::Error;
 
 /// Maximum time until a planned end, a leap year: a longer one is a typing mistake.
@@ -31,11 +31,8 @@ pub(super) fn parse_for(text: &str) -> Result<Timestamp, InvalidTime> {
 }
 
 fn end_after(text: &str, now: Timestamp) -> Result<Timestamp, InvalidTime> {
-    let length: SignedDuration = text.parse().map_err(|_| InvalidTime::Length)?;
-    if length < SignedDuration::from_secs(1) || length > MAX_AHEAD {
-        return Err(InvalidTime::Length);
-    }
-    now.checked_add(length).map_err(|_| InvalidTime::Length)
+    let length = duration(text, SignedDuration::from_secs(1)..=MAX_AHEAD);
+    length.and_then(|length| now.checked_add(length).ok()).ok_or(InvalidTime::Length)
 }
 
 /// Parses `--until`, a time in this host's time zone unless it names one.
@@ -53,7 +50,7 @@ fn end_at(text: &str, now: &ZonedDateTime) -> Result<Timestamp, InvalidTime> {
 }
 
 fn local(text: &str, now: &ZonedDateTime) -> Option<ZonedDateTime> {
-    let zone: &TimeZone = now.time_zone();
+    let zone = now.time_zone();
     // Only a date has a `-`. Checked first, since a date and time can be parsed as a time of day, too.
     if text.contains('-') {
         return text.parse::<DateTime>().ok()?.to_zoned_datetime(zone.clone()).ok();
@@ -65,11 +62,13 @@ fn local(text: &str, now: &ZonedDateTime) -> Option<ZonedDateTime> {
 
 /// Parses `--wait`, a duration.
 pub(super) fn parse_wait(text: &str) -> Result<Duration, InvalidTime> {
-    let length: SignedDuration = text.parse().map_err(|_| InvalidTime::Wait)?;
-    if length > MAX_WAIT {
-        return Err(InvalidTime::Wait);
-    }
-    Duration::try_from(length).map_err(|_| InvalidTime::Wait)
+    let length = duration(text, SignedDuration::ZERO..=MAX_WAIT);
+    length.and_then(|length| Duration::try_from(length).ok()).ok_or(InvalidTime::Wait)
+}
+
+/// Parses a duration. Returns `None` if it is not in `range`.
+fn duration(text: &str, range: RangeInclusive<SignedDuration>) -> Option<SignedDuration> {
+    text.parse().ok().filter(|length| range.contains(length))
 }
 
 #[cfg(test)]
@@ -123,6 +122,6 @@ mod tests {
     #[case::hour("25:00")]
     #[case::empty("")]
     fn time_in_the_past_or_far_away_is_an_error(#[case] text: &str) {
-        assert!(end_at(text, &now()).is_err());
+        end_at(text, &now()).unwrap_err();
     }
 }

@@ -19,13 +19,13 @@ pub(super) const SIP_PORT: NonZeroU16 = NonZeroU16::new(5060).unwrap();
 options! {
     /// Options of `run` that say how the XDP program is attached. `doctor` has them too.
     AttachOptions {
-        /// Network interface on which calls arrive; repeat the option, or separate several by commas
+        /// Network interface on which calls arrive; repeat the option, or separate several with commas
         #[arg(long, env = "SIP_FILTER_IFACE", value_name = "IF", value_delimiter = ',')]
         iface: Vec<InterfaceName> = Vec::new();
 
         /// Place in which the XDP program runs [default: auto]
         ///
-        /// native: in the NIC's driver, which is faster, but which not every driver can do. generic: in the network
+        /// native: in the NIC's driver, which is faster, but not every driver supports it. generic: in the network
         /// stack, which works with any driver. auto: native where it works, else generic.
         #[arg(long, env = "SIP_FILTER_MODE", value_name = "MODE", value_enum, hide_possible_values = true)]
         mode: Mode = Mode::Auto;
@@ -49,7 +49,7 @@ options! {
 
     /// Options of `run`.
     RunOptions {
-        /// UDP port of the proxy, 1 to 65535; repeat the option, or separate several by commas [default: 5060]
+        /// UDP port of the proxy, 1 to 65535; repeat the option, or separate several with commas [default: 5060]
         #[arg(long, env = "SIP_FILTER_PORT", value_name = "N", value_delimiter = ',')]
         port: Vec<NonZeroU16> = vec![SIP_PORT];
 
@@ -96,7 +96,7 @@ options! {
         #[arg(long, env = "SIP_FILTER_TRANSACTIONS", value_name = "N")]
         transactions: Transactions = Transactions::default();
 
-        /// Kamailio on this host in which the flag is set, so that it refuses calls over TCP, TLS and WebSocket
+        /// Kamailio on this host in which the maintenance flag is set, to refuse calls over TCP, TLS and WebSocket
         ///
         /// unix:PATH, the datagram socket of its module jsonrpcs: unix:/run/kamailio/kamailio_rpc.sock. Kamailio's
         /// script has to read the flag and refuse.

@@ -1,13 +1,12 @@
 //! The server's side of the control socket: many clients, a line at a time, none of which can block the others.
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::Uid;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -23,7 +22,7 @@ use crate::user;
 /// Maximum number of clients at a time: more than the people and monitors of one host need.
 pub(super) const MAX_CLIENTS: usize = 32;
 /// Maximum time in which a client has to send its next line.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum time in which a client has to read a reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after an `accept` that failed: without free descriptors, it would fail again at once.
@@ -58,7 +57,8 @@ pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>, stop: Ca
                 continue;
             }
         };
-        let (service, place, stop) = (service.clone(), places.clone().try_acquire_owned(), stop.clone());
+        let place = Arc::clone(&places).try_acquire_owned();
+        let (service, stop) = (Arc::clone(&service), stop.clone());
         clients.spawn(async move {
             let served = match place {
                 Ok(_place) => converse(stream, &*service, &stop).await,

@@ -1,7 +1,7 @@
 //! Tests of the control socket, over real sockets.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use super::server::MAX_CLIENTS;
 use super::{Client, ClientError, ControlSocket, Service, SocketError, serve};
 use crate::domain::Policy;
 use crate::protocol::{
-    Code, Error, Events, InForce, MAX_REQUEST_LEN, NoParams, On, Remark, Reply, Request, Switched, method,
+    Code, Error, Events, History, InForce, MAX_REQUEST_LEN, NoParams, On, Remark, Reply, Request, Switched, method,
 };
 use crate::user;
 
@@ -50,7 +50,7 @@ fn start() -> Served {
     let socket = ControlSocket::claim(&path).unwrap();
     let listener = tokio::net::UnixListener::from_std(socket.listen().unwrap()).unwrap();
     let service = Arc::new(Recorder::default());
-    tokio::spawn(serve(listener, service.clone(), tokio_util::sync::CancellationToken::new()));
+    tokio::spawn(serve(listener, Arc::clone(&service), tokio_util::sync::CancellationToken::new()));
     Served { _directory: directory, _socket: socket, path, service }
 }
 
@@ -159,9 +159,11 @@ async fn client_beyond_the_limit_is_rejected_and_the_others_are_served_on() {
     let served = start();
     let path = served.path.clone();
     spawn_blocking(move || {
-        let history = |client: &mut Client| client.call::<method::History>(&Default::default());
+        let history = |client: &mut Client| client.call::<method::History>(&History::default());
         let mut clients: Vec<Client> = (0..MAX_CLIENTS).map(|_| Client::connect(&path).unwrap()).collect();
-        clients.iter_mut().for_each(|client| drop(history(client).unwrap()));
+        for client in &mut clients {
+            history(client).unwrap();
+        }
         let error = history(&mut Client::connect(&path).unwrap()).unwrap_err();
         assert!(matches!(&error, ClientError::Rejected(error) if json!(error.code) == -32002), "{error}");
         history(&mut clients[0]).unwrap();
@@ -197,7 +199,7 @@ fn stale_socket_is_replaced_and_removed_at_the_end() {
 
     let socket = ControlSocket::claim(&path).unwrap();
     let _listener = socket.listen().unwrap();
-    assert!(Client::connect(&path).is_ok());
+    Client::connect(&path).unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
     drop(socket);
     assert!(!path.exists());

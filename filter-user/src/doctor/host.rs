@@ -51,16 +51,17 @@ fn capabilities(effective: Option<&CapsHashSet>) -> Finding {
 
 /// Returns the capabilities that are missing.
 ///
-/// CAP_SYS_ADMIN includes all that bpf(2) needs, but not CAP_NET_RAW, which AF_XDP needs.
+/// `CAP_SYS_ADMIN` includes all that bpf(2) needs, but not `CAP_NET_RAW`, which AF_XDP needs.
 fn missing(effective: &CapsHashSet) -> Vec<Capability> {
     let has = |capability| effective.contains(&capability);
-    let bpf = [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN];
-    let bpf = bpf.into_iter().filter(|capability| !has(*capability) && !has(Capability::CAP_SYS_ADMIN));
-    let raw = [Capability::CAP_NET_RAW].into_iter().filter(|capability| !has(*capability));
-    bpf.chain(raw).collect()
+    let is_included = |capability| capability != Capability::CAP_NET_RAW && has(Capability::CAP_SYS_ADMIN);
+    [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]
+        .into_iter()
+        .filter(|capability| !has(*capability) && !is_included(*capability))
+        .collect()
 }
 
-/// Checks the soft limit on locked memory in bytes, which does not apply with CAP_IPC_LOCK; `None` if it is unknown.
+/// Checks the soft limit on locked memory in bytes, which does not apply with `CAP_IPC_LOCK`; `None` if it is unknown.
 fn locked_memory(effective: Option<&CapsHashSet>, limit: Option<rlim_t>) -> Finding {
     let why = format!("each RX queue locks {} MiB for its AF_XDP socket", LOCKED_BYTES_PER_QUEUE >> 20);
     let is_exempt = effective.is_some_and(|effective| effective.contains(&Capability::CAP_IPC_LOCK));
@@ -75,7 +76,7 @@ fn locked_memory(effective: Option<&CapsHashSet>, limit: Option<rlim_t>) -> Find
     }
 }
 
-/// Checks the content of /proc/sys/net/core/bpf_jit_enable, which exists only in the host's own network namespace.
+/// Checks the content of `/proc/sys/net/core/bpf_jit_enable`, which exists only in the host's own network namespace.
 fn jit(content: io::Result<String>) -> Finding {
     let why =
         "the BPF interpreter cannot run programs with bpf_loop, so without the JIT compiler the kernel rejects ours";

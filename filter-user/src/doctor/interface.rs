@@ -103,7 +103,7 @@ impl Nic {
 
     /// Returns the driver, for a sentence.
     fn driver(&self) -> String {
-        self.driver.as_ref().map_or("its driver".into(), |driver| format!("its driver {driver}"))
+        self.driver.as_ref().map_or_else(|| "its driver".to_owned(), |driver| format!("its driver {driver}"))
     }
 
     fn up(&self) -> Finding {
@@ -222,11 +222,11 @@ impl Nic {
         if on.is_empty() {
             return Finding::ok("vlan", "it leaves VLAN tags in the frames", why);
         }
-        let off: String = on.iter().map(|(option, _)| format!(" {option} off")).collect();
+        let off: Vec<String> = on.iter().map(|(option, _)| format!("{option} off")).collect();
         let fix = if on.iter().any(|(_, offload)| offload.fixed) {
             "its driver cannot turn that off: do without VLANs on it".to_owned()
         } else {
-            format!("ethtool -K {}{off}", self.name())
+            format!("ethtool -K {} {}", self.name(), off.join(" "))
         };
         Finding::warning("vlan", "it removes VLAN tags from the frames (rx-vlan-offload)", why, fix)
     }

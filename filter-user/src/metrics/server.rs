@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -94,13 +93,13 @@ pub async fn serve<S: Source>(listener: &TcpListener, source: Arc<S>) {
         {
             oldest.abort();
         }
-        oldest_first.push_back(connections.spawn(converse(stream, source.clone())));
+        oldest_first.push_back(connections.spawn(converse(stream, Arc::clone(&source))));
     }
 }
 
 async fn converse<S: Source>(stream: TcpStream, source: Arc<S>) {
     let service = service_fn(|request| {
-        let source = source.clone();
+        let source = Arc::clone(&source);
         async move { Ok::<_, Infallible>(respond(&request, &*source).await) }
     });
     // Without the header timeout of hyper: `CONNECTION_TIMEOUT` applies to the whole connection, and is shorter.
@@ -148,7 +147,7 @@ mod tests {
     use std::sync::Arc;
 
     use rstest::rstest;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
     use super::{MAX_CLIENTS, MAX_HEAD, Source, bind, serve};

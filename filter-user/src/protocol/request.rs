@@ -83,7 +83,7 @@ pub struct Off {
 /// The hosts that a switch is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub struct Scope {
-    /// Switch this host alone, whatever is switched for all hosts [row maint@NAME, which wins over maint]
+    /// Switch the host NAME alone, whatever is switched for all hosts [row maint@NAME, which wins over maint]
     ///
     /// The host keeps this state until it is switched again with --node, or all hosts are switched with --all.
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
