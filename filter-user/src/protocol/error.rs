@@ -1,4 +1,4 @@
-//! The errors that a daemon replies with.
+//! The errors in a daemon's replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub enum Code {
     InvalidRequest,
     /// There is no such method.
     MethodNotFound,
-    /// The parameters are wrong: nothing was done.
+    /// The parameters are invalid. Nothing was done.
     InvalidParams,
     /// A fault of the daemon, or the daemon is ending.
     Internal,
