@@ -1,11 +1,11 @@
-//! Builds the XDP program and leaves it in `OUT_DIR` as `sip_filter`.
+//! Builds the XDP program as `sip_filter` in `OUT_DIR`.
 //!
-//! The library takes it in by `aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"))`.
+//! The library includes it by `aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"))`.
 
 use std::process::ExitCode;
 
 #[path = "../xtask/src/ebpf/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "xtask shares these files: it lints and probes, this builds")]
+#[expect(dead_code, unused_imports, reason = "xtask shares these files, and uses other parts of them")]
 mod ebpf;
 
 fn main() -> ExitCode {

@@ -1,5 +1,7 @@
 //! The options that every command has, and the configuration file.
 
+#![expect(clippy::doc_markdown, reason = "clap shows the doc comments of options as help texts, which are plain text")]
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -76,11 +78,26 @@ pub struct Settings {
     pub node: NodeName,
 }
 
-/// The options of the command line, over those of the configuration file.
+/// The options of the command line, which take precedence over those of the configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {
     flags: Common,
     file: Common,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// Returns the settings of the host `sbc1`, whose files, with a SQLite database, are in `directory`.
+    #[track_caller]
+    pub(crate) fn for_test(directory: &Path) -> Self {
+        Self {
+            socket: directory.join("control.sock"),
+            database: format!("sqlite://{}", directory.join("sip-filter.db").display()).parse().unwrap(),
+            table: TableName::default(),
+            state_file: directory.join("state.json"),
+            node: "sbc1".parse().unwrap(),
+        }
+    }
 }
 
 impl Config {
@@ -116,7 +133,7 @@ impl Config {
 }
 
 fn config_path(flags: &Common) -> &Path {
-    flags.config.as_deref().unwrap_or(Path::new(CONFIG))
+    flags.config.as_deref().unwrap_or_else(|| Path::new(CONFIG))
 }
 
 fn parse(path: &Path, text: &str) -> Result<Common, Error> {

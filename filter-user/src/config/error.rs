@@ -1,4 +1,4 @@
-//! Errors of the configuration, which the operator has to fix.
+//! Errors of the configuration, which an operator has to fix.
 
 use std::path::PathBuf;
 

@@ -21,7 +21,7 @@ pub struct InvalidLogLevel {
 impl LogLevel {
     /// Returns the filter for the log.
     pub fn to_filter(&self) -> EnvFilter {
-        // No directive is lost, since all were parsed before.
+        // Loses no directive: `try_from` has parsed them all.
         EnvFilter::builder().parse_lossy(&self.0)
     }
 }

@@ -1,4 +1,4 @@
-//! The modes of attaching, as the command line names them.
+//! The names of the attach modes on the command line.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;

@@ -8,7 +8,7 @@ use filter_common::maps::DEFAULT_TRANSACTIONS;
 use filter_reply::parse_decimal;
 use serde::Deserialize;
 
-/// Defines a number with a range and the error of a value that is not one.
+/// Defines a number with a range, and the error of a value outside it.
 macro_rules! number {
     (
         $(#[doc = $doc:literal])+
@@ -62,7 +62,7 @@ macro_rules! number {
 number! {
     /// Number of INVITEs to remember, of those that passed and of those that were refused.
     ///
-    /// The least can be filled by a test, and for the most the kernel still has memory.
+    /// A test can fill the smallest table, and the kernel still has memory for the largest.
     Transactions in 1024..=4_194_304, default DEFAULT_TRANSACTIONS;
     InvalidTransactions: "the number of transactions is {least} to {most}, not {value}"
 }
@@ -70,7 +70,7 @@ number! {
 number! {
     /// Lease of a responder, in milliseconds.
     ///
-    /// A responder renews its lease several times within it, and one that hangs has to fail open within seconds.
+    /// A responder renews its lease several times before it ends, and one that hangs has to fail open within seconds.
     Lease in 100..=10_000, default 1000;
     InvalidLease: "a lease is {least} to {most} ms, not {value}"
 }
@@ -78,7 +78,7 @@ number! {
 number! {
     /// Time for which a responder polls the driver after the last packet, in microseconds; 0 for not at all.
     ///
-    /// With the most, a responder hardly ever sleeps while calls arrive.
+    /// With the longest, a responder hardly ever sleeps while calls arrive.
     BusyPollWindow in 0..=1_000_000, default 0;
     InvalidBusyPollWindow: "busy polling is 1 to {most} microseconds, or {least} for none, not {value}"
 }

@@ -1,5 +1,7 @@
 //! The options of `run`.
 
+#![expect(clippy::doc_markdown, reason = "clap shows the doc comments of options as help texts, which are plain text")]
+
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -125,7 +127,7 @@ options! {
 }
 
 impl RunSettings {
-    /// Checks what depends on several values. `path` is the configuration file, for the error.
+    /// Checks the rules that concern several values. `path` is the configuration file, for the error.
     pub(super) fn check(&self, path: &Path) -> Result<(), Error> {
         if self.iface.is_empty() {
             return Err(Error::NoInterface(path.into()));
@@ -177,7 +179,7 @@ impl RunSettings {
     }
 }
 
-/// Returns the host name, as the kernel has it, as the name of this host among those that share the database.
+/// Returns the host name of the kernel, as the name of this host among those that share the database.
 fn host_name() -> NodeName {
     NodeName::from_host_name(&std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Why the daemon ends, or does not start.
+//! The errors with which the daemon ends, or fails to start.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::dataplane;
 use crate::metrics::BindError;
 use crate::sync::{NotInForce, StartError};
 
-/// Why the daemon ends, or does not start.
+/// The reason why the daemon ends, or fails to start.
 #[derive(Debug, ThisError)]
 pub enum Error {
     /// The signal handlers cannot be installed.
@@ -25,7 +25,7 @@ pub enum Error {
     /// The address for the metrics cannot be used.
     #[error(transparent)]
     Metrics(#[from] BindError),
-    /// It cannot be found out what to put in force.
+    /// The policy to start with cannot be determined.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The data plane cannot be started, or has failed.
@@ -39,7 +39,7 @@ pub enum Error {
     Part {
         /// Name of the part.
         part: &'static str,
-        /// Manner of its end.
+        /// Kind of end.
         end: UnexpectedEnd,
     },
 }

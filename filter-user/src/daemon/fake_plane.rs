@@ -7,7 +7,7 @@ use super::plane::Backend;
 use crate::dataplane::{Error, PlaneStatus};
 use crate::domain::Policy;
 
-/// Records the policies, and fails when a test wants it to. Clones are handles to the same fake.
+/// A data plane that records the policies, and fails on request. Clones are handles to the same one.
 #[derive(Clone, Default)]
 pub(super) struct FakePlane(Arc<State>);
 
@@ -16,7 +16,7 @@ struct State {
     policies: Mutex<Vec<Arc<Policy>>>,
     has_failed: AtomicBool,
     panics: AtomicBool,
-    /// Locked while a test wants calls for the status to hang.
+    /// Locked while calls for the status have to hang.
     status: Mutex<()>,
     is_stopped: AtomicBool,
 }
@@ -27,7 +27,7 @@ impl FakePlane {
         self.0.policies.lock().unwrap().clone()
     }
 
-    /// Makes each tick from now on find that the responder of queue 3 has ended.
+    /// Makes each tick from now on report that the responder of queue 3 has stopped.
     pub(super) fn fail(&self) {
         self.0.has_failed.store(true, Ordering::Relaxed);
     }
@@ -48,12 +48,12 @@ impl Backend for FakePlane {
         if self.0.is_stopped.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
-        self.0.policies.lock().unwrap().push(policy.clone());
+        self.0.policies.lock().unwrap().push(Arc::clone(policy));
         Ok(())
     }
 
     fn status(&self) -> Result<PlaneStatus, Error> {
-        assert!(!self.0.panics.swap(false, Ordering::Relaxed), "as the test wants it");
+        assert!(!self.0.panics.swap(false, Ordering::Relaxed), "the test has asked for this panic");
         drop(self.0.status.lock().unwrap());
         Ok(PlaneStatus::default())
     }

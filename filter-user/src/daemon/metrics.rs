@@ -1,4 +1,4 @@
-//! The metrics of the daemon: what `status` and `stats` show, for monitors. `docs/manual/metrics.md` lists them.
+//! The metrics of the daemon: the contents of `status` and `stats` for monitoring. `docs/manual/metrics.md` lists them.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::sync::Snapshot;
 pub(super) struct Metrics {
     snapshot: watch::Receiver<Snapshot>,
     kamailio: Option<watch::Receiver<Status>>,
-    /// One scrape at a time, so that a flood of them does not take up the threads for blocking work.
+    /// Locked by one scrape at a time, so that a flood of them does not take up the threads for blocking work.
     plane: Mutex<Plane>,
 }
 
@@ -142,7 +142,7 @@ fn queues(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     });
 }
 
-/// Adds the reasons on all queues together: some thirty reasons for each of dozens of queues would be too many series.
+/// Adds the counts of all queues, by reason: some thirty reasons for each of dozens of queues would be too many series.
 fn unanswered(to: &mut Exposition, interfaces: &[InterfaceStatus]) {
     let mut reasons = BTreeMap::new();
     for (reason, count) in interfaces.iter().flat_map(|interface| &interface.queues).flat_map(|queue| &queue.unanswered)
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn has(text: &str, sample: &str) {
+    fn assert_has(text: &str, sample: &str) {
         assert!(text.lines().any(|line| line == sample), "no {sample} in\n{text}");
     }
 
@@ -219,13 +219,13 @@ mod tests {
     fn metrics_show_the_policy_in_force() {
         let mut snapshot = snapshot();
         let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[("off", 7), ("redirected", 0)], &[]));
-        has(&shown, concat!("sip_filter_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"));
-        has(&shown, "sip_filter_maintenance 1");
-        has(&shown, "sip_filter_policy_percent 30");
-        has(&shown, "sip_filter_bypass_prefixes 0");
-        has(&shown, "sip_filter_emergency_numbers 3");
-        has(&shown, "sip_filter_packets_total{verdict=\"off\"} 7");
-        has(&shown, "sip_filter_packets_total{verdict=\"redirected\"} 0");
+        assert_has(&shown, concat!("sip_filter_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"));
+        assert_has(&shown, "sip_filter_maintenance 1");
+        assert_has(&shown, "sip_filter_policy_percent 30");
+        assert_has(&shown, "sip_filter_bypass_prefixes 0");
+        assert_has(&shown, "sip_filter_emergency_numbers 3");
+        assert_has(&shown, "sip_filter_packets_total{verdict=\"off\"} 7");
+        assert_has(&shown, "sip_filter_packets_total{verdict=\"redirected\"} 0");
         for absent in ["sip_filter_policy_until_timestamp_seconds ", "sip_filter_database_last_read_timestamp_seconds "]
         {
             assert!(!shown.lines().any(|line| line.starts_with(absent)), "{shown}");
@@ -234,8 +234,8 @@ mod tests {
         Arc::make_mut(&mut snapshot.policy).until = Some(Timestamp::from_second(1_800_000_000).unwrap());
         snapshot.read = Some(Timestamp::from_millisecond(1_700_000_000_250).unwrap());
         let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[], &[]));
-        has(&shown, "sip_filter_policy_until_timestamp_seconds 1800000000");
-        has(&shown, "sip_filter_database_last_read_timestamp_seconds 1700000000.25");
+        assert_has(&shown, "sip_filter_policy_until_timestamp_seconds 1800000000");
+        assert_has(&shown, "sip_filter_database_last_read_timestamp_seconds 1700000000.25");
     }
 
     #[test]
@@ -245,10 +245,10 @@ mod tests {
         let error = || "cannot \"open\"".to_owned();
         snapshot.alarms.set(Subject::Database, [Alarm::Database { database: "sqlite:///a".into(), error: error() }]);
         let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[], &[]));
-        has(&shown, "sip_filter_database_up 0");
-        has(&shown, "sip_filter_degraded 1");
+        assert_has(&shown, "sip_filter_database_up 0");
+        assert_has(&shown, "sip_filter_degraded 1");
         for kind in Alarm::KINDS {
-            has(&shown, &format!("sip_filter_alarm{{kind=\"{kind}\"}} {}", u8::from(*kind == "database")));
+            assert_has(&shown, &format!("sip_filter_alarm{{kind=\"{kind}\"}} {}", u8::from(*kind == "database")));
         }
     }
 
@@ -260,7 +260,7 @@ mod tests {
             shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         assert!(names.len() > 10, "{shown}");
         for name in names.iter().chain(Alarm::KINDS) {
-            assert!(page.contains(&format!("`{name}`")), "docs/manual/metrics.md says nothing of {name}");
+            assert!(page.contains(&format!("`{name}`")), "docs/manual/metrics.md does not describe {name}");
         }
     }
 
@@ -268,12 +268,12 @@ mod tests {
     fn queues_have_samples_of_their_own_and_reasons_are_added_up() {
         let interfaces = [interface("eth0", Some(750), 5, 1), interface("eth1.7", None, 0, 2)];
         let shown = text(&snapshot(), &[], &plane(&[], &interfaces));
-        has(&shown, "sip_filter_interface_info{interface=\"eth0\",mode=\"native\"} 1");
-        has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth0\",queue=\"0\"} 0.75");
-        has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth1.7\",queue=\"0\"} 0");
-        has(&shown, "sip_filter_queue_answered_total{interface=\"eth0\",queue=\"0\"} 5");
-        has(&shown, "sip_filter_responder_unanswered_total{reason=\"no_via\"} 3");
-        has(&shown, "sip_filter_degraded 1");
-        has(&text(&snapshot(), &[], &plane(&[], &interfaces[..1])), "sip_filter_degraded 0");
+        assert_has(&shown, "sip_filter_interface_info{interface=\"eth0\",mode=\"native\"} 1");
+        assert_has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth0\",queue=\"0\"} 0.75");
+        assert_has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth1.7\",queue=\"0\"} 0");
+        assert_has(&shown, "sip_filter_queue_answered_total{interface=\"eth0\",queue=\"0\"} 5");
+        assert_has(&shown, "sip_filter_responder_unanswered_total{reason=\"no_via\"} 3");
+        assert_has(&shown, "sip_filter_degraded 1");
+        assert_has(&text(&snapshot(), &[], &plane(&[], &interfaces[..1])), "sip_filter_degraded 0");
     }
 }

@@ -2,6 +2,8 @@
 
 mod error;
 #[cfg(test)]
+mod fake_kamailio;
+#[cfg(test)]
 mod fake_plane;
 mod metrics;
 mod parts;
@@ -14,7 +16,8 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -36,27 +39,27 @@ use crate::kamailio::Status;
 use crate::metrics::bind;
 use crate::sync::{Command, Keeper, Snapshot};
 
-/// Time that the parts have to end, for the database above all. The program is detached by then.
+/// Time limit for the end of the parts; the keeper waits for the database. The program is detached before.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Runs the daemon until SIGTERM or SIGINT, or until something fails that it cannot do without.
+/// Runs the daemon until SIGTERM or SIGINT, or until an essential part fails.
 ///
 /// The XDP program is attached once, at the start, with the policy in force: some drivers reset their channels when a
-/// program is attached or detached, so this does not happen at a switch. At the end, whatever the reason, it is
-/// detached before anything else is ended.
+/// program is attached or detached, so this does not happen at a switch. At the end, whatever the reason, the program
+/// is detached before anything else stops.
 pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
-    // First of all: on a kernel that is too old, no other error is worth fixing.
+    // Checked first: on a kernel that is too old, no other error is worth fixing.
     dataplane::check_kernel()?;
     let mut signals = Signals::install()?;
     let socket = ControlSocket::claim(&settings.socket)?;
-    // Before the program is attached, since a port that is taken must not cost the interface its link.
+    // Bound before the program is attached: a port that is in use must not cost the interface its link.
     let metrics = match options.metrics {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
     let keeper = Keeper::prepare(&settings, &options.interfaces()).await?;
     let plane_options = options.data_plane(*keeper.tag(), tracing::enabled!(tracing::Level::DEBUG));
-    let plane = Plane::start(plane_options, keeper.policy().clone()).await?;
+    let plane = Plane::start(plane_options, Arc::clone(keeper.policy())).await?;
     let kamailio_replies = socket.beside(".kamailio");
     let components = Components { settings, options, keeper, plane: plane.clone(), metrics, kamailio_replies };
 
@@ -68,11 +71,12 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
         info!("{signal}: detached, stopping");
     }
     supervisor.shut_down(SHUTDOWN_TIMEOUT).await;
-    // The first error is the reason. If there was none, an error of stopping is worth an exit status, too.
-    outcome.and(stopped.map_err(Error::from))
+    // The first error is the reason. Without one, the daemon still fails if the data plane did not stop.
+    outcome?;
+    Ok(stopped?)
 }
 
-/// Serves until a signal ends the daemon, whose name is returned, or until an essential part ends.
+/// Serves until a signal stops the daemon, or until an essential part ends. Returns the name of the signal.
 async fn serve(
     components: Components,
     socket: &ControlSocket,
@@ -96,7 +100,7 @@ async fn serve(
     }
 }
 
-/// Has the keeper read the database. Nobody waits for the reply: the outcome is logged.
+/// Makes the keeper read the database. Nothing waits for the reply, because the keeper logs the outcome.
 fn reload(commands: &mpsc::Sender<Command>) {
     info!("SIGHUP: reading the database");
     let (reply, _) = oneshot::channel();
@@ -105,7 +109,7 @@ fn reload(commands: &mpsc::Sender<Command>) {
     }
 }
 
-/// Returns the line on stdout by which the daemon says that it is ready.
+/// Returns the line on stdout that reports that the daemon is ready.
 async fn ready_line(components: &Components) -> Result<String, Error> {
     let Components { settings, options, keeper, plane, .. } = components;
     let status = plane.status().await?;

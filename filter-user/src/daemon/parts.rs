@@ -1,7 +1,7 @@
-//! The parts of the daemon, and the consequence of the end of each.
+//! The parts of the daemon, and the consequence if one ends.
 //!
-//! These are all tasks and threads of the daemon, besides the threads that tokio and the SQLite driver keep for their
-//! own work.
+//! These are all tasks and threads of the daemon, except those that tokio and the SQLite driver keep for their own
+//! work.
 //!
 //! | task or thread | reason to end by itself | consequence |
 //! |---|---|---|
@@ -21,7 +21,6 @@
 //! The tasks belong to the [`Supervisor`] or to a task that it owns; the threads belong to the data plane, which joins
 //! them when it stops; the watch belongs to the open database, which the keeper closes.
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,7 +38,7 @@ use crate::kamailio::{KamailioHandle, KamailioSync};
 use crate::sync::{Command, Keeper};
 use crate::{control, metrics};
 
-/// Number of commands that may wait for the keeper. Further clients wait to send theirs.
+/// Maximum number of commands that wait for the keeper. Further clients wait before they send theirs.
 const COMMAND_QUEUE: usize = 16;
 
 /// Components from which the parts are built.
@@ -79,7 +78,7 @@ impl Components {
             let source = Arc::new(Metrics::new(snapshot.clone(), kamailio.clone(), plane.clone()));
             let (listener, token) = (Arc::new(listener), token.clone());
             supervisor.start_restartable("metrics server", move || {
-                let (listener, source, token) = (listener.clone(), source.clone(), token.clone());
+                let (listener, source, token) = (Arc::clone(&listener), Arc::clone(&source), token.clone());
                 returns(async move {
                     token.run_until_cancelled(metrics::serve(&listener, source)).await;
                 })
@@ -101,6 +100,3 @@ async fn returns(part: impl Future<Output = ()>) -> Result<(), Error> {
     part.await;
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

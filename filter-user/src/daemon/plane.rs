@@ -11,11 +11,11 @@ use crate::dataplane::{DataPlane, Error, Options, PlaneStatus};
 use crate::domain::Policy;
 use crate::sync::Enforcer;
 
-/// Interval of the ticks, which is how late a failure may be noticed.
+/// Interval of the ticks: the longest time for which a failure goes unnoticed.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Longest time to wait until the data plane has stopped. A responder sleeps for at most a quarter of its lease, of
-/// which 10 s is the longest.
+/// Time limit for stopping the data plane. A responder sleeps for at most a quarter of its lease, which is at most 10 s
+/// long.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The calls of the data plane, all of which block. A trait, so that tests of the parts around it need no kernel.
@@ -51,8 +51,10 @@ impl Backend for DataPlane {
     }
 }
 
-/// A handle to the data plane. Each call runs on one of tokio's threads for blocking work, and waits for no other call
-/// that the data plane itself does not order after it.
+/// A handle to the data plane.
+///
+/// Each call runs on one of tokio's threads for blocking work. Calls wait for each other only where the data plane
+/// itself orders them.
 #[derive(Clone)]
 pub(super) struct Plane(Arc<dyn Backend>);
 
@@ -63,7 +65,7 @@ impl Plane {
         Ok(Self::from_backend(plane))
     }
 
-    /// Creates a handle to a data plane that takes every policy, until it is stopped.
+    /// Creates a handle to a data plane that accepts every policy until it is stopped.
     #[cfg(test)]
     pub(super) fn none() -> Self {
         Self::from_backend(super::fake_plane::FakePlane::default())
@@ -97,14 +99,14 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// [`Error::StopTimeout`] if that takes too long: it then goes on until the process ends.
+    /// [`Error::StopTimeout`] if this takes too long. Stopping then continues until the process ends.
     pub(super) async fn stop(&self) -> Result<(), Error> {
         let stopped = timeout(STOP_TIMEOUT, self.call(|plane| plane.stop())).await;
         stopped.unwrap_or(Err(Error::StopTimeout { timeout: STOP_TIMEOUT }))
     }
 
     async fn call<T: Send + 'static>(&self, call: impl FnOnce(&dyn Backend) -> T + Send + 'static) -> T {
-        let plane = self.0.clone();
+        let plane = Arc::clone(&self.0);
         run_blocking(move || call(&*plane)).await
     }
 }

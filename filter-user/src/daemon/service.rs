@@ -1,6 +1,8 @@
 //! The methods of the control protocol, executed by the keeper and the data plane.
 
 use jiff::Timestamp;
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plane::Plane;
@@ -43,12 +45,12 @@ impl Control {
         Origin { actor: caller.into(), why, channel: Channel::Daemon, node: self.settings.node.to_string() }
     }
 
-    /// Has the keeper execute a command, and returns its reply.
+    /// Sends a command to the keeper, and returns its reply.
     async fn ask<T>(&self, command: impl FnOnce(sync::Reply<T>) -> Command) -> Result<Result<T, sync::Error>, Error> {
         let ending = || Error::new(Code::INTERNAL, "the daemon is ending");
         let (reply, received) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| ending())?;
-        received.await.map_err(|_| ending())
+        self.commands.send(command(reply)).await.map_err(|SendError(_)| ending())?;
+        received.await.map_err(|RecvError { .. }| ending())
     }
 
     async fn switch(&self, switch: Switch) -> Result<Switched, Error> {
@@ -73,7 +75,7 @@ impl Control {
         Ok(Edited { in_force: self.in_force(&snapshot), entries: ChangedEntries::new(edit, changed) })
     }
 
-    /// Returns the entries in the database, or those in force while the database is down. The alarms say so then.
+    /// Returns the entries in the database, or those in force while the database is down, which is an alarm.
     async fn list(&self, exemption: Exemption) -> Result<Listed, Error> {
         let listed = self.ask(|reply| Command::List(exemption, reply)).await?;
         let snapshot = self.snapshot.borrow().clone();

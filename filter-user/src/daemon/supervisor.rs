@@ -1,7 +1,7 @@
-//! The supervisor: owns the tasks of the daemon, notices the end of any of them, and ends all of them by a deadline.
+//! The supervisor: owns the tasks of the daemon, notices the end of each, and stops all of them by a deadline.
 
 use std::collections::HashMap;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::panic;
 
 /// Time for which a part has to run before the delay of its next restart is the shortest again.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 
 /// The parts of the daemon: named tasks, which run until the [token](Self::token) is cancelled.
 ///
@@ -26,7 +26,7 @@ const STABLE: Duration = Duration::from_secs(60);
 /// * With an **essential** part the daemon ends: it detaches, and its error names the part. Without such a part
 ///   maintenance could not be switched any more, or a failure of the packet path would go unnoticed.
 /// * A **restartable** part is started again after a delay, and an error is logged. Calls are refused without it, too.
-///   To detach would hand every new call to the proxy, and interrupt the link of some NICs.
+///   Detaching would hand every new call to the proxy, and interrupt the link of some NICs.
 ///
 /// Dropping the supervisor aborts the parts.
 #[derive(Default)]
@@ -83,12 +83,15 @@ impl Supervisor {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let task = self.tasks.spawn(start());
-        let start = Box::new(move || Box::pin(start()) as _);
-        let restart = Restart { start, started: Instant::now(), backoff: Backoff::default() };
+        let restart = Restart {
+            start: Box::new(move || Box::pin(start())),
+            started: Instant::now(),
+            backoff: Backoff::default(),
+        };
         self.parts.insert(task.id(), Part { name, task, restart: Some(restart) });
     }
 
-    /// Waits until an essential part ends, and returns why. Restarts the others meanwhile.
+    /// Waits until an essential part ends, and returns the reason. Restarts the others meanwhile.
     ///
     /// Nothing is lost if the future is dropped.
     pub(super) async fn failure(&mut self) -> Error {
@@ -149,7 +152,7 @@ impl Supervisor {
         self.parts.insert(task.id(), Part { name, task, restart: Some(restart) });
     }
 
-    /// Aborts the part `name`, as if it had died.
+    /// Aborts the part `name`, to simulate its death.
     #[cfg(test)]
     #[track_caller]
     pub(super) fn kill(&self, name: &str) {
@@ -169,7 +172,7 @@ impl From<JoinError> for UnexpectedEnd {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, ready};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
@@ -227,7 +230,7 @@ mod tests {
         let (running, is_running) = oneshot::channel();
         let running = Arc::new(std::sync::Mutex::new(Some(running)));
         supervisor.start_restartable("metrics server", move || {
-            let (start, running) = (starts.fetch_add(1, Ordering::Relaxed), running.clone());
+            let (start, running) = (starts.fetch_add(1, Ordering::Relaxed), Arc::clone(&running));
             async move {
                 match start {
                     0 => panic!("first"),
@@ -253,7 +256,7 @@ mod tests {
             let _ = ended.await;
             Ok(())
         });
-        assert!(timeout(Duration::from_millis(1), supervisor.failure()).await.is_err());
+        timeout(Duration::from_millis(1), supervisor.failure()).await.unwrap_err();
         end.send(()).unwrap();
         // The part ends here, and not within a call of `failure`.
         for _ in 0..10 {
@@ -301,8 +304,8 @@ mod tests {
     #[tokio::test]
     async fn restart_that_is_still_delayed_does_not_hold_up_the_shutdown() {
         let mut supervisor = Supervisor::default();
-        supervisor.start_restartable("metrics server", || async { Ok(()) });
-        assert!(timeout(Duration::from_millis(400), supervisor.failure()).await.is_err());
+        supervisor.start_restartable("metrics server", || ready(Ok(())));
+        timeout(Duration::from_millis(400), supervisor.failure()).await.unwrap_err();
         let start = Instant::now();
         supervisor.shut_down(TIMEOUT).await;
         assert!(start.elapsed() < TIMEOUT / 2);

@@ -10,14 +10,14 @@ use crate::sync::Enforcer;
 /// Puts a policy in force in the kernel and in Kamailio, in this order if maintenance is on, and in the reverse order
 /// if it is off.
 ///
-/// So a call that the kernel lets through never finds a Kamailio that refuses it because of the order.
+/// So a call that the kernel passes during a switch never reaches a Kamailio that refuses it.
 pub(super) struct SwitchSequencer<E> {
     plane: E,
     kamailio: Option<KamailioHandle>,
 }
 
 impl<E> SwitchSequencer<E> {
-    /// Creates a sequencer; without `kamailio` there is only the kernel.
+    /// Creates a sequencer. Without `kamailio` it switches only the kernel.
     pub(super) fn new(plane: E, kamailio: Option<KamailioHandle>) -> Self {
         Self { plane, kamailio }
     }
@@ -48,12 +48,11 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use serde_json::{Value, json};
     use tempfile::TempDir;
-    use tokio::net::UnixDatagram;
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
 
+    use super::super::fake_kamailio::FakeKamailio;
     use super::{Enforcer, Error, SwitchSequencer};
     use crate::domain::Policy;
     use crate::kamailio::{KamailioSync, State, Target};
@@ -61,7 +60,7 @@ mod tests {
     /// Far longer than anything here takes.
     const TIMEOUT: Duration = Duration::from_secs(20);
 
-    /// The parties that have learnt of a switch, in this order.
+    /// The parties that were switched, in this order.
     type Record = Arc<Mutex<Vec<&'static str>>>;
 
     struct Kernel(Record);
@@ -73,25 +72,15 @@ mod tests {
         }
     }
 
-    /// A Kamailio that takes 50 ms to set the flag, so that the order in the record is not due to chance.
-    async fn kamailio(socket: UnixDatagram, record: Record) {
-        let mut flag = json!("0");
-        let mut buffer = vec![0; 65536];
+    /// Runs a Kamailio that takes 50 ms to set the flag, so that the order in the record is not due to chance.
+    async fn run_kamailio(mut kamailio: FakeKamailio, record: Record) {
         loop {
-            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
-            let request: Value = serde_json::from_slice(&buffer[..length]).unwrap();
-            let result = match request["method"].as_str().unwrap() {
-                "htable.sets" => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    record.lock().unwrap().push("Kamailio");
-                    flag = request["params"][2].clone();
-                    json!("Ok. Key set to new value.")
-                }
-                "htable.listTables" => json!([{"name": "config", "dbtable": "", "dbmode": 0}]),
-                _ => json!({"item": {"name": "maint", "value": flag}}),
-            };
-            let reply = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
-            socket.send_to(reply.as_bytes(), from.as_pathname().unwrap()).await.unwrap();
+            let request = kamailio.receive().await;
+            if request.sets_flag() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                record.lock().unwrap().push("Kamailio");
+            }
+            kamailio.reply(&request).await;
         }
     }
 
@@ -99,7 +88,7 @@ mod tests {
     async fn on_reaches_the_kernel_before_kamailio_and_off_reaches_kamailio_before_the_kernel() {
         let directory = TempDir::new().unwrap();
         let (path, record) = (directory.path().join("rpc.sock"), Record::default());
-        tokio::spawn(kamailio(UnixDatagram::bind(&path).unwrap(), record.clone()));
+        tokio::spawn(run_kamailio(FakeKamailio::bind(&path), Arc::clone(&record)));
         let target =
             Target { socket: format!("unix:{}", path.display()).parse().unwrap(), htable: "config".parse().unwrap() };
         let (sync, handle) = KamailioSync::new(target, directory.path().join("own"), false);
@@ -108,7 +97,7 @@ mod tests {
         let mut status = handle.status();
         timeout(TIMEOUT, status.wait_for(|status| status.state == State::InStep)).await.unwrap().unwrap();
 
-        let mut sequencer = SwitchSequencer::new(Kernel(record.clone()), Some(handle));
+        let mut sequencer = SwitchSequencer::new(Kernel(Arc::clone(&record)), Some(handle));
         for (maintenance, order) in [(true, ["kernel", "Kamailio"]), (false, ["Kamailio", "kernel"])] {
             record.lock().unwrap().clear();
             sequencer.apply(Arc::new(Policy { maintenance, ..Policy::default() })).await.unwrap();

@@ -10,7 +10,7 @@ use crate::kamailio;
 use crate::sync::Snapshot;
 
 /// Sends notifications to systemd, if it started the daemon.
-pub(super) fn notify(state: &[NotifyState]) {
+pub(super) fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!("systemd cannot be notified: {error}");
     }
@@ -42,10 +42,10 @@ fn status_line(snapshot: &Snapshot, kamailio: Option<&watch::Receiver<kamailio::
     format!("{}{alarms}", snapshot.policy).replace(char::is_control, " ")
 }
 
-/// Returns when the value has changed; never, once nobody is left who could change it.
+/// Returns when the value has changed; never, once its sender is gone.
 async fn changed<T>(value: &mut watch::Receiver<T>) {
     if value.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

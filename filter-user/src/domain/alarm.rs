@@ -1,13 +1,13 @@
-//! Alarms: what keeps the policy in the database from being in force, until it is fixed.
+//! Alarms: the faults that need an operator, each raised until it is fixed.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use strum::VariantNames;
+use strum::VariantNames as _;
 use tracing::{info, warn};
 
-/// A cause of an alarm. Equal causes are one alarm, so that each is logged once.
+/// The cause of an alarm. Equal causes are one alarm, so that each is logged once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::EnumDiscriminants)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[strum_discriminants(name(AlarmKind), vis(), derive(strum::IntoStaticStr, strum::VariantNames))]
@@ -47,7 +47,7 @@ pub enum Alarm {
         table: String,
         /// Number of entries that cannot be used.
         entries: usize,
-        /// The first of them, as the table has it.
+        /// First of these entries, as written in the table.
         first: String,
         /// Reason why it cannot be used.
         problem: String,
@@ -56,7 +56,7 @@ pub enum Alarm {
     TooManyEntries {
         /// Name of the table.
         table: String,
-        /// Number of entries, of the address family that has too many.
+        /// Number of entries; for bypass prefixes, of the address family that has too many.
         entries: usize,
         /// Maximum number of entries.
         most: usize,
@@ -68,7 +68,7 @@ pub enum Alarm {
         /// Error.
         error: String,
     },
-    /// The cluster's secret for To tags is not the one that this daemon started with.
+    /// The cluster's secret for To tags differs from the one that this daemon started with.
     TagChanged,
     /// The database rejects writes: the other hosts do not know what is in force on this one.
     Unwritable {
@@ -108,7 +108,7 @@ impl fmt::Display for Alarm {
                 write!(f, "database {database} cannot be read: {error}; the last known policy stays in force")
             }
             Self::BadValue { key, value, expected } => {
-                let value = value.as_deref().map_or("NULL".into(), |value| format!("{value:?}"));
+                let value = value.as_deref().map_or_else(|| "NULL".into(), |value| format!("{value:?}"));
                 write!(f, "row {key} is {value}, but {expected}; the last good value stays in force")
             }
             Self::ArrayRow { key } => write!(
@@ -132,18 +132,18 @@ impl fmt::Display for Alarm {
             ),
             Self::Unwritable { error } => write!(
                 f,
-                "the database can be read, but rejects writes from this host, which history, nodes and --wait now \
-                 lack: {error}"
+                "the database can be read, but rejects writes from this host, so that history, nodes and --wait lack \
+                 its reports: {error}"
             ),
             Self::Kamailio { socket, error } => write!(
                 f,
-                "the flag cannot be set in Kamailio at {socket}, or not be read from it, so Kamailio treats new calls \
-                 over TCP, TLS and WebSocket by the flag that it has: {error}"
+                "the flag cannot be set in Kamailio at {socket}, or cannot be read from it, so that Kamailio treats \
+                 new calls over TCP, TLS and WebSocket by the flag that it already has: {error}"
             ),
             Self::KamailioRewrites { htable, table } => write!(
                 f,
-                "Kamailio has its htable {htable} with dbmode=1: when it stops, it deletes all rows of {table} and \
-                 writes those that it had in memory, over what was switched in the meantime; give it dbmode=0"
+                "Kamailio's htable {htable} has dbmode=1: when Kamailio stops, it replaces all rows of {table} by \
+                 those that it has in memory, which undoes every switch in the meantime; set dbmode=0"
             ),
         }
     }
@@ -161,7 +161,7 @@ pub enum Subject {
     /// The cluster's secret for To tags.
     Tag,
     /// The reports to the other hosts.
-    Telling,
+    Reports,
     /// The local Kamailio.
     Kamailio,
 }
@@ -170,7 +170,7 @@ pub enum Subject {
 #[derive(Clone, Debug)]
 pub struct Raised {
     subject: Subject,
-    /// Time since which it is raised.
+    /// Time at which it was raised.
     pub since: Timestamp,
     /// Cause.
     pub alarm: Alarm,
@@ -234,7 +234,7 @@ mod tests {
     use super::{Alarm, Alarms, Subject, alarm_samples};
 
     #[test]
-    fn kind_of_an_alarm_is_the_one_in_its_json() {
+    fn kind_of_an_alarm_is_that_in_its_json() {
         let samples = alarm_samples();
         let kinds: Vec<&str> = samples.iter().map(Alarm::kind).collect();
         assert_eq!(kinds, Alarm::KINDS);
@@ -250,7 +250,7 @@ mod tests {
         alarms.set(Subject::Rows, [duplicate.clone()]);
         let since = alarms.raised()[0].since;
         alarms.set(Subject::Tag, [Alarm::TagChanged]);
-        alarms.set(Subject::Rows, [duplicate.clone()]);
+        alarms.set(Subject::Rows, [duplicate]);
         assert_eq!(alarms.raised().len(), 2);
         assert_eq!(alarms.raised()[0].since, since);
 

@@ -1,25 +1,25 @@
-//! An event: a switch or a change that was made, as the history lists it.
+//! Events: the switches and changes that the history lists.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Channel;
 
-/// The actor of an event that came from outside, or of a planned end.
+/// The actor of a change from outside, or of a planned end.
 pub const NOBODY: &str = "unknown";
 
 /// An event of the table `sip_filter_event`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Number of the event, rising.
+    /// Number of the event. Later events have higher numbers.
     pub id: i64,
     /// Time of the event.
     pub at: Timestamp,
     /// Host on which the change was made, or whose daemon noticed it.
     pub node: String,
-    /// User who made the change; [`NOBODY`] if it came from outside, or with a planned end.
+    /// User who made the change; [`NOBODY`] for a change from outside, or a planned end.
     pub actor: String,
-    /// Channel by which it came: the name of a [`Channel`], or one that a later version has written.
+    /// Channel by which the change came: the name of a [`Channel`], or of one that only a later version has.
     pub via: String,
     /// Kind of change: `on`, `off`, `bypass.add` and the like.
     pub action: String,
@@ -32,7 +32,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Returns the user who made the change, or `None` if it came from outside, or with a planned end.
+    /// Returns the user who made the change; `None` for a change from outside, or a planned end.
     pub fn who(&self) -> Option<String> {
         let is_known = self.via != Channel::Outside.name() && self.via != Channel::Planned.name();
         is_known.then(|| self.actor.clone())

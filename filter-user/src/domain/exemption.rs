@@ -37,7 +37,7 @@ pub enum Edit {
     Remove,
 }
 
-/// A change of a table that somebody asks for.
+/// A requested change of a table.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Table to change.
@@ -45,7 +45,7 @@ pub struct Change {
     /// Direction.
     pub edit: Edit,
     entries: Vec<String>,
-    /// Person who asks for it, with the reason.
+    /// Origin of the request.
     pub origin: Origin,
 }
 
@@ -63,11 +63,11 @@ pub struct Changed {
 /// An entry of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Prefix or user part, as the table has it.
+    /// Prefix or user part, as written in the table.
     pub text: String,
     /// Reason why it was added.
     pub why: Option<String>,
-    /// User who added it; `None` if it was not one of our commands.
+    /// User who added it; `None` if it was not added by one of our commands.
     pub actor: Option<String>,
     /// Time at which it was added.
     pub at: Option<Timestamp>,
@@ -178,7 +178,7 @@ mod tests {
     fn only_an_entry_to_remove_may_be_invalid() {
         let error = change(Exemption::Bypass, Edit::Add, &["10.0.0.0/8", "198.18.1.7/15"]).unwrap_err();
         assert!(error.to_string().contains("198.18.0.0/15"), "{error}");
-        assert!(change(Exemption::Emergency, Edit::Add, &["sip:911@a"]).is_err());
+        change(Exemption::Emergency, Edit::Add, &["sip:911@a"]).unwrap_err();
         assert_eq!(change(Exemption::Bypass, Edit::Remove, &["198.18.1.7/15"]), Ok(strings(&["198.18.1.7/15"])));
     }
 }

@@ -1,7 +1,7 @@
 //! The domain: plain types without I/O, which every other folder may use.
 //!
-//! Values are parsed once: each has one `TryFrom`, by which command line, configuration file, control protocol and
-//! database rows read it.
+//! A value is parsed once, into a type of its own. The command line, the configuration file, the control protocol and
+//! the database rows all use this parser.
 
 mod alarm;
 mod emergency_user;
@@ -33,7 +33,7 @@ pub use self::node::{Node, NodeReport};
 pub use self::node_name::{InvalidNodeName, NodeName};
 pub use self::origin::{Channel, Origin};
 pub use self::percent::{InvalidPercent, Percent};
-pub use self::policy::{Policy, parse_planned_end};
+pub use self::policy::{InvalidPlannedEnd, Policy, parse_planned_end};
 pub use self::prefix::{InvalidPrefix, Prefix};
 pub use self::since::Since;
 pub use self::switch::{Action, Hosts, InvalidHosts, Switch};

@@ -1,4 +1,4 @@
-//! The hosts that share a database: what each reports, and what is known of it.
+//! The hosts that share a database: the report of each, and the row that the others read.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct NodeReport {
     pub interfaces: String,
     /// True while it refuses new calls.
     pub maintenance: bool,
-    /// Policy in force, for a person.
+    /// Policy in force, for people.
     pub state: String,
     /// Last event that it had seen when it put that policy in force.
     pub event: i64,
@@ -31,7 +31,7 @@ pub struct Node {
     pub version: String,
     /// True while it refuses new calls.
     pub maintenance: bool,
-    /// Policy in force, for a person.
+    /// Policy in force, for people.
     pub state: String,
     /// Last event that it had seen when it put that policy in force.
     pub event: i64,
@@ -46,6 +46,6 @@ pub struct Node {
 impl Node {
     /// Heartbeat interval.
     pub const HEARTBEAT: Duration = Duration::from_secs(5);
-    /// Age of the last heartbeat from which on a host counts as dead: three intervals.
+    /// Age of the last heartbeat at which a host counts as dead: three intervals.
     pub const ALIVE: Duration = Duration::from_secs(15);
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of a host among those that share the database: 1 to 58 printable ASCII characters, no blank, no `@`.
 ///
-/// The row `maint@NAME` is that host's own. Kamailio before 6.0 has 64 characters for a key, six of which are `maint@`.
+/// The row `maint@NAME` is the host's own. Kamailio before 6.0 has 64 characters for a key, six of which are `maint@`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeName(String);
@@ -21,9 +21,9 @@ impl NodeName {
     /// Maximum length in characters.
     pub const MAX: usize = 58;
 
-    /// Creates a name from a host name, with `-` in place of characters that a row's key cannot have.
+    /// Creates a name from a host name, with `-` in place of characters that the key of a row cannot have.
     ///
-    /// Returns `localhost` if the host has no name: `(none)` is how the kernel says so.
+    /// Returns `localhost` if the host has no name, which the kernel reports as `(none)`.
     pub fn from_host_name(name: &str) -> Self {
         let is_allowed = |character: char| character.is_ascii_graphic() && character != '@';
         let replace = |character| if is_allowed(character) { character } else { '-' };

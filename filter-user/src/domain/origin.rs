@@ -14,7 +14,7 @@ pub enum Channel {
     Database,
     /// The policy table, changed by other means (SQL, Kamailio) and noticed by a daemon.
     Outside,
-    /// The planned end, which came.
+    /// The planned end of maintenance, which has passed.
     Planned,
 }
 
@@ -30,7 +30,7 @@ impl Channel {
     }
 }
 
-/// The origin of a change, as the event table remembers it.
+/// The origin of a change, as the event table records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// User who made the change.

@@ -1,4 +1,4 @@
-//! The policy: what a host does with new calls.
+//! The policy: how a host treats new calls.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::{EmergencyUser, Methods, Percent, Prefix, Refusal, display_utc};
 
 /// A policy, as the policy table and the tables of exemptions state it.
 ///
-/// The default is what a database without any of our rows says: maintenance off.
+/// The default is the policy of a database without any of our rows: maintenance off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// True while new calls are refused; row `maint`.
@@ -64,8 +64,8 @@ impl fmt::Display for Policy {
 }
 
 impl Policy {
-    /// Returns how maintenance is limited while it is on: share, methods and planned end, as far as they differ from
-    /// "every new call, without a planned end".
+    /// Returns the limits of maintenance, for people: share, methods and planned end, as far as they differ from "every
+    /// new call, without a planned end".
     pub fn limits(&self) -> Option<String> {
         let percent = (self.percent != Percent::ALL).then(|| format!("{} % of new calls", self.percent));
         let methods = (self.methods != Methods::default()).then(|| format!("methods {}", self.methods));
@@ -74,7 +74,7 @@ impl Policy {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// Ends maintenance if its planned end has come by `now`. Returns whether it did.
+    /// Ends maintenance if its planned end is not after `now`. Returns whether it did.
     pub fn end_as_planned(&mut self, now: Timestamp) -> bool {
         let is_over = self.maintenance && self.until.is_some_and(|until| until <= now);
         self.maintenance &= !is_over;
@@ -84,12 +84,14 @@ impl Policy {
 
 /// Parses a planned end: Unix time in seconds, or `0` for none.
 ///
-/// `0` is for those who cannot delete a row.
+/// `0` is for writers that cannot delete a row.
 pub fn parse_planned_end(text: &str) -> Result<Option<Timestamp>, InvalidPlannedEnd> {
     match parse_decimal(text) {
         None => Err(InvalidPlannedEnd),
         Some(0) => Ok(None),
-        Some(seconds) => Timestamp::from_second(seconds.into()).map(Some).map_err(|_| InvalidPlannedEnd),
+        Some(seconds) => {
+            Timestamp::from_second(seconds.into()).map(Some).map_err(|jiff::Error { .. }| InvalidPlannedEnd)
+        }
     }
 }
 

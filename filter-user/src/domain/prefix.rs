@@ -1,7 +1,8 @@
-//! A range of IP addresses in CIDR notation, as the bypass table holds them.
+//! Ranges of IP addresses in CIDR notation, as in the bypass table.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::ParseIntError;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub enum InvalidPrefix {
     HostBits {
         /// Text.
         given: String,
-        /// Prefix that the text may have been meant to be.
+        /// Prefix that was probably meant.
         meant: Prefix,
     },
 }
@@ -82,12 +83,13 @@ impl FromStr for Prefix {
     /// Parses `ADDRESS/LENGTH`, or a single address. An IPv4-mapped IPv6 address is an IPv6 address.
     fn from_str(text: &str) -> Result<Self, InvalidPrefix> {
         let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
-        let address: IpAddr = address.parse().map_err(|_| InvalidPrefix::Address(address.to_owned()))?;
+        let address: IpAddr =
+            address.parse().map_err(|AddrParseError { .. }| InvalidPrefix::Address(address.to_owned()))?;
         let whole = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
             None => whole,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-                digits.parse().map_err(|_| InvalidPrefix::Length(digits.to_owned()))?
+                digits.parse().map_err(|ParseIntError { .. }| InvalidPrefix::Length(digits.to_owned()))?
             }
             Some(other) => return Err(InvalidPrefix::Length(other.to_owned())),
         };
@@ -150,7 +152,7 @@ mod tests {
     #[case::brackets("[2001:db8::1]")]
     #[case::short_ipv4("198.18/15")]
     fn text_that_is_not_a_prefix_is_an_error(#[case] text: &str) {
-        assert!(text.parse::<Prefix>().is_err());
+        text.parse::<Prefix>().unwrap_err();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Since {
     /// Time of the switch.
     pub at: Timestamp,
-    /// User; `None` if the row was changed by other means than ours (SQL, Kamailio), or the planned end came.
+    /// User; `None` if the row was changed from outside (SQL, Kamailio), or the planned end has passed.
     pub who: Option<String>,
     /// Reason, if one was given.
     pub why: Option<String>,

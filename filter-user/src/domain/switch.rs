@@ -1,4 +1,4 @@
-//! A switch of maintenance, as somebody asks for it.
+//! A requested switch of maintenance.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ pub enum Hosts {
     Cluster,
     /// All hosts: row `maint`, and the rows `maint@NODE` are deleted.
     All,
-    /// One host, whatever `maint` says: row `maint@NODE`.
+    /// One host, regardless of `maint`: row `maint@NODE`.
     One(NodeName),
 }
 
@@ -61,9 +61,9 @@ impl Hosts {
 #[error("node and all exclude each other: one host, or all")]
 pub struct InvalidHosts;
 
-/// A switch that somebody asks for.
+/// A requested switch.
 ///
-/// Only the rows of values that are given are written; the other rows stay as they are.
+/// Only the rows of values that are given are written; the others do not change.
 #[derive(Clone, Debug)]
 pub struct Switch {
     /// On or off.
@@ -82,12 +82,12 @@ pub struct Switch {
     pub percent: Option<Percent>,
     /// Requests that are refused; row `maint_methods`.
     pub methods: Option<Methods>,
-    /// Person who asks for it, with the reason.
+    /// Origin of the request.
     pub origin: Origin,
 }
 
 impl Switch {
-    /// Creates a switch that writes nothing but the flag.
+    /// Creates a switch that writes only the flag.
     pub const fn new(action: Action, hosts: Hosts, origin: Origin) -> Self {
         Self {
             action,

@@ -1,4 +1,4 @@
-//! The errors that a daemon replies with.
+//! The errors in a daemon's replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ impl Code {
     pub const INVALID_REQUEST: Self = Self(-32600);
     /// There is no such method.
     pub const METHOD_NOT_FOUND: Self = Self(-32601);
-    /// The parameters are wrong: nothing was done.
+    /// The parameters are invalid. Nothing was done.
     pub const INVALID_PARAMS: Self = Self(-32602);
     /// A fault of the daemon, or the daemon is ending.
     pub const INTERNAL: Self = Self(-32603);

@@ -12,7 +12,7 @@ use super::{Code, Error};
 #[serde(bound(deserialize = "P: Deserialize<'de>"))]
 pub struct Call<'a, P> {
     jsonrpc: Version,
-    /// Id under which the reply is sent; `None` for a notification, which gets no reply.
+    /// Id that the reply repeats; `None` for a notification, which gets no reply.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub id: Option<Id>,
     /// Name of the method.
@@ -93,10 +93,10 @@ impl Call<'_, Value> {
         let value: Value = serde_json::from_slice(line)
             .map_err(|error| Response::new(Id::Null, Err(Error::new(Code::PARSE, error))))?;
         let Value::Object(object) = value else {
-            let message = "a request is one JSON object; batches are not supported, send one object a line";
+            let message = "a request is one JSON object; batches are not supported, send one object per line";
             return Err(invalid(Id::Null, &message));
         };
-        // Read first, because errors are reported under the id.
+        // Read first, because the reply with an error repeats the id.
         let id = id(&object).map_err(|message| invalid(Id::Null, &message))?;
         serde_json::from_value(Value::Object(object)).map_err(|error| invalid(id, &error))
     }
@@ -104,7 +104,7 @@ impl Call<'_, Value> {
 
 fn id(call: &Map<String, Value>) -> Result<Id, &'static str> {
     let id = call.get("id").map_or(Ok(Id::Null), Id::deserialize);
-    id.map_err(|_| "id has to be a string or a number")
+    id.map_err(|serde_json::Error { .. }| "id has to be a string or a number")
 }
 
 impl Response {
@@ -124,7 +124,7 @@ impl From<u64> for Id {
     }
 }
 
-/// Deserializes a member that is present: null is a value too, and not the same as an absent member.
+/// Deserializes a member that is present. Unlike an absent member, null is a value.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

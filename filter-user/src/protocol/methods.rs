@@ -28,7 +28,7 @@ macro_rules! methods {
             $($(#[doc = $doc])+ $variant($params),)+
         }
 
-        /// The methods, by which a client chooses what to call.
+        /// The methods as types, by which a client names the method to call.
         pub mod method {
             $($(#[doc = $doc])+ #[derive(Clone, Copy, Debug)] pub enum $variant {})+
         }

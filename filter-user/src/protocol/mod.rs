@@ -1,4 +1,4 @@
-//! The control protocol: the types of its requests and replies, for daemon and clients alike.
+//! The control protocol: the types of its requests and replies, for the daemon and its clients.
 //!
 //! Both sides serialize and deserialize the same types, so that they cannot drift apart. The contract is
 //! `docs/manual/control-protocol.md`, whose examples a test compares with the replies of a daemon.

@@ -1,7 +1,7 @@
 //! The replies of the methods.
 //!
-//! A client ignores members that it does not know, and keeps counters and kinds of alarms that it does not know, so
-//! that it works with a daemon of a later version.
+//! A client ignores unknown members, and keeps unknown counters and kinds of alarms, so that it works with a daemon of
+//! a later version.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ pub struct Database {
 /// An alarm that is raised.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Alarm {
-    /// Time since which it is raised.
+    /// Time at which it was raised.
     pub since: Timestamp,
     /// Description for people.
     pub text: String,
@@ -108,7 +108,7 @@ pub struct Alarm {
 }
 
 /// The cause of an alarm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Cause {
     /// A cause that this version knows.
@@ -154,7 +154,7 @@ pub enum Entries {
 /// An entry of the bypass table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrefixEntry {
-    /// Prefix, as the table has it.
+    /// Prefix, as written in the table.
     pub prefix: String,
     /// State and origin of the entry.
     #[serde(flatten)]
@@ -164,7 +164,7 @@ pub struct PrefixEntry {
 /// An entry of the emergency table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserEntry {
-    /// User part of a Request-URI, as the table has it.
+    /// User part of a Request-URI, as written in the table.
     pub user: String,
     /// State and origin of the entry.
     #[serde(flatten)]
@@ -174,13 +174,13 @@ pub struct UserEntry {
 /// The state and the origin of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryState {
-    /// True if calls are exempt by it now.
+    /// True if the entry exempts calls now.
     pub in_force: bool,
     /// Reason why it cannot be used; `None` if it can.
     pub problem: Option<String>,
     /// Reason why it was added.
     pub why: Option<String>,
-    /// User who added it; `None` if it was not one of our commands.
+    /// User who added it; `None` if it was not added by one of our commands.
     pub who: Option<String>,
     /// Time at which it was added.
     pub at: Option<Timestamp>,
@@ -197,7 +197,7 @@ pub struct Edited {
     pub entries: ChangedEntries,
 }
 
-/// The entries of a change, in canonical spelling, by what became of each.
+/// The entries of a change, in canonical spelling: those that were changed, and those that were not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ChangedEntries {
@@ -205,14 +205,14 @@ pub enum ChangedEntries {
     Added {
         /// Entries that are new.
         added: Vec<String>,
-        /// Entries that the table had already.
+        /// Entries that were already in the table.
         present: Vec<String>,
     },
     /// Entries were removed.
     Removed {
-        /// Entries that the table had.
+        /// Entries that were in the table.
         removed: Vec<String>,
-        /// Entries that the table did not have.
+        /// Entries that were not in the table.
         absent: Vec<String>,
     },
 }
@@ -244,7 +244,7 @@ impl Entries {
 }
 
 impl ChangedEntries {
-    /// Names the entries of a change.
+    /// Creates the part of the reply from the result of a change.
     pub fn new(edit: Edit, Changed { changed, unchanged, .. }: Changed) -> Self {
         match edit {
             Edit::Add => Self::Added { added: changed, present: unchanged },

@@ -1,4 +1,6 @@
-//! The parameters of the methods, which are options of the commands too.
+//! The parameters of the methods, which are also options of the commands.
+
+#![expect(clippy::doc_markdown, reason = "clap shows the doc comments of options as help texts, which are plain text")]
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -159,10 +161,11 @@ pub struct InvalidEventLimit;
 /// Parameters of the methods that have none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::empty_structs_with_brackets, reason = "serde reads a struct without brackets from null, not from {}")]
 pub struct NoParams {}
 
 impl On {
-    /// Returns the switch that is asked for.
+    /// Returns the requested switch.
     pub fn into_switch(self, origin: impl FnOnce(Option<Why>) -> Origin) -> Result<Switch, InvalidHosts> {
         Ok(Switch {
             until: self.until,
@@ -177,7 +180,7 @@ impl On {
 }
 
 impl Off {
-    /// Returns the switch that is asked for.
+    /// Returns the requested switch.
     pub fn into_switch(self, origin: impl FnOnce(Option<Why>) -> Origin) -> Result<Switch, InvalidHosts> {
         Ok(Switch::new(Action::Off, self.scope.try_into()?, origin(self.remark.why)))
     }
@@ -197,7 +200,7 @@ impl TryFrom<Scope> for Hosts {
 }
 
 impl EventLimit {
-    /// Numbers that a request may ask for.
+    /// Valid limits.
     pub const RANGE: RangeInclusive<u32> = 1..=1000;
 
     /// Returns the number.

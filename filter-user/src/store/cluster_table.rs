@@ -9,13 +9,12 @@ const WRITING: &str = "write the cluster's To tag";
 
 /// Returns the cluster's secret. Stores `proposed` as such if there is none yet.
 pub(super) async fn tag(connection: &mut Connection, proposed: &TagSecret) -> Result<TagSecret, Error> {
-    let (prefix, key) = match read(connection).await? {
-        Some(row) => row,
-        None => {
-            // Daemons may start at the same time: the secret of the first one is the cluster's.
-            let work = async |connection: &mut Connection| write_if_missing(connection, proposed).await;
-            connection.write(WRITING, work).await?
-        }
+    let (prefix, key) = if let Some(row) = read(connection).await? {
+        row
+    } else {
+        // Daemons may start at the same time: the secret of the first one is the cluster's.
+        let work = async |connection: &mut Connection| write_if_missing(connection, proposed).await;
+        connection.write(WRITING, work).await?
     };
     TagSecret::from_text(&prefix, &key).ok_or(Error::Tag)
 }

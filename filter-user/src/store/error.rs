@@ -105,7 +105,7 @@ pub enum Error {
     Tag,
 }
 
-/// A caller's way out of an [`Error`].
+/// A caller's remedy for an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// Keep the connection: the database replied, and rejected the statement.
@@ -116,7 +116,7 @@ pub enum Recovery {
     Reopen,
     /// Reject the request: it is invalid, and the database is fine.
     Reject,
-    /// Leave the database alone: only another version of sip-filter, or a person, can deal with it.
+    /// Leave the database alone: this takes another version of sip-filter, or an operator.
     GiveUp,
 }
 

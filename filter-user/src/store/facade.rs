@@ -1,4 +1,4 @@
-//! The open database, with a method for each thing that is read or written.
+//! The open database, with a method for each operation.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct Store {
 impl Store {
     /// Opens the database and brings our tables up to date.
     ///
-    /// Also returns the steps that were needed, a line each. None if the schema was up to date.
+    /// Also returns the steps that this took, one line each. There are none if the schema was up to date.
     pub async fn open(
         url: &DatabaseUrl,
         table: &TableName,
@@ -90,8 +90,8 @@ impl Store {
         self.connection.write("write the exemptions", work).await
     }
 
-    /// Ends maintenance in the table if its planned end has passed. Returns whether it did: another host may have been
-    /// first.
+    /// Ends maintenance in the table if its planned end has passed. Returns whether it did: another host may have done
+    /// so before.
     pub async fn end_as_planned(&mut self, origin: &Origin) -> Result<bool, Error> {
         self.ensure_writable().await?;
         let table = &self.table;
@@ -99,7 +99,7 @@ impl Store {
         self.connection.write("end maintenance as planned", work).await
     }
 
-    /// Writes an event for a flag that was changed by other means, unless another host has.
+    /// Writes an event for each flag that was changed from outside, unless another host has.
     pub async fn note_changes_from_outside(&mut self, origin: &Origin) -> Result<(), Error> {
         self.ensure_writable().await?;
         let (table, node) = (&self.table, &self.node);

@@ -1,8 +1,8 @@
-//! The database file: its creation, and its identity.
+//! The database file: its creation and its identity.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -48,7 +48,7 @@ fn replaced_unless(is_same: bool, path: &Path) -> Result<(), Error> {
     if is_same { Ok(()) } else { Err(Error::Replaced { path: path.into() }) }
 }
 
-/// Creates an empty file, and its directory, if it does not exist. Returns whether it did.
+/// Creates an empty file, and its directory, if the file does not exist. Returns whether it created the file.
 ///
 /// Others may not read it (mode 0640), because it holds the cluster's secret key. SQLite gives its `-wal` and `-shm`
 /// files the same mode.

@@ -1,10 +1,10 @@
-//! Inspection of a database without changing anything, not even by creating a file beside it. For `sip-filter doctor`.
+//! Inspection of a database for `sip-filter doctor`, without changing anything or creating a file next to it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use sqlx::ConnectOptions;
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::connection::Connection;

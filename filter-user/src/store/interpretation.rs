@@ -16,13 +16,13 @@ pub struct Interpretation {
     pub alarms: Vec<Alarm>,
 }
 
-/// Returns what `rows` say to the host `node`. The exemptions of the policy are those of `last`.
+/// Returns the meaning of `rows` for the host `node`. The exemptions of the policy are those of `last`.
 ///
 /// If the rows of a key cannot be used, the value in `last`, the policy in force, is kept, and an alarm is raised.
 pub(super) fn interpret_rows(rows: &[Row], node: &NodeName, last: &Policy) -> Interpretation {
     let own_key = rows::node_key(node);
     let own_flag = rows.iter().any(|row| row.key == own_key);
-    // The host's own row decides alone: a fault of the row `maint` does not concern this host then.
+    // If the host has a row of its own, only this row counts: a fault of the row `maint` does not concern it.
     let flag_key = if own_flag { &own_key } else { rows::MAINT };
     let states_flag = rows.iter().any(|row| row.key == flag_key);
 
@@ -75,7 +75,7 @@ mod tests {
         Policy { maintenance: true, refusal, percent: 30.try_into().unwrap(), methods, ..Policy::default() }
     }
 
-    /// `value_type`, `key_value`, and the flag that Kamailio 5.6.3 reads from the row: tried one by one.
+    /// Cases: `value_type`, `key_value`, and the flag that Kamailio 5.6.3 reads from the row. Each was tried with it.
     #[rstest]
     #[case::string_1(0, "1", true)]
     #[case::integer_1(1, "1", true)]

@@ -1,6 +1,6 @@
-//! The migrations of our tables, Kamailio's table, and the steps that a database still needs.
+//! The migrations of our tables, the creation of Kamailio's table, and the steps that a database still needs.
 
-use sqlx::SqlSafeStr;
+use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use super::dialect::Dialect;
@@ -71,7 +71,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans the steps for a database with the migrations `applied`. `has_table`: it has the policy table `table`.
+    /// Plans the steps for a database with the migrations `applied`, and with the policy table `table` if `has_table`.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Plan {
         Ok(Self { steps, version, latest })
     }
 
-    /// Returns the steps, a line each, in the past tense. None if the schema is up to date.
+    /// Returns the steps, one line each, in the past tense. There are none if the schema is up to date.
     pub(super) fn into_steps(self) -> Vec<String> {
         self.steps
     }

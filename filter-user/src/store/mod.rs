@@ -2,8 +2,8 @@
 //!
 //! [`Store`] (`facade`) is an open database. Each table has a file (`policy_table`, `exemption_table`, `event_table`,
 //! `node_table`, `cluster_table`) with what is read from it and written to it, the same for SQLite, MySQL and
-//! PostgreSQL. Their meaning for a host is found without a database: `rows` and `entries`, put together by
-//! `interpretation` and `reading`.
+//! PostgreSQL. The meaning of the contents for a host is computed without a database: by `rows` and `entries`, which
+//! `interpretation` and `reading` put together.
 //!
 //! The databases differ in their SQL (`dialect`), their drivers (`connection`), their schema (`schema`, `migrations`)
 //! and the way in which a change is noticed (`watch`, for files by `sqlite`, for servers by `server`).
@@ -29,6 +29,8 @@ pub mod rows;
 mod schema;
 mod server;
 mod sqlite;
+#[cfg(test)]
+mod sqlite3_tool;
 mod timeout;
 mod url;
 mod watch;
@@ -40,6 +42,8 @@ pub use self::inspection::{Inspection, inspect};
 pub use self::interpretation::Interpretation;
 pub use self::reading::Reading;
 pub use self::rows::Row;
+#[cfg(test)]
+pub(crate) use self::sqlite3_tool::sqlite3;
 pub use self::url::{DatabaseUrl, DatabaseUrlError, DisplayUrl, GivenUrl};
 
 #[cfg(test)]

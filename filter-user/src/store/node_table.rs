@@ -1,4 +1,4 @@
-//! The table `sip_filter_node`: the hosts that share the database, and what each has in force.
+//! The table `sip_filter_node`: the hosts that share the database, and the policy in force on each.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::error::{Error, while_doing};
 use crate::domain::{Node, NodeName, NodeReport};
 
 /// Age of the last heartbeat after which a host is no longer listed.
-const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_AGE: Duration = Duration::from_hours(30 * 24);
 
 const READING: &str = "read the table sip_filter_node";
 const WRITING: &str = "write the table sip_filter_node";

@@ -1,4 +1,4 @@
-//! Changes from outside: flags that something other than sip-filter (SQL, Kamailio) has changed in the policy table.
+//! Changes from outside: flags that other software than sip-filter (SQL, Kamailio) has changed in the policy table.
 
 use super::connection::Connection;
 use super::error::Error;

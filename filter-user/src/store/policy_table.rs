@@ -71,7 +71,7 @@ fn cancels_planned_end(switch: &Switch, before: &[Row]) -> bool {
     switch.hosts.node().is_none() || !is_pending()
 }
 
-/// Ends maintenance in the table if its planned end has passed. Returns whether it did: the first host does.
+/// Ends maintenance in the table if its planned end has passed. Returns whether it did: only the first host does.
 ///
 /// Kamailio does not know planned ends, and would begin maintenance again at its next start.
 pub(super) async fn end_as_planned(
@@ -144,20 +144,20 @@ async fn insert(
     key: &str,
     value: &str,
 ) -> sqlx::Result<()> {
-    let (mut names, mut places) = ("key_name, key_type, value_type, key_value".to_owned(), "?, 0, 0, ?".to_owned());
-    let values = [key.into(), value.into()];
+    let mut columns = vec![("key_name", "?"), ("key_type", "0"), ("value_type", "0"), ("key_value", "?")];
     if extra.expires {
-        names += ", expires";
-        places += ", 0";
+        columns.push(("expires", "0"));
     }
+    let id;
     if extra.id {
         // A query of its own, because in MySQL an INSERT cannot read its own table.
         let number = connection.dialect().number("COALESCE(MAX(id), 0) + 1");
-        let next = connection.number(&format!("SELECT {number} FROM {table}"), &[]).await?;
-        names += ", id";
-        places += &format!(", {next}");
+        id = connection.number(&format!("SELECT {number} FROM {table}"), &[]).await?.to_string();
+        columns.push(("id", &id));
     }
-    connection.execute(&format!("INSERT INTO {table} ({names}) VALUES ({places})"), &values).await?;
+    let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+    let insert = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "));
+    connection.execute(&insert, &[key.into(), value.into()]).await?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Everything that is read from the database at one moment.
+//! A reading: the contents of the database at one moment.
 
 use super::connection::Connection;
 use super::error::Error;
@@ -23,7 +23,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Returns what the database says to the host `node`.
+    /// Returns the meaning of the reading for the host `node`.
     ///
     /// If a row or a table cannot be used, the values in `last`, the policy in force, are kept, and an alarm is raised.
     pub fn interpret(&self, node: &NodeName, last: &Policy) -> Interpretation {

@@ -1,6 +1,7 @@
 //! The schema: comparing it with our migrations, and bringing it up to date.
 
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::error::DatabaseError;
+use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
@@ -20,7 +21,7 @@ const MIGRATING: &str = "bring the schema up to date";
 /// Time limit, in seconds, for another host that is bringing the schema up to date.
 const LOCK_SECONDS: u32 = 10;
 
-/// Reads the applied migrations, none if there is no table of them. A macro, because each driver has its own row type.
+/// Reads the applied migrations: none without a table of them. A macro, because each driver has its own row type.
 macro_rules! applied {
     ($connection:expr, $has_migrations:expr, $select:expr) => {
         if $has_migrations {
@@ -49,7 +50,7 @@ pub(super) async fn plan(connection: &mut Connection, table: &TableName, if_miss
     with_timeout(limit, READING, plan).await
 }
 
-/// Brings a SQLite database up to date. Returns the steps, a line each. Takes no write lock if there are none.
+/// Brings a SQLite database up to date. Returns the steps, one line each. Takes no write lock if there are none.
 pub(super) async fn migrate_sqlite(
     connection: &mut SqliteConnection,
     table: &TableName,
@@ -88,7 +89,7 @@ async fn plan_sqlite(
     Plan::new(migrator, &applied, exists(table.as_str()), table, if_missing)
 }
 
-/// Brings a MySQL or MariaDB database up to date. Returns the steps, a line each.
+/// Brings a MySQL or MariaDB database up to date. Returns the steps, one line each.
 pub(super) async fn migrate_mysql(
     connection: &mut MySqlConnection,
     table: &TableName,
@@ -158,7 +159,7 @@ async fn plan_mysql(
     Plan::new(migrator, &applied, has_table, table, if_missing)
 }
 
-/// Brings a PostgreSQL database up to date. Returns the steps, a line each, and whether the policy table has our
+/// Brings a PostgreSQL database up to date. Returns the steps, one line each, and whether the policy table has our
 /// trigger, so that the server notifies us of changes.
 pub(super) async fn migrate_postgres(
     connection: &mut PgConnection,
@@ -241,7 +242,7 @@ async fn ensure_trigger(
     if present {
         return Ok(true);
     }
-    // If somebody else holds a lock on the table, it is polled until the database is opened again.
+    // If another client holds a lock on the table, the table is polled until the database is opened again.
     let create = format!(
         "SET LOCAL lock_timeout = '1s'; CREATE TRIGGER sip_filter_notify
          AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION sip_filter_notify()"
@@ -253,7 +254,7 @@ async fn ensure_trigger(
         }
         Err(error) => {
             // duplicate_object: another host has created it at the same time.
-            let exists = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42710");
+            let exists = error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "42710");
             if !exists {
                 warn!(
                     "database: cannot create the trigger on {table}, so the table is polled ten times a second: \

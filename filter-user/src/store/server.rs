@@ -58,7 +58,7 @@ pub(super) async fn connect<O: ConnectOptions<Connection: Sized>>(options: &O) -
     with_timeout(SERVER_TIMEOUT, doing, async { options.connect().await.map_err(while_doing(doing)) }).await
 }
 
-/// Opens a MySQL or MariaDB database. Also returns the steps that bringing it up to date took, a line each.
+/// Opens a MySQL or MariaDB database. Also returns the steps that bringing it up to date took, one line each.
 pub(super) async fn open_mysql(
     options: &MySqlConnectOptions,
     table: &TableName,
@@ -76,7 +76,7 @@ pub(super) async fn open_mysql(
     Ok((Connection::MySql(connection), ServerWatch { reports, task }, steps))
 }
 
-/// Opens a PostgreSQL database. Also returns the steps that bringing it up to date took, a line each.
+/// Opens a PostgreSQL database. Also returns the steps that bringing it up to date took, one line each.
 pub(super) async fn open_postgres(
     options: &PgConnectOptions,
     table: &TableName,

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use tokio::time::{Instant, sleep};
 
@@ -35,7 +35,7 @@ pub(super) struct FileWatch {
     checked: Instant,
 }
 
-/// Opens the file. Also returns the steps that bringing it up to date took, a line each.
+/// Opens the file. Also returns the steps that bringing it up to date took, one line each.
 pub(super) async fn open(
     options: &SqliteConnectOptions,
     table: &TableName,

@@ -170,7 +170,7 @@ impl DisplayUrl {
     }
 }
 
-/// Splits `url` behind its password: returns the part up to there, with the password masked, and the rest.
+/// Splits `url` after its password. Returns the part up to there, with the password masked, and the rest.
 fn split_after_password(url: &str) -> (String, &str) {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
@@ -180,7 +180,7 @@ fn split_after_password(url: &str) -> (String, &str) {
     if let Some((user_info, host)) = rest.rsplit_once('@')
         && let Some((user, _password)) = user_info.split_once(':')
     {
-        // With a '?' in it this is no user, but may be a query with a password.
+        // A part with a '?' is not only a user, but maybe a query with a password.
         let user = user.split('?').next().unwrap_or_default();
         return (format!("{scheme}{user}:***@"), host);
     }

@@ -1,4 +1,4 @@
-//! Commands to the keeper, and the operations on the database that they lead to.
+//! Commands to the keeper, and the operations on the database that execute them.
 
 use tokio::sync::oneshot;
 
@@ -28,13 +28,13 @@ pub enum Command {
 
 /// An operation on the open database.
 pub(super) trait StoreOp: Sync {
-    /// Its result.
+    /// Result of the operation.
     type Output: Send;
 
-    /// Does the operation.
+    /// Runs the operation.
     fn run(&self, store: &mut Store) -> impl Future<Output = Result<Self::Output, store::Error>> + Send;
 
-    /// Logs that it is done, before it is in force.
+    /// Logs that the operation is done, before its result is in force.
     fn log(&self, _output: &Self::Output) {}
 }
 

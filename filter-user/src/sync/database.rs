@@ -13,12 +13,11 @@ use crate::config::Settings;
 use crate::domain::{Alarm, Alarms, NodeName, Subject, TableName};
 use crate::store::{self, DatabaseUrl, IfMissing, Reading, Recovery, Store};
 
-/// Time for which a SQLite database has to be quiet before the daemon writes into it without having been asked. A
-/// script that writes one statement after the other without a busy timeout would otherwise fail with "database is
-/// locked".
+/// Time for which a SQLite database has to be quiet before the daemon writes into it on its own. A script that writes
+/// one statement after the other without a busy timeout would otherwise fail with "database is locked".
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Age of the last reading from which on a file is read again although its watch has reported no change. See
+/// Age of the last reading at which a file is read again although its watch has reported no change. See
 /// [`Database::is_watch_late`].
 const WATCH_LATE: Duration = Duration::from_millis(100);
 
@@ -27,11 +26,11 @@ pub(super) struct Database {
     url: DatabaseUrl,
     table: TableName,
     node: NodeName,
-    /// The To tag in use, with which the cluster's is compared each time that the database is opened.
+    /// To tag in use. The cluster's is compared with it each time that the database is opened.
     tag: TagSecret,
     /// `None` while the database is down.
     store: Option<Store>,
-    /// Permission to create an empty database: only until there has been one.
+    /// Permission to create an empty database, until one has been opened.
     if_missing: IfMissing,
     backoff: Backoff,
     /// Time of the next attempt while the database is down.
@@ -66,7 +65,7 @@ impl Database {
         self.url.display().to_string()
     }
 
-    /// Returns whether the database can be read now, as far as is known.
+    /// Returns whether the database could be read when it was last used.
     pub(super) fn is_open(&self) -> bool {
         self.store.is_some()
     }
@@ -81,7 +80,7 @@ impl Database {
         self.last_read
     }
 
-    /// Returns whether the daemon can write without locking out another writer: on a server always.
+    /// Returns whether the daemon can write without locking out another writer. On a server it always can.
     pub(super) fn is_quiet(&self) -> bool {
         self.store.as_ref().is_some_and(Store::is_server) || self.last_change.elapsed() >= QUIET
     }
@@ -91,16 +90,16 @@ impl Database {
         &self.tag
     }
 
-    /// Returns whether commands may have kept the watch of a file from its polls.
+    /// Returns whether commands may have kept the watch of a file from polling.
     ///
-    /// A poll takes 20 ms, and begins again after each command. So clients that ask for one thing after the other,
+    /// A poll takes 20 ms, and begins again after each command. So clients that send one command after the other,
     /// without a pause, would hide all changes. The watch of a server has a task of its own.
     pub(super) fn is_watch_late(&self) -> bool {
         let is_file = self.store.as_ref().is_some_and(|store| !store.is_server());
         is_file && self.last_attempt.elapsed() >= WATCH_LATE
     }
 
-    /// Opens the database for the first time, and adopts the cluster's To tag. Later the tag stays what it is, since
+    /// Opens the database for the first time, and adopts the cluster's To tag. The tag does not change later, because
     /// the responders use it.
     pub(super) async fn open_first(&mut self) -> Result<(), store::Error> {
         let mut store = self.connect().await?;
@@ -120,7 +119,7 @@ impl Database {
         self.open(alarms).await?.read().await
     }
 
-    /// Does an operation that writes. If the connection was lost before it, the database is opened again.
+    /// Runs an operation that writes. If the connection was lost before it, the database is opened again.
     pub(super) async fn write<Op: StoreOp>(
         &mut self,
         operation: &Op,
@@ -131,8 +130,8 @@ impl Database {
                 // The file was replaced, or the connection is gone. Nothing is written yet.
                 Err(error) if error.recovery() == Recovery::Retry => {}
                 Err(error) => {
-                    // If the database has rolled back by itself (a full disk), sqlx believes the transaction to be open
-                    // still, and would not begin another one on this connection.
+                    // If the database has rolled back by itself (a full disk), sqlx takes the transaction to be still
+                    // open, and would not begin another one on this connection.
                     self.close().await;
                     return Err(error);
                 }
@@ -146,7 +145,7 @@ impl Database {
         outcome
     }
 
-    /// Does an operation that reads. If the connection was lost before it, the database is opened again.
+    /// Runs an operation that reads. If the connection was lost before it, the database is opened again.
     pub(super) async fn query<Op: StoreOp>(
         &mut self,
         operation: &Op,
@@ -163,14 +162,13 @@ impl Database {
 
     /// Waits until there may be something to read: after a change, or while the database is down, at the next attempt.
     ///
-    /// An error says that the connection is lost. Nothing is lost if the future is dropped.
+    /// An error means that the connection is lost. This method is cancel safe.
     pub(super) async fn changed(&mut self) -> Result<(), store::Error> {
-        let changed = match &mut self.store {
-            Some(store) => store.changed().await,
-            None => {
-                sleep_until(self.retry_at).await;
-                Ok(())
-            }
+        let changed = if let Some(store) = &mut self.store {
+            store.changed().await
+        } else {
+            sleep_until(self.retry_at).await;
+            Ok(())
         };
         self.last_change = Instant::now();
         changed
@@ -189,7 +187,7 @@ impl Database {
         alarms.set(Subject::Database, [Alarm::Database { database: self.display_url(), error: error.to_string() }]);
     }
 
-    /// Schedules the next attempt if the database is down, and the last one is over.
+    /// Schedules the next attempt if the database is down, and the time of the last one has passed.
     pub(super) fn schedule_retry(&mut self) {
         if self.store.is_none() && self.retry_at <= Instant::now() {
             self.retry_at = Instant::now() + self.backoff.next_delay();
@@ -214,7 +212,9 @@ impl Database {
 
     async fn connect(&self) -> Result<Store, store::Error> {
         let (store, steps) = Store::open(&self.url, &self.table, &self.node, self.if_missing).await?;
-        steps.iter().for_each(|step| info!("database: {step}"));
+        for step in steps {
+            info!("database: {step}");
+        }
         Ok(store)
     }
 

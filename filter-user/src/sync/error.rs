@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{dataplane, store};
 
-/// The reason why a command was not done, or not as a whole.
+/// The reason why a command failed, as a whole or in part.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The database rejects what was asked for. Nothing has changed.
@@ -16,11 +16,12 @@ pub enum Error {
     #[error("the database could not be written, nothing has changed: {0}")]
     NotWritten(#[source] store::Error),
     /// The database could not be read.
-    #[error("the database could not be read, the last known policy holds: {0}")]
+    #[error("the database could not be read, so the last known policy stays in force: {0}")]
     NotRead(#[source] store::Error),
     /// The database was written, and then could not be read.
     #[error(
-        "it is written, but the database could not be read back, so the last known policy holds until it can be: {0}"
+        "the change is written, but the database could not be read back, so the last known policy stays in force until \
+         it can be: {0}"
     )]
     NotReadBack(#[source] store::Error),
     /// The database was written, but its policy is not in force. The daemon ends.
@@ -28,14 +29,14 @@ pub enum Error {
     NotInForce(#[from] NotInForce),
 }
 
-/// The data plane did not take a policy. This ends the keeper, and with it the daemon; all other errors leave the last
-/// known policy in force.
+/// The data plane did not accept a policy. This ends the keeper, and with it the daemon. All other errors leave the
+/// last known policy in force.
 #[derive(Clone, Debug, Error)]
 #[error(transparent)]
 pub struct NotInForce(Arc<dataplane::Error>);
 
 impl NotInForce {
-    /// Returns whether the reason is that the data plane was stopped: the daemon is ending, and has detached already.
+    /// Returns whether the data plane was stopped: the daemon is ending, and has already detached.
     pub(super) fn is_stopped(&self) -> bool {
         matches!(*self.0, dataplane::Error::Stopped)
     }
@@ -47,7 +48,7 @@ impl From<dataplane::Error> for NotInForce {
     }
 }
 
-/// The reason why a daemon cannot start, which a person has to remove.
+/// The reason why a daemon cannot start, which an operator has to fix.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The schema of the database is of another version.
@@ -58,7 +59,7 @@ pub enum StartError {
         /// Error about its schema.
         source: store::Error,
     },
-    /// The system gives no random numbers.
+    /// The system provides no random numbers.
     #[error("cannot generate a To tag: {0}")]
     Random(#[from] getrandom::Error),
 }

@@ -21,17 +21,17 @@ const FLAG_GRACE: Duration = Duration::from_secs(1);
 /// Reason for an end of maintenance that was planned.
 pub(super) const PLANNED_END: &str = "planned end";
 
-/// The policy in force, and what is known of it.
+/// The policy in force, with its origin and the contents of the state file.
 pub(super) struct InForce {
     node: NodeName,
     file: StateFile,
-    /// Contents of the state file, as far as is known.
+    /// Contents of the state file; `None` if there is none, or if they are unknown.
     saved: Option<State>,
     state: State,
     source: Source,
     /// True if the flag is this host's own, of the row `maint@NODE`.
     own_flag: bool,
-    /// Time since when the row of the flag has been missing, although maintenance is on.
+    /// Time at which the row of the flag was found missing, although maintenance is on.
     flag_missing_since: Option<Instant>,
 }
 
@@ -63,8 +63,8 @@ impl Proposal {
 }
 
 impl InForce {
-    /// Restores the state that `file` holds, or creates the default one with `new_tag` if there is none. A file that
-    /// cannot be read is an alarm, and counts as none.
+    /// Restores the state from `file`, or creates the default one with `new_tag` if there is none. A file that cannot be
+    /// read raises an alarm, and counts as missing.
     pub(super) fn restore<E>(
         node: NodeName,
         file: StateFile,
@@ -89,7 +89,7 @@ impl InForce {
         &self.state.policy
     }
 
-    /// Returns the time of the last switch, and who did it.
+    /// Returns the last switch: its time, its user and the reason.
     pub(super) fn since(&self) -> Option<&Since> {
         self.state.since.as_ref()
     }
@@ -104,7 +104,7 @@ impl InForce {
         self.state.tag = tag;
     }
 
-    /// Returns where the policy comes from.
+    /// Returns the origin of the policy.
     pub(super) fn source(&self) -> Source {
         self.source
     }
@@ -119,16 +119,16 @@ impl InForce {
         self.saved.as_ref().is_some_and(|state| state.policy.maintenance)
     }
 
-    /// Returns where the policy comes from, for a person.
+    /// Returns the origin of the policy, for people.
     pub(super) fn source_text(&self) -> String {
         match self.source {
             Source::Database => "the database".into(),
             Source::StateFile => format!("the state file {}", self.file.path().display()),
-            Source::Default => "the default, for there is no state file".into(),
+            Source::Default => "the default, without a state file".into(),
         }
     }
 
-    /// Returns the planned end, if maintenance is on and has one.
+    /// Returns the planned end; `None` if there is none, or if maintenance is off.
     pub(super) fn planned_end(&self) -> Option<Timestamp> {
         self.state.policy.until.filter(|_| self.state.policy.maintenance)
     }
@@ -138,7 +138,7 @@ impl InForce {
         self.flag_missing_since.map(|since| since + FLAG_GRACE)
     }
 
-    /// Returns the state that `reading` leads to.
+    /// Returns the state that follows from `reading`.
     pub(super) fn propose(&self, reading: Reading) -> Proposal {
         let before = &self.state;
         let Interpretation { mut policy, own_flag, states_flag, alarms } =
@@ -167,8 +167,9 @@ impl InForce {
             _ if !is_missing => self.flag_missing_since = None,
             None => {
                 warn!(
-                    "the row maint is gone while maintenance is on; in a second that is off. Kamailio with dbmode=1 \
-                     deletes all rows of the table when it stops and writes them again: if it is that, set dbmode=0"
+                    "the row maint is gone while maintenance is on; unless it comes back within a second, maintenance \
+                     ends. Kamailio with dbmode=1 deletes all rows of the table when it stops, and writes them again: \
+                     if this is the cause, set dbmode=0"
                 );
                 self.flag_missing_since = Some(Instant::now());
             }
@@ -228,14 +229,14 @@ fn file_alarm(file: &StateFile, error: impl ToString) -> Alarm {
     Alarm::StateFile { path: file.path().display().to_string(), error: error.to_string() }
 }
 
-/// Returns the event that has switched maintenance to what `policy` has, if it is a new one.
+/// Returns the event that switched maintenance as in `policy`, if it is a new one.
 fn new_event<'a>(before: &State, policy: &Policy, event: Option<&'a Event>) -> Option<&'a Event> {
     let action = if policy.maintenance { Action::On } else { Action::Off };
     event.filter(|event| Some(event.id) > before.last_event && event.action == action.name())
 }
 
-/// Returns since when maintenance is what `policy` has, and who switched it. Without an event it was changed by other
-/// means, or its planned end `is_over`.
+/// Returns the switch that led to `policy`: its time, its user and the reason. Without an event, maintenance was
+/// switched from outside, or its planned end has passed (`is_over`).
 fn since(before: &State, policy: &Policy, event: Option<&Event>, is_over: bool) -> Option<Since> {
     let changed = policy.maintenance != before.policy.maintenance;
     if !changed && before.since.is_some() {

@@ -1,4 +1,4 @@
-//! The keeper: the one task that reads and writes the database, and decides what is in force.
+//! The keeper: the one task that reads and writes the database, and decides which policy is in force.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use crate::store::{self, Recovery};
 /// Interval at which the keeper checks whether a report to the other hosts is due.
 const REPORT_CHECK: Duration = Duration::from_secs(1);
 
-/// Keeps in force what the database says.
+/// Keeps the policy of the database in force.
 ///
-/// Everything that concerns the policy happens in this one task, one thing after the other, so that a switch, a change
+/// Everything that concerns the policy happens in this one task, one step after the other, so that a switch, a change
 /// from outside and an outage never overlap.
 pub struct Keeper {
     database: Database,
@@ -37,31 +37,31 @@ pub struct Keeper {
 /// The reason for reading the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trigger {
-    /// A person wants the rows in force. So they are applied even if they have not changed, a flag that has vanished is
-    /// off at once, and the other hosts get a report at once.
+    /// A command: the rows are applied even if they have not changed, a flag that has vanished is off at once, and the
+    /// other hosts get a report at once.
     Command,
-    /// There may be a change. If nothing has changed, nothing is done; a flag that has vanished may come back; and the
-    /// report waits for a quiet moment.
+    /// A possible change: the rows are applied only if they have changed, a flag that has vanished may come back, and
+    /// the report waits for a quiet moment.
     Watch,
 }
 
 /// The outcome of reading the database.
 #[derive(Debug)]
 enum Outcome {
-    /// The rows were read. They are in force, or were already, or the flag is awaited.
+    /// The rows were read. They are in force, or the keeper waits for the flag to come back.
     Read,
-    /// The rows could not be read, so the last known policy holds.
+    /// The rows could not be read. The last known policy stays in force.
     Unreadable(store::Error),
 }
 
 impl Keeper {
-    /// Finds out what to put in force at the start of the daemon: what the database says, otherwise the state file,
-    /// otherwise off.
+    /// Prepares the start of the daemon with the policy of the database, otherwise that of the state file, otherwise
+    /// with maintenance off.
     ///
     /// # Errors
     ///
-    /// Fails only where a person has to decide: the schema is of another version, or there are no random numbers for
-    /// the cluster's To tag.
+    /// Fails only if an operator has to act: the schema is of another version, or there are no random numbers for the
+    /// cluster's To tag.
     pub async fn prepare(settings: &Settings, interfaces: &[String]) -> Result<Self, StartError> {
         let Parts { database, in_force, peers, alarms } = Parts::prepare(settings, interfaces).await?;
         Ok(Self { database, in_force, peers, alarms })
@@ -77,7 +77,7 @@ impl Keeper {
         self.in_force.tag()
     }
 
-    /// Returns what is in force, and the alarms.
+    /// Returns the state of the keeper: the policy in force, and the alarms.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             policy: Arc::clone(self.in_force.policy()),
@@ -92,8 +92,8 @@ impl Keeper {
 
     /// Runs until `stop` is cancelled, or until a policy cannot be put in force.
     ///
-    /// At its end the other hosts get a report that this one stops. If a policy was not put in force, the keeper
-    /// returns without it, since the daemon has to detach first.
+    /// At the end it reports to the other hosts that this one stops. If a policy could not be put in force, it returns
+    /// without this report, since the daemon has to detach first.
     pub async fn run(
         mut self,
         mut enforcer: impl Enforcer,
@@ -120,7 +120,7 @@ impl Keeper {
         let mut report_check = interval(REPORT_CHECK);
         report_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Each branch waits for a deadline or for an event that is kept, so that others cannot postpone it by dropping
-        // its future. The exception is the watch of a file, for which commands make up.
+        // its future. The exception is the watch of a file, so after a command the file is read if the watch is late.
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -188,7 +188,7 @@ impl Keeper {
 
     /// Publishes the state, and then replies: a client that asks for the status after its reply has to see the new one.
     ///
-    /// Returns the error of a policy that could not be put in force, as the client gets it, too.
+    /// Returns the error of a policy that could not be put in force. The client gets it, too.
     fn reply<T>(
         &self,
         reply: Reply<T>,
@@ -205,7 +205,7 @@ impl Keeper {
         fatal
     }
 
-    /// Writes to the database, reads it, and puts in force what has been read.
+    /// Writes to the database, reads it, and puts its policy in force.
     async fn write<Op: StoreOp>(&mut self, operation: &Op, enforcer: &mut impl Enforcer) -> Result<Op::Output, Error> {
         match self.database.write(operation, &mut self.alarms).await {
             Ok(output) => {
@@ -227,7 +227,7 @@ impl Keeper {
         }
     }
 
-    /// Reads what is not part of the policy.
+    /// Reads data that is not part of the policy.
     async fn query<Op: StoreOp>(&mut self, operation: &Op, enforcer: &mut impl Enforcer) -> Result<Op::Output, Error> {
         match self.database.query(operation, &mut self.alarms).await {
             Ok(output) => Ok(output),
@@ -246,7 +246,7 @@ impl Keeper {
         }
     }
 
-    /// Reads the database, puts in force what it says, saves it and reports it.
+    /// Reads the database, puts its policy in force, saves it and reports it.
     async fn refresh(&mut self, enforcer: &mut impl Enforcer, trigger: Trigger) -> Result<Outcome, NotInForce> {
         let reading = match self.database.read(&mut self.alarms).await {
             Ok(reading) => reading,
@@ -310,7 +310,7 @@ impl Keeper {
     }
 }
 
-/// Returns at the planned end of maintenance. The clock is read twice a second, since it may be set meanwhile.
+/// Returns at the planned end of maintenance. Reads the clock twice a second, since it may be set meanwhile.
 async fn planned_end(end: Option<Timestamp>) {
     let Some(end) = end else {
         return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! Sync: keeps in force what the database says, and the last known state while it says nothing.
+//! Sync: keeps the policy of the database in force, and the last known one while the database is down.
 //!
 //! The [`Keeper`] is one task. Its parts are the connection to the database (`database`), the policy in force with the
 //! state file (`in_force`, `state_file`), and the reports to the other hosts (`peers`).
@@ -15,7 +15,6 @@ mod state_file;
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -27,9 +26,9 @@ pub use self::keeper::Keeper;
 use crate::dataplane;
 use crate::domain::{Alarms, Policy, Since};
 
-/// Puts policies in force: the data plane, or what stands in for it in tests.
+/// Puts policies in force: the data plane, or a substitute in tests.
 pub trait Enforcer: Send {
-    /// Puts `policy` in force. When the future is ready, the next packet is decided by it.
+    /// Puts `policy` in force. When the future is ready, the next packet is treated by it.
     fn apply(&mut self, policy: Arc<Policy>) -> impl Future<Output = Result<(), dataplane::Error>> + Send;
 }
 

@@ -1,5 +1,5 @@
-//! Reports to the other hosts, by way of the database: what is in force on this one, and events that nobody has
-//! recorded.
+//! Reports to the other hosts, through the database: the policy in force on this host, and events that no host has
+//! recorded yet.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use super::in_force::PLANNED_END;
 use crate::domain::{Alarm, Alarms, Channel, NOBODY, Node, NodeName, NodeReport, Origin, Policy, Subject};
 use crate::store::{self, Recovery, Store};
 
-/// Age of the last report from which on a report does not wait any more for a quiet moment.
+/// Age of the last report at which the next one no longer waits for a quiet moment.
 const OVERDUE: Duration = Node::HEARTBEAT.saturating_mul(2);
 
-/// The reports to the other hosts: the last one, and what the next one has to say.
+/// The reports to the other hosts: the time of the last one, and the contents of the next.
 pub(super) struct Peers {
     node: NodeName,
     /// Names of the interfaces, separated by commas.
     interfaces: String,
     /// Number of the last event of any kind that was seen.
     last_event: i64,
-    /// Time at which the policy that it led to was put in force.
+    /// Time at which the policy that was read with this event was put in force.
     applied: Timestamp,
     pending: Option<PendingEvent>,
     report_due: bool,
@@ -32,9 +32,9 @@ pub(super) struct Peers {
 /// An event that the database has no record of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PendingEvent {
-    /// The row of the flag was changed by other means than ours.
+    /// The row of the flag was changed from outside (SQL, Kamailio).
     SwitchedOutside,
-    /// Maintenance has ended by itself.
+    /// Maintenance has ended as planned.
     PlannedEnd,
 }
 
@@ -68,8 +68,7 @@ impl Peers {
         self.note_applied(self.last_event, true, Some(PendingEvent::PlannedEnd));
     }
 
-    /// Returns whether it is time for a report: one is due, or the last heartbeat is long enough ago, and the database
-    /// is quiet.
+    /// Returns whether to report now: there is news, or a heartbeat is due, and the database is open and quiet.
     pub(super) fn is_due(&self, database: &Database) -> bool {
         let age = self.last_report.elapsed();
         let is_convenient = database.is_quiet() || age >= OVERDUE;
@@ -78,17 +77,17 @@ impl Peers {
 
     /// Records the pending event, and reports that this host is alive with `policy` in force.
     ///
-    /// A failure is an alarm and nothing worse, since the policy is in force all the same.
+    /// A failure only raises an alarm, since the policy is in force anyway.
     pub(super) async fn report(&mut self, database: &mut Database, policy: &Policy, alarms: &mut Alarms) {
         let Some(store) = database.store() else { return };
         self.last_report = Instant::now();
         match self.try_report(store, policy).await {
             Ok(()) => {
                 self.report_due = false;
-                alarms.set(Subject::Telling, []);
+                alarms.set(Subject::Reports, []);
             }
             Err(error) => {
-                alarms.set(Subject::Telling, [Alarm::Unwritable { error: error.to_string() }]);
+                alarms.set(Subject::Reports, [Alarm::Unwritable { error: error.to_string() }]);
                 if error.recovery() != Recovery::KeepConnection {
                     // The connection is broken. The next reading opens the database again, or raises the alarm.
                     database.close().await;
@@ -97,7 +96,7 @@ impl Peers {
         }
     }
 
-    /// Reports that this host's daemon stops.
+    /// Reports that the daemon of this host stops.
     pub(super) async fn report_stopping(&self, database: &mut Database, policy: &Policy) {
         if let Some(store) = database.store()
             && let Err(error) = store.report(&self.node_report(policy), false).await

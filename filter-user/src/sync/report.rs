@@ -8,10 +8,10 @@ use tracing::{info, warn};
 use super::state_file::State;
 use crate::domain::{Change, Changed, Policy};
 
-/// Number of entries of a change that are named. A table may be replaced as a whole.
+/// Maximum number of entries that a log line names. A change may replace a whole table.
 const MAX_NAMED: usize = 10;
 
-/// Logs the policy that is in force now, and the exemptions that differ from those of `before`.
+/// Logs the policy that is now in force, and the differences between its exemptions and those of `before`.
 pub(super) fn in_force(before: &Policy, now: &State) {
     let policy = &now.policy;
     difference("bypass prefixes", &before.bypass, &policy.bypass);

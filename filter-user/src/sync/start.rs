@@ -20,12 +20,12 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Finds out what to put in force: what the database says, otherwise the state file, otherwise off.
+    /// Prepares the parts. See [`Keeper::prepare`](super::Keeper::prepare).
     pub(super) async fn prepare(settings: &Settings, interfaces: &[String]) -> Result<Self, StartError> {
         let mut alarms = Alarms::default();
         let file = StateFile::new(settings.state_file.clone());
         let in_force = InForce::restore(settings.node.clone(), file, generate_tag, &mut alarms)?;
-        // If maintenance was on, a database that is gone is an outage. Otherwise this is the first run.
+        // If maintenance was on, a missing database is an outage. Otherwise this is the first run.
         let if_missing = if in_force.was_on() { IfMissing::Fail } else { IfMissing::Create };
         let database = Database::new(settings, *in_force.tag(), if_missing);
         let peers = Peers::new(settings.node.clone(), interfaces);

@@ -1,8 +1,8 @@
-//! The state file: the last policy that was put in force, for a start while the database is down.
+//! The state file: the last policy in force, for a start while the database is down.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::domain::{Policy, Since};
 /// Version of the file that is written, and the only one that is read.
 const VERSION: u32 = 1;
 
-/// The state that a daemon has to know to continue after a restart.
+/// The state that a daemon needs to continue after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
     /// Policy in force.
@@ -40,7 +40,7 @@ pub(super) enum Error {
         /// Error of the system call.
         source: io::Error,
     },
-    /// The file is not JSON, or not of this program.
+    /// The file is not JSON, or was not written by sip-filter.
     #[error("it is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
     /// The To tag in the file is not valid.
@@ -107,8 +107,7 @@ impl StateFile {
         }))
     }
 
-    /// Writes the file so that at any moment, also after a power cut, either the old or the new one is there as a
-    /// whole.
+    /// Replaces the file atomically: at any moment, even after a power cut, it has either its old or its new contents.
     pub(super) fn save(&self, state: &State) -> Result<(), Error> {
         let (tag_prefix, tag_key) = state.tag.to_text();
         let contents = Contents {
@@ -133,7 +132,7 @@ impl StateFile {
         fs::DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
         let mut temporary = self.path.clone().into_os_string();
         temporary.push(".new");
-        // Not readable for others, since the tag's key is a secret.
+        // Not readable by others, since the tag's key is a secret.
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&temporary)?;
         file.write_all(text)?;
         file.sync_all()?;
@@ -144,13 +143,12 @@ impl StateFile {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
 
     use jiff::Timestamp;
     use rstest::rstest;
     use tempfile::TempDir;
-
-    use std::sync::Arc;
 
     use super::{Error, State, StateFile, TagSecret};
     use crate::domain::{Policy, Refusal, Since};
@@ -193,7 +191,7 @@ mod tests {
 
     #[rstest]
     #[case::empty(|_: String| String::new())]
-    #[case::cut_off(|text: String| text[..text.len() / 2].into())]
+    #[case::cut_off(|text: String| text.chars().take(text.len() / 2).collect())]
     #[case::not_json(|_| "maintenance = on".into())]
     #[case::header_injection(|text: String| text.replace("Wartung läuft", "Wartung\\r\\nX: y"))]
     #[case::no_code_of_a_refusal(|text: String| text.replace("480", "200"))]

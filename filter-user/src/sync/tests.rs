@@ -17,15 +17,12 @@ use super::{Command, Enforcer, Error, Keeper, NotInForce, Snapshot, Source};
 use crate::config::Settings;
 use crate::dataplane;
 use crate::domain::{Action, Alarm, Change, Changed, Channel, Edit, Exemption, Hosts, Origin, Policy, Switch};
+use crate::store::sqlite3;
 
 /// Far longer than anything here takes.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Options of `sqlite3` with which it waits for locks. A connection that is dropped closes in its own thread, and the
-/// last one locks the file for a moment.
-const BUSY_TIMEOUT: [&str; 2] = ["-cmd", ".timeout 10000"];
-
-/// An enforcer that records the policies; it takes none once it has stopped.
+/// An enforcer that records the policies, and rejects all once it has stopped.
 #[derive(Clone, Default)]
 struct Record {
     policies: Arc<Mutex<Vec<Arc<Policy>>>>,
@@ -71,20 +68,12 @@ impl Host {
     }
 
     fn settings(&self) -> Settings {
-        Settings {
-            socket: self.directory.path().join("control.sock"),
-            database: format!("sqlite://{}", self.database().display()).parse().unwrap(),
-            table: "htable_config".parse().unwrap(),
-            state_file: self.directory.path().join("state.json"),
-            node: "sbc1".parse().unwrap(),
-        }
+        Settings::for_test(self.directory.path())
     }
 
     #[track_caller]
     fn sql(&self, statement: &str) -> String {
-        let output = Process::new("sqlite3").args(BUSY_TIMEOUT).arg(self.database()).arg(statement).output().unwrap();
-        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        sqlite3(&self.database(), statement)
     }
 
     async fn run(&self) -> Running {
@@ -193,10 +182,9 @@ async fn writer_without_a_busy_timeout_never_finds_the_database_locked() {
     let host = Host::new();
     let mut running = host.run().await;
     host.sql(ON);
-    let mut statements = String::new();
-    for step in 1..=2000 {
-        statements += &format!("UPDATE htable_config SET key_value = '{}' WHERE key_name = 'maint';\n", step % 2);
-    }
+    let statements = "UPDATE htable_config SET key_value = '1' WHERE key_name = 'maint';
+                      UPDATE htable_config SET key_value = '0' WHERE key_name = 'maint';\n"
+        .repeat(1000);
     let (database, script) = (host.database(), host.directory.path().join("script.sql"));
     std::fs::write(&script, statements).unwrap();
     let output = tokio::task::spawn_blocking(move || {
@@ -349,7 +337,7 @@ async fn exemption_that_is_changed_from_outside_is_put_in_force() {
     let now = running.until(|now| now.policy.emergency.len() == 2 && now.policy.bypass.len() == 2).await;
     assert_eq!(Exemption::Bypass.entries_in(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
     assert_eq!(Exemption::Emergency.entries_in(&now.policy), ["112", "911"]);
-    assert_eq!(running.record.last(), Some(now.policy.clone()), "in force, not only read");
+    assert_eq!(running.record.last().as_ref(), Some(&now.policy), "in force, not only read");
     assert_eq!(now.since, None, "a change of exemptions is not a switch");
 
     host.sql("DELETE FROM sip_filter_bypass");
@@ -364,7 +352,7 @@ async fn change_of_exemptions_is_written_and_in_force_by_the_time_of_its_reply()
         let (changed, now) = running.change(edit, "198.18.0.0/15").await.unwrap();
         assert_eq!((changed.changed.len(), changed.left), (1, there.len()));
         assert_eq!(Exemption::Bypass.entries_in(&now.policy), there);
-        assert_eq!(running.record.last(), Some(now.policy.clone()));
+        assert_eq!(running.record.last().as_ref(), Some(&now.policy));
         assert_eq!(now.since, None, "a change of exemptions is not a switch");
     }
     let events = host.sql("SELECT action, actor, why FROM sip_filter_event ORDER BY id");

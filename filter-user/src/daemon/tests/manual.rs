@@ -1,4 +1,4 @@
-//! The control protocol's page of the manual: its examples are what a daemon replies.
+//! Tests of the manual's page on the control protocol, whose examples are compared with the replies of a daemon.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Daemon;
+use super::replies::Daemon;
 use crate::dataplane::{AttachMode, Counters, InterfaceStatus, QueueStatus, SocketMode};
 use crate::domain::alarm_samples;
 use crate::kamailio;
@@ -106,8 +106,8 @@ fn interface() -> InterfaceStatus {
     }
 }
 
-/// Compares the part of a reply that comes from the data plane, which the daemon of these tests has not, and takes it
-/// out of both.
+/// Compares the part of a reply that comes from the data plane, which the daemon of these tests lacks, and removes it
+/// from both.
 #[track_caller]
 fn take_data_plane(example: &mut Value, real: &mut Value) {
     let counters = counters();
@@ -136,7 +136,9 @@ async fn daemon_replies_to_each_documented_request_as_documented() {
 #[test]
 fn each_method_has_one_documented_example() {
     let mut documented: BTreeMap<String, usize> = BTreeMap::new();
-    examples().into_iter().for_each(|example| *documented.entry(example.method).or_default() += 1);
+    for example in examples() {
+        *documented.entry(example.method).or_default() += 1;
+    }
     let expected = Request::METHODS.iter().map(|method| ((*method).to_owned(), 1)).collect();
     assert_eq!(documented, expected);
 }

@@ -8,16 +8,11 @@ mod schema;
 mod switches;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{DatabaseUrl, Error, IfMissing, Store};
+use super::{DatabaseUrl, Error, IfMissing, Store, sqlite3};
 use crate::domain::{Action, Channel, Hosts, NodeName, Origin, Switch};
-
-/// Options that give `sqlite3` a busy timeout: a connection that is dropped closes in its own thread, and the last one
-/// locks the file for a moment.
-const BUSY_TIMEOUT: [&str; 2] = ["-cmd", ".timeout 10000"];
 
 /// A path for a database file, in a directory of its own.
 struct Database {
@@ -53,12 +48,10 @@ impl Database {
         Store::open(&url(&self.path), &"htable_config".parse().unwrap(), &node(), if_missing).await
     }
 
-    /// Runs `statement` with the `sqlite3` tool and returns its output, with `|` between columns.
+    /// Runs `statement` with the `sqlite3` tool. Returns its output.
     #[track_caller]
     fn sql(&self, statement: &str) -> String {
-        let output = Command::new("sqlite3").args(BUSY_TIMEOUT).arg(&self.path).arg(statement).output().unwrap();
-        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        sqlite3(&self.path, statement)
     }
 }
 

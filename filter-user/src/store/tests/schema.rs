@@ -1,6 +1,6 @@
-//! The schema: created, brought up to date, and a table of others used as it is.
+//! The schema: creating it, bringing it up to date, and using an existing policy table.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::PermissionsExt as _;
 
 use rstest::rstest;
 

@@ -44,7 +44,7 @@ async fn switch_updates_its_rows_in_place_and_writes_an_event() {
 async fn switch_that_fails_half_way_leaves_nothing_behind() {
     let (database, mut store) = Database::with_schema().await;
     database.sql("CREATE TRIGGER no BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ABORT, 'no'); END");
-    assert!(store.switch(&switch(Action::On)).await.is_err());
+    store.switch(&switch(Action::On)).await.unwrap_err();
     assert_eq!(database.sql("SELECT count(*) FROM htable_config"), "0");
     // The connection has left its transaction: it would lock out this write.
     database.sql("DROP TRIGGER no");

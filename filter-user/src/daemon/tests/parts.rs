@@ -1,24 +1,25 @@
 //! Tests of the parts together: real keeper, SQLite file, control socket, metrics server and Kamailio sync, with a fake
 //! data plane and a fake Kamailio. One part is killed, or fails.
 
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixListener, UnixStream};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::super::fake_kamailio::{FakeKamailio, Request};
 use super::super::fake_plane::FakePlane;
+use super::super::parts::Components;
 use super::super::plane::Plane;
 use super::super::supervisor::Supervisor;
 use super::super::{Error, SHUTDOWN_TIMEOUT, UnexpectedEnd};
-use super::Components;
-use crate::config::{Common, Config, RunOptions, Settings};
+use super::run_settings;
+use crate::config::{RunOptions, Settings};
 use crate::sync::Keeper;
 
 /// Far longer than anything here takes.
@@ -36,29 +37,20 @@ struct Daemon {
     /// The fake, and the handle that the parts have.
     fake: FakePlane,
     plane: Plane,
-    /// Requests that reach the fake Kamailio.
-    kamailio: mpsc::UnboundedReceiver<Value>,
+    /// Requests that the fake Kamailio has replied to.
+    kamailio: mpsc::UnboundedReceiver<Request>,
 }
 
 impl Daemon {
     async fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let path = |name| directory.path().join(name);
-        let (socket, database) = (path("control.sock"), path("sip-filter.db"));
-        let settings = Settings {
-            socket: socket.clone(),
-            database: format!("sqlite://{}", database.display()).parse().unwrap(),
-            table: "htable_config".parse().unwrap(),
-            state_file: path("state.json"),
-            node: "sbc1".parse().unwrap(),
-        };
-        let flags = Common { config: Some("/dev/null".into()), ..Common::default() };
-        let run = RunOptions {
-            iface: Some(vec!["eth0".parse().unwrap()]),
+        let settings = Settings::for_test(directory.path());
+        let socket = settings.socket.clone();
+        let options = run_settings(RunOptions {
             kamailio: Some(format!("unix:{}", path("rpc.sock").display()).parse().unwrap()),
             ..RunOptions::default()
-        };
-        let (_, options) = Config::load(flags).unwrap().run_settings(&run).unwrap();
+        });
         let kamailio = fake_kamailio(&path("rpc.sock"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let metrics = listener.local_addr().unwrap();
@@ -83,7 +75,7 @@ impl Daemon {
         timeout(TIMEOUT, self.supervisor.failure()).await.expect("the end of a part is noticed")
     }
 
-    /// Waits for `work` while the supervisor is at work, which must not end the daemon.
+    /// Waits for `work` while the supervisor runs. No essential part may end meanwhile.
     async fn supervise<T>(supervisor: &mut Supervisor, work: impl Future<Output = T>) -> T {
         tokio::select! {
             error = supervisor.failure() => panic!("the daemon ends: {error}"),
@@ -98,7 +90,7 @@ struct Client(BufReader<UnixStream>);
 impl Client {
     /// Calls a method and returns the reply; `None` if the connection is closed.
     async fn call(&mut self, method: &str) -> Option<Value> {
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string() + "\n";
+        let request = format!("{}\n", json!({"jsonrpc": "2.0", "id": 1, "method": method}));
         let mut reply = String::new();
         self.0.write_all(request.as_bytes()).await.ok()?;
         match self.0.read_line(&mut reply).await {
@@ -108,35 +100,23 @@ impl Client {
     }
 }
 
-/// Starts a Kamailio that takes each flag, and returns the requests that reach it.
-fn fake_kamailio(path: &Path) -> mpsc::UnboundedReceiver<Value> {
-    let socket = UnixDatagram::bind(path).unwrap();
+/// Starts a Kamailio, and returns the requests that it has replied to.
+fn fake_kamailio(path: &Path) -> mpsc::UnboundedReceiver<Request> {
+    let mut kamailio = FakeKamailio::bind(path);
     let (sender, requests) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let mut flag = json!("0");
-        let mut buffer = vec![0; 65536];
         loop {
-            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
-            let request: Value = serde_json::from_slice(&buffer[..length]).unwrap();
-            let result = match request["method"].as_str().unwrap() {
-                "htable.sets" => {
-                    flag = request["params"][2].clone();
-                    json!("Ok. Key set to new value.")
-                }
-                "htable.listTables" => json!([{"name": "config", "dbtable": "", "dbmode": 0}]),
-                _ => json!({"item": {"name": "maint", "value": flag}}),
-            };
-            let reply = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
-            socket.send_to(reply.as_bytes(), from.as_pathname().unwrap()).await.unwrap();
+            let request = kamailio.receive().await;
+            kamailio.reply(&request).await;
             let _ = sender.send(request);
         }
     });
     requests
 }
 
-/// Waits until the fake Kamailio is told to set its flag.
-async fn flag_set(requests: &mut mpsc::UnboundedReceiver<Value>) {
-    while requests.recv().await.expect("the fake Kamailio runs")["method"] != "htable.sets" {}
+/// Waits until the fake Kamailio has set its flag.
+async fn flag_set(requests: &mut mpsc::UnboundedReceiver<Request>) {
+    while !requests.recv().await.expect("the fake Kamailio runs").sets_flag() {}
 }
 
 async fn scrape(address: SocketAddr) -> std::io::Result<String> {
@@ -170,7 +150,7 @@ async fn dead_responder_is_noticed_within_2_s_while_a_client_asks_for_nodes_all_
 async fn dead_responder_is_not_forgotten_while_the_daemon_is_busy_otherwise() {
     let mut daemon = Daemon::start().await;
     daemon.fake.fail();
-    // Nobody waits for the supervisor meanwhile.
+    // Nothing waits for the supervisor meanwhile.
     sleep(NOTICED).await;
     assert!(daemon.failure().await.to_string().contains("queue 3"));
 }

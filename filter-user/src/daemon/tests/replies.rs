@@ -1,12 +1,9 @@
-//! Tests of the daemon's replies: real keeper, SQLite file and control socket, and no data plane.
+//! Tests of the daemon's replies, without a data plane.
 
-mod manual;
-
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::panic::Location;
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -16,14 +13,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::plane::Plane;
-use super::service::Control;
-use crate::config::{Common, Config, RunOptions, Settings};
+use super::super::plane::Plane;
+use super::super::service::Control;
+use super::run_settings;
+use crate::config::{RunOptions, Settings};
 use crate::control::{ControlSocket, serve};
+use crate::store::sqlite3;
 use crate::sync::Keeper;
 use crate::user;
 
-struct Daemon {
+/// A daemon that listens on a control socket.
+pub(super) struct Daemon {
     _directory: TempDir,
     _socket: ControlSocket,
     path: PathBuf,
@@ -31,19 +31,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let directory = TempDir::new().unwrap();
-        let (path, database) = (directory.path().join("control.sock"), directory.path().join("sip-filter.db"));
-        let settings = Settings {
-            socket: path.clone(),
-            database: format!("sqlite://{}", database.display()).parse().unwrap(),
-            table: "htable_config".parse().unwrap(),
-            state_file: directory.path().join("state.json"),
-            node: "sbc1".parse().unwrap(),
-        };
-        let flags = Common { config: Some("/dev/null".into()), ..Common::default() };
-        let run = RunOptions { iface: Some(vec!["eth0".parse().unwrap()]), ..RunOptions::default() };
-        let (_, options) = Config::load(flags).unwrap().run_settings(&run).unwrap();
+        let settings = Settings::for_test(directory.path());
+        let (path, database) = (settings.socket.clone(), directory.path().join("sip-filter.db"));
+        let options = run_settings(RunOptions::default());
         let keeper = Keeper::prepare(&settings, &["eth0".into()]).await.unwrap();
         let (commands, receiver) = mpsc::channel(4);
         let (publish, snapshot) = watch::channel(keeper.snapshot());
@@ -57,7 +49,7 @@ impl Daemon {
     }
 
     /// Sends a request object and returns the reply object.
-    async fn exchange(&self, request: Value) -> Value {
+    pub(super) async fn exchange(&self, request: Value) -> Value {
         let stream = UnixStream::connect(&self.path).unwrap();
         spawn_blocking(move || {
             writeln!(&stream, "{request}").unwrap();
@@ -94,12 +86,6 @@ impl Daemon {
             }
         }
     }
-}
-
-fn sqlite3(path: &Path, statement: &str) -> String {
-    let output = Process::new("sqlite3").args(["-cmd", ".timeout 10000"]).arg(path).arg(statement).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn me() -> String {
