@@ -1,9 +1,9 @@
 //! The packet path of sip-filter's responder: from the frame of a request to the frame of its response.
 //!
 //! [`respond`] is the entry point. A responder thread calls it for each frame that the XDP program has redirected, with
-//! a [`ResponseTemplate`] that holds what is the same for all responses. The path, in the order of the packet:
+//! a [`ResponseTemplate`] for the parts that all responses share. The steps, in order:
 //!
-//! 1. `frame::datagram` parses the Ethernet, IP and UDP headers, by the same code as the XDP program
+//! 1. `frame::datagram` parses the Ethernet, IP and UDP headers, with the same code as the XDP program
 //!    ([`filter_common::net`]);
 //! 2. `sip::request` parses the message as far as the response needs it: the start line, and the headers Via, From, To,
 //!    Call-ID and CSeq;
@@ -15,15 +15,15 @@
 //!
 //! # Invariants
 //!
-//! The input is hostile. Whatever it is, [`respond`]
+//! The input is hostile. For any input, [`respond`]
 //!
 //! * never panics;
 //! * never allocates (`tests/allocation.rs`);
-//! * writes at most one datagram, to the IP address that the request came from, and never more than [`MAX_GROWTH`]
-//!   bytes longer than the request;
+//! * writes at most one datagram, which goes to the IP address that the request came from and is at most
+//!   [`MAX_GROWTH`] bytes longer than the request;
 //! * returns the same bytes for the same request and template, as a stateless UAS has to (RFC 3261 section 8.2.7).
 //!
-//! So that all of it can be tested and fuzzed from bytes to bytes, the crate has no socket, no clock and no I/O.
+//! The crate has no socket, no clock and no I/O, so that tests and fuzz targets can run the whole path on bytes.
 //!
 //! # Examples
 //!
@@ -54,6 +54,7 @@
 // Unsafe code is confined to `sip::lanes`.
 #![deny(unsafe_code)]
 
+mod byte_table;
 mod frame;
 mod refusal;
 mod response;
@@ -81,7 +82,7 @@ use sip::request::{Request, Runs};
 
 /// Maximum number of bytes by which a response is longer than its request, both counted as UDP payload.
 ///
-/// It bounds what an attacker gains who has responses sent to a forged source address.
+/// Bounds the amplification for an attacker who forges source addresses.
 pub const MAX_GROWTH: usize = 200;
 
 /// A response written by [`respond`].
@@ -115,7 +116,7 @@ pub struct Summary<'f> {
 ///
 /// # Errors
 ///
-/// The reason for which there is no response. The content of `out` is then unspecified.
+/// The reason why there is no response. The content of `out` is then unspecified.
 pub fn respond<'f>(
     frame: &'f [u8],
     mtu: usize,
@@ -140,7 +141,7 @@ pub fn respond<'f>(
     let summary = Summary {
         source: datagram.source,
         method: request.method,
-        request_uri: request.request_uri,
+        request_uri: request.uri,
         call_id: request.call_id.slice(datagram.message),
     };
     Ok(Response { len, summary })

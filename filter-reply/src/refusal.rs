@@ -1,4 +1,4 @@
-//! The content of the response that a refused call gets.
+//! The content of the response to a refused call.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The content of the response that a refused call gets.
+/// The content of the response to a refused call.
 ///
 /// The default is that of a plain `sip-filter on`: `503 Maintenance` with `Retry-After: 30`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,7 +197,7 @@ impl fmt::Display for RetryAfter {
     }
 }
 
-/// Parses a plain decimal number, as policy rows and options have it.
+/// Parses a plain decimal number, the form of numbers in policy rows and options.
 ///
 /// Returns `None` for anything but digits: a sign or a space in such a value is a mistake.
 pub fn parse_decimal(text: &str) -> Option<u32> {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn success_and_redirection_are_no_status_codes_of_a_refusal() {
+    fn status_codes_below_400_and_above_699_are_rejected() {
         for code in 0..=u16::MAX {
             assert_eq!(StatusCode::try_from(code).is_ok(), (400..=699).contains(&code), "{code}");
         }
@@ -266,6 +266,6 @@ mod tests {
     #[case::reason(r#"{"code": 503, "reason": "a\r\nb: c", "retry_after": 0}"#)]
     #[case::retry_after(r#"{"code": 503, "reason": "Maintenance", "retry_after": 86401}"#)]
     fn refusal_read_from_json_has_the_same_limits(#[case] json: &str) {
-        assert!(serde_json::from_str::<Refusal>(json).is_err());
+        serde_json::from_str::<Refusal>(json).unwrap_err();
     }
 }

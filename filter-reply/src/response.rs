@@ -1,4 +1,4 @@
-//! The response: lines that it repeats from the request, edited, between lines of its own (RFC 3261 section 8.2.6).
+//! The response: lines repeated from the request, with edits, and lines of its own (RFC 3261 section 8.2.6).
 
 use std::net::SocketAddr;
 
@@ -12,8 +12,8 @@ use crate::unanswered::Unanswered;
 
 /// Writes the response to `request`, which came from `source`, to the beginning of `out`. Returns its length in bytes.
 ///
-/// Via, From, To, Call-ID and CSeq are the request's, in its order (RFC 3261 section 8.2.6.2): these are the lines of
-/// `runs`. Repeated lines end as they came, all others end in CRLF.
+/// Via, From, To, Call-ID and CSeq are repeated from the request, in its order (RFC 3261 section 8.2.6.2): these are
+/// the lines of `runs`. Repeated lines keep their line ends, and all others end in CRLF.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub(crate) fn write(
 }
 
 const RECEIVED: &[u8; 10] = b";received=";
-/// The part of the parameter that is written: its name is already there.
+/// The part of the parameter that is written: its name is already in the request.
 const RPORT: &[u8; 1] = b"=";
 
 /// A parameter that the response sets.

@@ -1,4 +1,4 @@
-//! The To tag of a response: a function of the request and of a secret, so that a retransmission gets the same.
+//! The To tag of a response: a hash of the request and a secret, so that a retransmission gets the same tag.
 
 use std::fmt;
 use std::hash::Hasher as _;
@@ -13,13 +13,10 @@ use crate::sip::request::Request;
 /// Length of a tag in bytes: the prefix and 16 hexadecimal digits.
 pub const TAG_LEN: usize = 24;
 
-/// Characters of a generated tag prefix.
-const PREFIX_DIGITS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-
 /// Beginning of the parameter that holds the tag.
 pub(crate) const PARAMETER: &[u8; 5] = b";tag=";
 
-/// The secret with which To tags are made. All hosts of a cluster share it.
+/// The secret from which To tags are computed. All hosts of a cluster share it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TagSecret {
     prefix: [u8; 8],
@@ -32,7 +29,7 @@ pub struct TagSecret {
 pub struct InvalidTagPrefix;
 
 impl TagSecret {
-    /// Creates a secret from its parts: the beginning of all tags, and the key of the hash after it.
+    /// Creates a secret from its parts: the prefix of all tags, and the key of the hash that follows it.
     ///
     /// The XDP program recognises the ACK to a response by the prefix. The key must stay secret: it makes tags
     /// predictable.
@@ -49,9 +46,12 @@ impl TagSecret {
         let mut prefix = [0; 8];
         let mut key = [0; 16];
         prefix.iter_mut().chain(&mut key).zip(random).for_each(|(to, from)| *to = *from);
-        // 256 is not a multiple of 36, so four digits are slightly likelier. A prefix has to be unique, not
+        // 256 is not a multiple of 36, so four characters are slightly likelier. A prefix has to be unique, not
         // unpredictable.
-        let prefix = prefix.map(|byte| PREFIX_DIGITS[usize::from(byte) % PREFIX_DIGITS.len()]);
+        let prefix = prefix.map(|byte| match byte % 36 {
+            letter @ 0..26 => b'a' + letter,
+            digit => b'0' + (digit - 26),
+        });
         Self { prefix, key }
     }
 
@@ -60,25 +60,22 @@ impl TagSecret {
         self.prefix
     }
 
-    /// Returns the prefix, and the key in hexadecimal, as database and state file hold them.
+    /// Returns the prefix, and the key in hexadecimal, in the form in which the database and the state file store them.
     pub fn to_text(&self) -> (String, String) {
         let prefix = self.prefix.iter().copied().map(char::from).collect();
-        let key = self.key.iter().map(|byte| format!("{byte:02x}")).collect();
-        (prefix, key)
+        (prefix, format!("{:032x}", u128::from_be_bytes(self.key)))
     }
 
     /// Parses what [`to_text`](Self::to_text) returns. Returns `None` for anything else.
     pub fn from_text(prefix: &str, key: &str) -> Option<Self> {
         let prefix: [u8; 8] = prefix.as_bytes().try_into().ok()?;
-        let digits: [u8; 32] = key.as_bytes().try_into().ok()?;
-        if !prefix.iter().all(|byte| PREFIX_DIGITS.contains(byte)) || !digits.iter().all(u8::is_ascii_hexdigit) {
+        let is_prefix = prefix.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        // `from_str_radix` alone would accept a plus sign, and fewer digits.
+        let is_key = key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_prefix || !is_key {
             return None;
         }
-        let mut key = [0_u8; 16];
-        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self { prefix, key })
+        Some(Self { prefix, key: u128::from_str_radix(key, 16).ok()?.to_be_bytes() })
     }
 
     /// Returns the seed of [`filter_common::transaction::transaction_hash`], which is as secret as the key.
@@ -100,10 +97,12 @@ impl fmt::Debug for TagSecret {
 pub(crate) struct TransactionHash(pub(crate) u64);
 
 impl TransactionHash {
-    /// Hashes what identifies the transaction of `request` (RFC 3261 sections 8.2.7, 17.2.3), in whatever spelling.
+    /// Hashes the parts of `request` that identify its transaction (RFC 3261 sections 8.2.7, 17.2.3).
+    ///
+    /// The spelling of the headers around these parts does not matter.
     ///
     /// SipHash-1-3, with one round per word and three at the end, takes little more than half the time of SipHash-2-4.
-    /// No way is known to predict a tag without the key; hash tables rely on that against hostile keys. Little is at
+    /// No way is known to predict a tag without the key; hash tables rely on this against hostile keys. Little is at
     /// stake: predicting a tag only reveals the To tag of someone else's refused call.
     ///
     /// The lengths come first, so that no two different requests feed the same bytes. Each part is padded to whole
@@ -111,8 +110,8 @@ impl TransactionHash {
     pub(crate) fn new(secret: &TagSecret, request: &Request<'_>) -> Self {
         let message = request.message;
         let parts = [request.via.transaction_id(message), request.call_id, request.from, request.cseq];
-        // Each length has 16 bits, as the message has.
-        let lengths = parts.iter().fold(0_u64, |lengths, part| lengths << 16 | part.len() as u64);
+        // A message has at most 65 535 bytes, so each length fits into 16 bits.
+        let lengths = parts.iter().fold(0_u64, |lengths, part| (lengths << 16) | part.len() as u64);
         let mut hasher = SipHasher13::new_with_key(&secret.key);
         hasher.write_u64(lengths.to_le());
         for part in parts {
@@ -144,11 +143,11 @@ impl TransactionHash {
 #[inline(always)]
 const fn hexadecimal(number: u32) -> [u8; 8] {
     let mut digits = number as u64;
-    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
-    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
-    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    digits = (digits | (digits << 16)) & 0x0000_ffff_0000_ffff;
+    digits = (digits | (digits << 8)) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | (digits << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
     // Adding six carries into bit 4 of each digit above 9.
-    let letters = (digits + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    let letters = ((digits + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
     (digits + 0x3030_3030_3030_3030 + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
 }
 

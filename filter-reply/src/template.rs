@@ -15,7 +15,7 @@ pub struct ResponseTemplate {
 }
 
 impl ResponseTemplate {
-    /// Creates the template of responses with this refusal, and To tags made with this secret.
+    /// Creates the template of responses with the content `refusal` and To tags computed with `secret`.
     pub fn new(refusal: &Refusal, secret: &TagSecret) -> Self {
         Self {
             status_line: format!("SIP/2.0 {} {}\r\n", refusal.code, refusal.reason).into_bytes().into(),

@@ -1,7 +1,7 @@
-//! The reasons for which a request gets no response.
+//! The reasons why a request gets no response.
 
 filter_common::reasons! {
-    /// The reason for which a request that reached the responder got no response.
+    /// The reason why a request that reached the responder got no response.
     ///
     /// Each such request is counted under exactly one reason.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]

@@ -1,4 +1,7 @@
-//! Proof that the packet path does not allocate.
+//! Test that the packet path does not allocate.
+
+#![cfg(test)]
+#![expect(unsafe_code, reason = "an allocator that counts is an implementation of an unsafe trait")]
 
 #[expect(dead_code, reason = "this test builds frames, but parses none")]
 #[path = "respond/wire.rs"]
@@ -9,7 +12,7 @@ use std::cell::Cell;
 
 use filter_reply::{Refusal, ResponseTemplate, TagSecret, Unanswered, respond};
 
-/// The system's allocator, with a count of the allocations of each thread.
+/// The system's allocator, which also counts the allocations of each thread.
 struct Counting;
 
 thread_local! {
@@ -20,7 +23,7 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller upholds the contract of `GlobalAlloc::alloc`, which is the same.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::alloc`, which is that of `System.alloc` too.
         unsafe { System.alloc(layout) }
     }
 
@@ -33,7 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Returns the number of allocations that `work` makes in this thread.
+/// Returns the number of allocations by `work` in this thread.
 fn allocations(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     work();

@@ -20,9 +20,9 @@ impl Checksum {
             return sum;
         }
         let last = match bytes.last_chunk() {
-            // The last 16 bytes, shifted by those already added: copying the rest would take longer than all the above.
+            // The last 16 bytes, shifted by those already added: copying the rest would take longer than everything above.
             Some(last) => u128::from_le_bytes(*last) >> (8 * (16 - rest.len())),
-            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte)),
+            None => rest.iter().rev().fold(0, |word, byte| (word << 8) | u128::from(*byte)),
         };
         sum.add_word(last.to_le())
     }
@@ -55,7 +55,7 @@ mod tests {
     fn reference(bytes: &[u8]) -> u16 {
         let mut sum = 0_u32;
         for pair in bytes.chunks(2) {
-            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            sum += (u32::from(pair[0]) << 8) | u32::from(*pair.get(1).unwrap_or(&0));
             sum = (sum & 0xffff) + (sum >> 16);
         }
         !(sum as u16)
@@ -68,7 +68,7 @@ mod tests {
             let bytes = &bytes[..len];
             assert_eq!(u16::from_be_bytes(Checksum::default().add(bytes).finish()), reference(bytes), "{len}");
         }
-        assert_eq!(Checksum::default().add(&[0xff; 65_500]).finish(), [0, 0]);
+        assert_eq!(Checksum::default().add(&vec![0xff; 65_500]).finish(), [0, 0]);
         assert_eq!(Checksum::default().finish(), [0xff, 0xff]);
     }
 }

@@ -24,16 +24,16 @@ pub(crate) struct Datagram<'f> {
 impl<'f> Datagram<'f> {
     /// Parses the headers of `frame`, which begins with the Ethernet header.
     ///
-    /// Checksums are not verified: the kernel has verified them, or on a veth there are none yet.
+    /// Checksums are not verified: the kernel has verified them, and on a veth they are not computed yet.
     ///
     /// # Errors
     ///
-    /// * [`Unanswered::Unreadable`] if there is no whole UDP datagram;
+    /// * [`Unanswered::Unreadable`] if the frame has no complete UDP datagram;
     /// * [`Unanswered::NotUnicast`] if an address is not a host's;
     /// * [`Unanswered::SourcePort`] if the source port is 0.
     #[inline(always)]
     pub(crate) fn parse(frame: &'f [u8]) -> Result<Self, Unanswered> {
-        let datagram = UdpDatagram::find(frame).map_err(|_| Unanswered::Unreadable)?;
+        let datagram = UdpDatagram::find(frame).map_err(|_reason| Unanswered::Unreadable)?;
         let message = datagram.payload(frame).ok_or(Unanswered::Unreadable)?;
         let ethernet: EthernetHeader = frame.read(0).ok_or(Unanswered::Unreadable)?;
         let network = datagram.network_offset();

@@ -60,7 +60,7 @@ pub(crate) fn write(
     let len = EnvelopeLen::new(request);
     let total = len.total() + message_len;
     let out = out.get_mut(..total).ok_or(Unanswered::TooLong)?;
-    let packet_len = u16::try_from(total - len.link).map_err(|_| Unanswered::TooLong)?;
+    let packet_len = u16::try_from(total - len.link).map_err(|_overflow| Unanswered::TooLong)?;
     let (link, packet) = out.split_at_mut_checked(len.link).ok_or(Unanswered::TooLong)?;
     write_link(link, request)?;
 
@@ -71,13 +71,13 @@ pub(crate) fn write(
     let traffic_class = request.traffic_class & !0b11;
     match (request.destination.ip(), request.source.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let (ip, datagram) = Ipv4Header::mut_from_prefix(packet).map_err(|_| Unanswered::TooLong)?;
+            let (ip, datagram) = Ipv4Header::mut_from_prefix(packet).map_err(|_size| Unanswered::TooLong)?;
             *ip = ipv4_header(traffic_class, packet_len, from, to);
             let addresses = Checksum::default().add(&from.octets()).add(&to.octets());
             write_udp(datagram, ports, addresses)?;
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
-            let (ip, datagram) = Ipv6Header::mut_from_prefix(packet).map_err(|_| Unanswered::TooLong)?;
+            let (ip, datagram) = Ipv6Header::mut_from_prefix(packet).map_err(|_size| Unanswered::TooLong)?;
             let addresses = Checksum::default().add(&from.octets()).add(&to.octets());
             let payload_len = write_udp(datagram, ports, addresses)?;
             *ip = ipv6_header(traffic_class, payload_len, from, to);
@@ -90,7 +90,7 @@ pub(crate) fn write(
 /// Writes the Ethernet header with swapped addresses, and the VLAN tags of the request.
 #[inline(always)]
 fn write_link(out: &mut [u8], request: &Datagram<'_>) -> Result<(), Unanswered> {
-    let (ethernet, vlan_tags) = EthernetHeader::mut_from_prefix(out).map_err(|_| Unanswered::TooLong)?;
+    let (ethernet, vlan_tags) = EthernetHeader::mut_from_prefix(out).map_err(|_size| Unanswered::TooLong)?;
     let EthernetHeader { destination, source, ethertype } = request.ethernet;
     *ethernet = EthernetHeader { destination: source, source: destination, ethertype };
     // Frames seldom have tags, and a copy of no bytes is a call too.
@@ -121,7 +121,7 @@ fn ipv4_header(traffic_class: u8, total_len: u16, from: Ipv4Addr, to: Ipv4Addr) 
 fn ipv6_header(traffic_class: u8, payload_len: u16, from: Ipv6Addr, to: Ipv6Addr) -> Ipv6Header {
     // A flow label of zero means that the packet is not labelled (RFC 6437 section 2).
     Ipv6Header {
-        version_class_flow: (6 << 28 | u32::from(traffic_class) << 20).into(),
+        version_class_flow: ((6 << 28) | (u32::from(traffic_class) << 20)).into(),
         payload_len: payload_len.into(),
         next_header: IPPROTO_UDP,
         hop_limit: HOP_LIMIT,
@@ -136,8 +136,8 @@ fn ipv6_header(traffic_class: u8, payload_len: u16, from: Ipv6Addr, to: Ipv6Addr
 /// RFC 8200 section 8.1).
 #[inline(always)]
 fn write_udp(datagram: &mut [u8], ports: (u16, u16), addresses: Checksum) -> Result<u16, Unanswered> {
-    let len = u16::try_from(datagram.len()).map_err(|_| Unanswered::TooLong)?;
-    let (out, message) = UdpHeader::mut_from_prefix(datagram).map_err(|_| Unanswered::TooLong)?;
+    let len = u16::try_from(datagram.len()).map_err(|_overflow| Unanswered::TooLong)?;
+    let (out, message) = UdpHeader::mut_from_prefix(datagram).map_err(|_size| Unanswered::TooLong)?;
     let mut header =
         UdpHeader { source_port: ports.0.into(), destination_port: ports.1.into(), len: len.into(), checksum: [0; 2] };
     let [len_high, len_low] = len.to_be_bytes();

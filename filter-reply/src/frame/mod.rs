@@ -1,4 +1,4 @@
-//! The headers around a message: those of a request's frame are parsed, those of its response are written.
+//! The headers around a message: parses those of a request, and writes those of its response.
 
 mod checksum;
 pub(crate) mod datagram;

@@ -51,8 +51,8 @@ pub(crate) fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>
     Ok(Some((name, start + spelling.len())))
 }
 
-/// Parses what [`name`] leaves: compact names, white space before the colon, and names that only begin like one of
-/// these.
+/// Parses the names that [`name`] does not: compact names, names with white space before the colon, and names that only
+/// begin like one of these.
 #[inline(never)]
 fn unusual_name(message: &[u8], start: usize, word: u64) -> Result<Option<(Name, usize)>, Unanswered> {
     let len = |long: Spelling| if long.is_prefix_of(word) { long.len() } else { 1 };
@@ -79,7 +79,7 @@ fn unusual_name(message: &[u8], start: usize, word: u64) -> Result<Option<(Name,
 
 /// Returns the message up to the end of the value of `line`, and the offset at which the value begins.
 ///
-/// The value is without the white space after `colon` and at the end of the line. It does not end before it begins.
+/// The value excludes the white space after `colon` and at the end of the line. It does not end before it begins.
 #[inline(always)]
 pub(crate) fn value(message: &[u8], line: Span, colon: usize) -> (Value<'_>, usize) {
     // Nearly all lines end in CRLF without white space before it.
@@ -99,7 +99,7 @@ pub(crate) fn value(message: &[u8], line: Span, colon: usize) -> (Value<'_>, usi
     }
 }
 
-/// Returns the message up to the end of the value, whatever white space follows it.
+/// Returns the message up to the end of the value, without the white space at the end of `line`.
 #[cold]
 fn trim_end(message: &[u8], line: Span, colon: usize) -> &[u8] {
     let mut end = line.end();

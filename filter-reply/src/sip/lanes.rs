@@ -1,6 +1,6 @@
 //! Searches that compare 16 bytes at a time, and 64 at a time for newlines.
 //!
-//! On x86-64 they use SSE2, which each of these CPUs has, and elsewhere arrays, which the compiler vectorises.
+//! On x86-64 they use SSE2, which all of these CPUs have. Elsewhere they use arrays, which the compiler vectorises.
 
 #[cfg(not(target_feature = "sse2"))]
 use portable as lanes;
@@ -34,7 +34,7 @@ pub(crate) fn find(
     find_at_end(message, at, is_stop)
 }
 
-/// Does what [`find`] does, but `may_stop` may select other bytes as well, if they are rare. Such a test is cheaper.
+/// Like [`find`], but `may_stop` may also select other bytes if they are rare. Such a test is cheaper.
 #[inline(always)]
 pub(crate) fn find_roughly(
     message: &[u8],
@@ -51,7 +51,7 @@ pub(crate) fn find_roughly(
     }
 }
 
-/// Does what [`find`] does where fewer than 16 bytes are left.
+/// Like [`find`], for the end of a message, with fewer than 16 bytes left.
 #[cold]
 #[inline(never)]
 fn find_at_end(message: &[u8], at: usize, is_stop: impl Fn(u8) -> bool) -> usize {
@@ -114,7 +114,7 @@ fn last_block(message: &[u8], at: usize) -> Option<LineStarts<'_>> {
 #[inline(always)]
 fn newlines(block: &[u8; BLOCK + 1]) -> u64 {
     let (chunks, _) = block.as_chunks();
-    chunks.iter().rev().fold(0, |bits, chunk| bits << LANES | u64::from(Lanes::new(chunk).equal(b'\n').bits()))
+    chunks.iter().rev().fold(0, |bits, chunk| (bits << LANES) | u64::from(Lanes::new(chunk).equal(b'\n').bits()))
 }
 
 #[cfg(target_feature = "sse2")]
@@ -136,8 +136,8 @@ mod sse2 {
         #[inline(always)]
         pub(crate) fn new(bytes: &[u8; LANES]) -> Self {
             // Compiles to one load.
-            let (words, _) = bytes.as_chunks();
-            let [low, high] = [words[0], words[1]].map(i64::from_le_bytes);
+            let number = u128::from_le_bytes(*bytes);
+            let (low, high) = (number as i64, (number >> 64) as i64);
             // SAFETY: the intrinsics require SSE2 and nothing else. Without SSE2, this module is not compiled.
             Self(unsafe { _mm_set_epi64x(high, low) })
         }
@@ -238,10 +238,10 @@ mod portable {
             // The multiplication moves bit 8·n of a word to bit 56 + n. No two products share a bit, so nothing is
             // carried.
             const GATHER: u64 = 0x0102_0408_1020_4080;
-            let (words, _) = self.0.as_chunks();
-            let [low, high] = [words[0], words[1]]
-                .map(|word| ((u64::from_le_bytes(word) & 0x0101_0101_0101_0101).wrapping_mul(GATHER) >> 56) as u32);
-            high << 8 | low
+            let number = u128::from_le_bytes(self.0);
+            let [low, high] = [number as u64, (number >> 64) as u64]
+                .map(|word| ((word & 0x0101_0101_0101_0101).wrapping_mul(GATHER) >> 56) as u32);
+            (high << 8) | low
         }
     }
 }
@@ -260,8 +260,9 @@ mod tests {
         let bytes = bytes();
         for (chunk, byte) in bytes.windows(LANES).flat_map(|chunk| (0..=u8::MAX).map(move |byte| (chunk, byte))) {
             let chunk = chunk.first_chunk().unwrap();
-            let expected =
-                |is: &dyn Fn(u8) -> bool| chunk.iter().rev().fold(0_u32, |bits, lane| bits << 1 | u32::from(is(*lane)));
+            let expected = |is: &dyn Fn(u8) -> bool| {
+                chunk.iter().rev().fold(0_u32, |bits, lane| (bits << 1) | u32::from(is(*lane)))
+            };
             let end = byte.saturating_add(60);
             let expected = [
                 expected(&|lane| lane == byte),

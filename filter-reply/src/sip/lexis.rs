@@ -3,6 +3,7 @@
 use filter_common::words::{Spelling, word};
 
 use super::lanes::{Lanes, find, find_roughly};
+use crate::byte_table::{ByteTable, byte_table};
 
 /// A part of a message, by the offsets of its first byte and of the byte after its last.
 ///
@@ -65,15 +66,7 @@ const HOST: u8 = 2;
 const PLAIN: u8 = 4;
 const DISPLAY: u8 = 8;
 
-static CLASSES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = classes(byte as u8);
-        byte += 1;
-    }
-    table
-};
+static CLASSES: ByteTable<u8> = byte_table!(classes);
 
 const fn classes(byte: u8) -> u8 {
     match byte {
@@ -90,25 +83,25 @@ const fn classes(byte: u8) -> u8 {
 /// Returns whether a byte is part of a `token`.
 #[inline(always)]
 pub(crate) fn is_token(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & TOKEN != 0
+    CLASSES.get(byte) & TOKEN != 0
 }
 
 /// Returns whether a byte is part of a `hostname` or an `IPv4address`.
 #[inline(always)]
 fn is_host(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & HOST != 0
+    CLASSES.get(byte) & HOST != 0
 }
 
-/// Returns whether a byte is part of an unquoted parameter value: not white space, a separator or a control; `=` is.
+/// Returns whether a byte is part of an unquoted parameter value: not white space, no control, none of `;,"<>\`.
 #[inline(always)]
 fn is_plain(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & PLAIN != 0
+    CLASSES.get(byte) & PLAIN != 0
 }
 
 /// Returns whether a byte is part of an unquoted display name, or of a URI without brackets.
 #[inline(always)]
 fn is_display(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & DISPLAY != 0
+    CLASSES.get(byte) & DISPLAY != 0
 }
 
 /// Returns whether a byte is part of `LWS`. Within a header's value, a newline is always part of a fold.

@@ -2,6 +2,7 @@
 
 use super::lanes::LineStarts;
 use super::lexis::Span;
+use crate::byte_table::{ByteTable, byte_table};
 
 /// Maximum number of lines collected at a time. Requests seldom have more.
 const BATCH: usize = 24;
@@ -13,7 +14,7 @@ pub(crate) enum Next {
     Lines,
     /// The empty line before the body.
     Body,
-    /// A line without end, or one that begins with white space but is neither empty nor a continuation.
+    /// A line without a newline, or one that begins with white space but is neither empty nor a continuation.
     Malformed,
 }
 
@@ -48,7 +49,7 @@ impl<'m> Lines<'m> {
         let mut starts = self.starts;
         let mut start = self.at;
         let mut len = 0;
-        let mut kind = message.get(start).map_or(EMPTY, |byte| KINDS[usize::from(*byte)]);
+        let mut kind = message.get(start).map_or(EMPTY, |byte| KINDS.get(*byte));
         let next = loop {
             if kind > CANDIDATE {
                 break after_headers(message, start);
@@ -58,7 +59,7 @@ impl<'m> Lines<'m> {
             // A line that is continued, or no candidate, is overwritten by the next one, which is cheaper than a
             // branch.
             *place = Span::new(start, end);
-            let next_kind = KINDS[usize::from(byte)];
+            let next_kind = KINDS.get(byte);
             if next_kind <= CANDIDATE {
                 len += usize::from(kind);
                 (start, kind) = (end, next_kind);
@@ -86,24 +87,20 @@ const CONTINUATION: u8 = 2;
 /// Possibly the empty line, and no header.
 const EMPTY: u8 = 3;
 
-static KINDS: [u8; 256] = {
-    let mut table = [OTHER; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = match byte as u8 {
-            b' ' | b'\t' => CONTINUATION,
-            b'\r' | b'\n' => EMPTY,
-            _ => match byte as u8 | 0x20 {
-                b'v' | b'f' | b't' | b'i' | b'c' => CANDIDATE,
-                _ => OTHER,
-            },
-        };
-        byte += 1;
-    }
-    table
-};
+static KINDS: ByteTable<u8> = byte_table!(kind);
 
-/// Returns what the line at `start` is, which is not a header: the empty line, or a continuation of nothing.
+const fn kind(first: u8) -> u8 {
+    match first {
+        b' ' | b'\t' => CONTINUATION,
+        b'\r' | b'\n' => EMPTY,
+        _ => match first | 0x20 {
+            b'v' | b'f' | b't' | b'i' | b'c' => CANDIDATE,
+            _ => OTHER,
+        },
+    }
+}
+
+/// Classifies the line at `start`, which is not a header: the empty line, or white space that continues no header.
 fn after_headers(message: &[u8], start: usize) -> Next {
     match (message.get(start), message.get(start + 1)) {
         (Some(b'\n'), _) | (Some(b'\r'), Some(b'\n')) => Next::Body,

@@ -7,12 +7,12 @@ use super::address::Address;
 use super::headers::{Name, name, value};
 use super::lexis::{Span, Value};
 use super::lines::{Lines, Next};
+use super::params::Malformed;
 use super::start_line::StartLine;
 use super::via::Via;
 use crate::Unanswered;
 
-/// Maximum number of [`Runs`]. Usual requests have two or three; one with more than this has Via headers between
-/// others.
+/// Maximum number of [`Runs`]. Usual requests have two or three. More than this takes Via headers scattered among others.
 const MAX_RUNS: usize = 64;
 
 /// The parts of a request that its response is made of.
@@ -20,7 +20,8 @@ const MAX_RUNS: usize = 64;
 pub(crate) struct Request<'m> {
     pub(crate) message: &'m [u8],
     pub(crate) method: Method,
-    pub(crate) request_uri: &'m [u8],
+    /// Request-URI.
+    pub(crate) uri: &'m [u8],
     /// Topmost Via.
     pub(crate) via: Via,
     /// To header. Its tag is empty or missing.
@@ -57,7 +58,7 @@ impl<'m> Request<'m> {
                 }
                 let (text, value) = value(message, *line, colon);
                 match name {
-                    Name::Via => via = Some(Via::parse(text, value).map_err(|_| Unanswered::MalformedVia)?),
+                    Name::Via => via = Some(Via::parse(text, value).map_err(|Malformed| Unanswered::MalformedVia)?),
                     Name::From => set_once(&mut from, from_tag(text, value))?,
                     Name::To => set_once(&mut to, to_without_tag(text, value)?)?,
                     Name::CallId => set_once(&mut call_id, Span::new(value, text.end()))?,
@@ -73,7 +74,7 @@ impl<'m> Request<'m> {
         Ok(Self {
             message,
             method: start.method,
-            request_uri: start.request_uri,
+            uri: start.request_uri,
             via: via.ok_or(Unanswered::NoVia)?,
             to: to.ok_or(Unanswered::NoTo)?,
             from: from.ok_or(Unanswered::NoFrom)?,
@@ -91,17 +92,17 @@ fn set_once<T>(header: &mut Option<T>, value: T) -> Result<(), Unanswered> {
 
 /// Returns the part of the From header at `at` that identifies the transaction: its tag, or else its whole value.
 ///
-/// A malformed one is answered all the same, since the response only repeats it.
+/// A malformed From header does not prevent a response, which only repeats the header.
 #[inline(always)]
 fn from_tag(text: Value<'_>, at: usize) -> Span {
     let tag = Address::parse(text, at).ok().and_then(|from| from.tag);
-    tag.map_or(Span::new(at, text.end()), |slot| slot.value)
+    tag.map_or_else(|| Span::new(at, text.end()), |slot| slot.value)
 }
 
-/// Parses the To header at `at`, which must have no tag or an empty one, which is none for Kamailio.
+/// Parses the To header at `at`, which must have no tag, or an empty one, which Kamailio treats as none.
 #[inline(always)]
 fn to_without_tag(text: Value<'_>, at: usize) -> Result<Address, Unanswered> {
-    let to = Address::parse(text, at).map_err(|_| Unanswered::MalformedTo)?;
+    let to = Address::parse(text, at).map_err(|Malformed| Unanswered::MalformedTo)?;
     match to.tag.map(|slot| text.slice(slot.value)) {
         None | Some(b"" | b"\"\"") => Ok(to),
         Some(_) => Err(Unanswered::InDialog),
@@ -110,7 +111,7 @@ fn to_without_tag(text: Value<'_>, at: usize) -> Result<Address, Unanswered> {
 
 /// Parses the CSeq header at `at`: `1*DIGIT LWS Method`. Returns its digits without leading zeros.
 ///
-/// The number may be of any size, since the response only repeats it.
+/// The number may be of any size, because the response only repeats it.
 #[inline(always)]
 fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<Span, Unanswered> {
     let end = text.skip_digits(at);
@@ -127,7 +128,7 @@ fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<Span, Unans
 
 /// The header lines that a response repeats, in the order of the message. Adjacent lines are one run.
 ///
-/// Not a field of [`Request`], because that is moved, and this is large.
+/// Not a field of [`Request`], which is moved, because this type is large.
 pub(crate) type Runs = ArrayVec<Span, MAX_RUNS>;
 
 /// Adds a line to `runs`.
@@ -138,6 +139,6 @@ fn add(runs: &mut Runs, line: Span) -> Result<(), Unanswered> {
             *last = Span::new(last.start(), line.end());
             Ok(())
         }
-        _ => runs.try_push(line).map_err(|_| Unanswered::Scattered),
+        _ => runs.try_push(line).map_err(|_full| Unanswered::Scattered),
     }
 }

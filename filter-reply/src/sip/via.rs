@@ -43,7 +43,7 @@ impl Via {
     ///
     /// # Errors
     ///
-    /// If it does not conform to the grammar, or has a parameter twice that matters here.
+    /// If the Via does not conform to the grammar, or has `branch`, `rport` or `received` twice.
     #[inline(always)]
     pub(crate) fn parse(text: Value<'_>, at: usize) -> Result<Self, Malformed> {
         let start = at;
@@ -105,7 +105,7 @@ impl Via {
     ///
     /// This is the branch. A client of RFC 2543, whose branch need not be unique, is identified by the whole Via.
     pub(crate) fn transaction_id(&self, message: &[u8]) -> Span {
-        let branch = self.branch.map_or(Span::default(), |slot| slot.value);
+        let branch = self.branch.map_or_else(Span::default, |slot| slot.value);
         if branch.len() > MAGIC_COOKIE.len() && branch.slice(message).starts_with(MAGIC_COOKIE) {
             branch
         } else {

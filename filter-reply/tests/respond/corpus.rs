@@ -1,6 +1,6 @@
-//! The corpus: where Kamailio 5.6 answers with 503, so do we, with the same headers, to the same port.
+//! The corpus: a message that Kamailio 5.6 answers with 503 gets the same headers from us, at the same port.
 //!
-//! A table lists the deviations with their reasons. A deviation in the table that does not occur fails the test too.
+//! A table lists the deviations with their reasons. A listed deviation that does not occur fails the test too.
 
 use std::collections::BTreeMap;
 use std::path::Path;

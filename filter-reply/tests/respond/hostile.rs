@@ -1,4 +1,4 @@
-//! Truncated, mutated and random frames: no panic, and each response is a well-formed one to its request.
+//! Truncated, mutated and random frames: no panic, and every response is well-formed and matches its request.
 
 use filter_common::sip::{Decision, classify};
 use filter_reply::Unanswered;
@@ -7,7 +7,7 @@ use crate::well_formed::check;
 use crate::wire::{Capture, Sender};
 use crate::{capture_response, invite, invite_to, respond_to_frame, template};
 
-/// Returns requests that between them have every construct of the grammar.
+/// Returns requests that together use every construct of the grammar.
 fn messages() -> Vec<Vec<u8>> {
     let rest = "From: \"A\\\"\" <sip:a@a>;tag=f\r\nCall-ID: c@a\r\nCSeq: 1 INVITE";
     vec![

@@ -1,4 +1,4 @@
-//! The To tag: the same for a retransmission in any spelling, another one for another transaction.
+//! The To tag: the same for a retransmission in any spelling, and a different one for every transaction.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Requests that get no response, and the reason of each.
+//! Requests that get no response, each with the reason.
 
 use filter_reply::Unanswered::{self, *};
 use rstest::rstest;
@@ -8,7 +8,7 @@ use crate::{
     PLAIN_VIA, capture_response, invite, invite_to, invite_via, refusal, respond, respond_to_frame, template_for,
 };
 
-/// Returns the reason for which `message` gets no response.
+/// Returns the reason why `message` gets no response.
 #[track_caller]
 fn reason(message: &[u8]) -> Option<Unanswered> {
     capture_response(message).err()

@@ -79,7 +79,7 @@ impl Response {
         text(self.lines("via").first().expect("a Via header"))
     }
 
-    /// Returns the To line with our tag replaced by `TAG`. Panics unless there is exactly one, and a well-formed one.
+    /// Returns the To line with our tag replaced by `TAG`. Panics unless there is exactly one tag of ours, well-formed.
     #[track_caller]
     pub(crate) fn to(&self) -> String {
         let to = self.line("to");

@@ -1,4 +1,4 @@
-//! Frames: builds those of the sender and parses those of responses, by the RFCs and not by the code under test.
+//! Frames of requests and of responses, built and parsed by the RFCs, without the code under test.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +19,7 @@ pub(crate) struct Sender {
     pub(crate) options: Vec<u8>,
     /// IPv6 extension headers with their types: each a multiple of eight bytes, of which the first is filled in.
     pub(crate) extensions: Vec<(u8, Vec<u8>)>,
-    /// Number of bytes after the packet, as a NIC adds them to short frames.
+    /// Number of bytes after the packet, such as a NIC adds to short frames.
     pub(crate) padding: usize,
 }
 
@@ -64,7 +64,7 @@ impl Sender {
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let extensions: usize = self.extensions.iter().map(|(_, header)| header.len()).sum();
                 let types: Vec<u8> = self.extensions.iter().map(|(number, _)| *number).chain([17]).collect();
-                frame.extend([0x86, 0xdd, 0x60 | self.traffic_class >> 4, self.traffic_class << 4, 0xbe, 0xef]);
+                frame.extend([0x86, 0xdd, 0x60 | (self.traffic_class >> 4), self.traffic_class << 4, 0xbe, 0xef]);
                 frame.extend((extensions as u16 + udp_len).to_be_bytes());
                 frame.extend([types[0], 57]);
                 frame.extend([source.octets(), destination.octets()].concat());
@@ -118,7 +118,7 @@ impl Capture {
                 assert_eq!((packet[0] >> 4, packet[6], packet[7]), (6, 17, 64), "version, next header, hop limit");
                 assert_eq!((packet[1] & 0xf, be(&packet[2..])), (0, 0), "flow label");
                 assert_eq!(usize::from(be(&packet[4..])), packet.len() - 40, "payload length");
-                (packet[0] << 4 | packet[1] >> 4, &packet[8..40], &packet[40..])
+                ((packet[0] << 4) | (packet[1] >> 4), &packet[8..40], &packet[40..])
             }
             other => panic!("ethertype {other:#x}"),
         };
@@ -145,7 +145,7 @@ impl Capture {
 
 /// Returns the first two bytes as a number in network byte order.
 fn be(bytes: &[u8]) -> u16 {
-    u16::from(bytes[0]) << 8 | u16::from(bytes[1])
+    (u16::from(bytes[0]) << 8) | u16::from(bytes[1])
 }
 
 /// Returns the sum of RFC 1071 over pairs of bytes. It is 0xffff if the bytes include their checksum.
