@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::database::{self, NotApplied};
 use super::error::Error;
 use super::output::Line;
-use super::{exempt, in_force};
+use super::{entries, in_force};
 
 /// The place where a command is executed.
 pub(super) enum Backend<'a> {
@@ -115,8 +115,8 @@ impl<'a> Backend<'a> {
             Self::Daemon(mut client) => {
                 let Received { reply, json: reply_json } = call_edit(&mut client, exemption, edit, entries, why)?;
                 let left = exemption.entries_in(&reply.in_force.policy).len();
-                let mut lines = exempt::changed_lines(&reply.entries);
-                lines.push(("in force", exempt::noun(exemption, left)));
+                let mut lines = entries::changed_lines(&reply.entries);
+                lines.push(("in force", entries::noun(exemption, left)));
                 lines.extend(reply.in_force.alarms.iter().map(in_force::alarm_line));
                 Ok(EditReport { left, lines, json: json(Applied { reply: reply_json, applied: true })? })
             }
@@ -125,8 +125,8 @@ impl<'a> Backend<'a> {
                 let (changed, not_applied) = database::with_store(settings, async |store| store.change(&change).await)?;
                 let left = changed.left;
                 let changed = ChangedEntries::new(edit, changed);
-                let mut lines = exempt::changed_lines(&changed);
-                let noun = exempt::noun(exemption, left);
+                let mut lines = entries::changed_lines(&changed);
+                let noun = entries::noun(exemption, left);
                 lines.push(("database", format!("{}, {noun}", not_applied.database())));
                 let json = json(InDatabase { content: &changed, not_applied: &not_applied })?;
                 Ok(EditReport { left, lines: not_applied.around(lines), json })

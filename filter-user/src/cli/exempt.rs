@@ -2,12 +2,13 @@
 
 use clap::Subcommand;
 use filter_user::config::Settings;
-use filter_user::domain::{Edit, Exemption, Why, display_utc};
-use filter_user::protocol::{ChangedEntries, Entries, EntryState, Prefixes, Users};
+use filter_user::domain::{Edit, Exemption, Why};
+use filter_user::protocol::{Prefixes, Users};
 
 use super::backend::{Backend, ListReport};
+use super::entries;
 use super::error::{Error, Outcome};
-use super::output::{Line, Output, counted, pairs, print_error, printable, table};
+use super::output::{Output, pairs, print_error};
 
 /// Commands on bypass prefixes.
 #[derive(Subcommand)]
@@ -65,7 +66,7 @@ pub(super) fn emergency(settings: &Settings, command: Emergency, output: Output)
 
 fn list(settings: &Settings, exemption: Exemption, output: Output) -> Result<Outcome, Error> {
     let ListReport { entries, notes, json } = Backend::find(settings)?.list(exemption)?;
-    output.print(&json, || format!("{}{}", text(&entries), pairs(&notes)))?;
+    output.print(&json, || format!("{}{}", entries::table(&entries), pairs(&notes)))?;
     Ok(Outcome::Done)
 }
 
@@ -83,60 +84,6 @@ fn edit(
         warn_of_no_number();
     }
     Ok(Outcome::Done)
-}
-
-fn text(entries: &Entries) -> String {
-    let (exemption, name, entries): (_, _, Vec<(&str, &EntryState)>) = match entries {
-        Entries::Prefixes(entries) => {
-            (Exemption::Bypass, "PREFIX", entries.iter().map(|entry| (&*entry.prefix, &entry.state)).collect())
-        }
-        Entries::Users(entries) => {
-            (Exemption::Emergency, "USER", entries.iter().map(|entry| (&*entry.user, &entry.state)).collect())
-        }
-    };
-    if entries.is_empty() {
-        return format!("{}\n", noun(exemption, 0));
-    }
-    let mut rows = vec![[name, "IN FORCE", "SINCE", "BY", "WHY"].map(str::to_owned).to_vec()];
-    rows.extend(entries.into_iter().map(|(entry, state)| row(entry, state)));
-    table(&rows)
-}
-
-fn row(entry: &str, EntryState { in_force, problem, why, who, at }: &EntryState) -> Vec<String> {
-    let state = match (problem, in_force) {
-        (Some(_), _) => "UNUSABLE",
-        (None, true) => "yes",
-        (None, false) => "NO",
-    };
-    let or_dash = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| printable(&text));
-    vec![
-        printable(entry),
-        state.into(),
-        or_dash(at.map(|at| display_utc(at).to_string())),
-        or_dash(who.clone()),
-        or_dash(why.clone()),
-    ]
-}
-
-/// Returns a line for each entry of a change.
-pub(super) fn changed_lines(changed: &ChangedEntries) -> Vec<Line> {
-    let (changed, unchanged, changed_name, unchanged_name, note) = match changed {
-        ChangedEntries::Added { added, present } => {
-            (added, present, "added", "present", "was there already, and stays as it is")
-        }
-        ChangedEntries::Removed { removed, absent } => (removed, absent, "removed", "absent", "was not there"),
-    };
-    let changed = changed.iter().map(|entry| (changed_name, entry.clone()));
-    let unchanged = unchanged.iter().map(|entry| (unchanged_name, format!("{entry} ({note})")));
-    changed.chain(unchanged).collect()
-}
-
-/// Formats a number of entries.
-pub(super) fn noun(exemption: Exemption, count: usize) -> String {
-    match exemption {
-        Exemption::Bypass => counted(count, "bypass prefix", "bypass prefixes"),
-        Exemption::Emergency => counted(count, "emergency number", "emergency numbers"),
-    }
 }
 
 fn warn_of_no_number() {

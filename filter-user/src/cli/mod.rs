@@ -3,6 +3,7 @@
 mod backend;
 mod database;
 mod doctor;
+mod entries;
 mod error;
 mod exempt;
 mod history;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Source;
-use super::peers::PendingEvent;
+use super::pending::{PLANNED_END, PendingEvent};
 use super::state_file::{State, StateFile};
 use crate::domain::{Action, Alarm, Alarms, Event, NodeName, Policy, Since, Subject};
 use crate::store::{Interpretation, Reading};
@@ -17,9 +17,6 @@ use crate::store::{Interpretation, Reading};
 /// Time for which a flag that has vanished while it was on counts as on. Kamailio with `dbmode=1` deletes all rows when
 /// it stops, and writes them again one by one.
 const FLAG_GRACE: Duration = Duration::from_secs(1);
-
-/// Reason for an end of maintenance that was planned.
-pub(super) const PLANNED_END: &str = "planned end";
 
 /// The policy in force, with its origin and the contents of the state file.
 pub(super) struct InForce {

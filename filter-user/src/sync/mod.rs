@@ -9,6 +9,7 @@ mod error;
 mod in_force;
 mod keeper;
 mod peers;
+mod pending;
 mod report;
 mod start;
 mod state_file;

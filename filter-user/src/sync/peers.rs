@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::database::Database;
-use super::in_force::PLANNED_END;
+use super::pending::{PLANNED_END, PendingEvent};
 use crate::domain::{Alarm, Alarms, Channel, NOBODY, Node, NodeName, NodeReport, Origin, Policy, Subject};
 use crate::store::{self, Recovery, Store};
 
@@ -27,15 +27,6 @@ pub(super) struct Peers {
     pending: Option<PendingEvent>,
     report_due: bool,
     last_report: Instant,
-}
-
-/// An event that the database has no record of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PendingEvent {
-    /// The row of the flag was changed from outside (SQL, Kamailio).
-    SwitchedOutside,
-    /// Maintenance has ended as planned.
-    PlannedEnd,
 }
 
 impl Peers {
