@@ -76,7 +76,7 @@ impl KernelPolicy {
         }
     }
 
-    /// Clears the end of the 32 s after maintenance once it has passed, so that the XDP program stops reading the clock.
+    /// Clears the end of the 32 s after maintenance once it has passed: the XDP program stops reading the clock.
     fn end_tail(&mut self) -> Result<(), Error> {
         if monotonic_ns().is_ok_and(|now| is_tail_over(&self.in_force, now)) {
             self.set_policy(maps::Policy { tail_until_ns: 0, ..self.in_force })?;

@@ -20,8 +20,8 @@ pub struct PlaneStatus {
 pub struct Counters {
     /// Packets by the name of their [`Verdict`](filter_common::verdict::Verdict), on all interfaces together.
     pub verdicts: BTreeMap<String, u64>,
-    /// Requests and events of the responders by name, on all queues together: `answered`, `lost`, `send_errors`, and the
-    /// names of [`Unanswered`](filter_reply::Unanswered).
+    /// Requests and events of the responders by name, on all queues together: `answered`, `lost`, `send_errors`, and
+    /// the names of [`Unanswered`](filter_reply::Unanswered).
     pub responder: BTreeMap<String, u64>,
 }
 
