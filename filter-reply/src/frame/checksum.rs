@@ -20,7 +20,8 @@ impl Checksum {
             return sum;
         }
         let last = match bytes.last_chunk() {
-            // The last 16 bytes, shifted by those already added: copying the rest would take longer than everything above.
+            // The last 16 bytes, shifted by those already added. Copying the rest would take longer than
+            // all of the above.
             Some(last) => u128::from_le_bytes(*last) >> (8 * (16 - rest.len())),
             None => rest.iter().rev().fold(0, |word, byte| (word << 8) | u128::from(*byte)),
         };

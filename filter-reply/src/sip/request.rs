@@ -12,7 +12,7 @@ use super::start_line::StartLine;
 use super::via::Via;
 use crate::Unanswered;
 
-/// Maximum number of [`Runs`]. Usual requests have two or three. More than this takes Via headers scattered among others.
+/// Maximum number of [`Runs`]. Usual requests have two or three. A request with more has Via headers between others.
 const MAX_RUNS: usize = 64;
 
 /// The parts of a request that its response is made of.

@@ -26,8 +26,8 @@ pub(super) fn check(cpus: &CpuList) -> Result<(), Error> {
 /// them.
 ///
 /// The kernel computes them: from a request for all CPUs it accepts those of the cpuset, and of these it reports those
-/// that are online. The affinity with which the process was started (`taskset`, `CPUAffinity=`) is not a limit, as it
-/// is none for the kernel.
+/// that are online. The affinity with which the process was started (`taskset`, `CPUAffinity=`) is not a limit, because
+/// the kernel does not treat it as one.
 fn available_cpus() -> io::Result<Vec<usize>> {
     let mut all = CpuSet::new();
     for cpu in 0..CpuSet::count() {

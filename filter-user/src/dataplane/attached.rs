@@ -74,7 +74,7 @@ impl AttachedInterfaces {
         self.interfaces.iter().map(AttachedInterface::status).collect()
     }
 
-    /// Checks that all responders run, and that the program with the id `program` is on all interfaces. Follows their
+    /// Checks that all responders run, and that the program with the id `program` is on all interfaces. Updates their
     /// MTUs.
     pub(super) fn check(&mut self, program: u32) -> Result<(), Error> {
         self.interfaces.iter_mut().try_for_each(|attached| attached.check(program))
@@ -82,7 +82,7 @@ impl AttachedInterfaces {
 
     /// Detaches the program, lets the responders answer the requests that they have, and ends them.
     ///
-    /// Returns the first error of a responder. All are waited for.
+    /// Waits for all of them, and returns the first error of a responder.
     pub(super) fn stop(&mut self) -> Result<(), Error> {
         for attached in &mut self.interfaces {
             attached.attachment = None;
@@ -138,10 +138,10 @@ pub(super) fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error>
     }
     let interfaces = names.iter().map(|name| Interface::find(name)).collect::<Result<Vec<_>, _>>()?;
     for interface in &interfaces {
-        // Checked before any socket is opened: the queues of another sip-filter are taken as well, which would be the
-        // less helpful error.
+        // Checked before any socket is opened: another sip-filter occupies the queues too, and that error would be less
+        // helpful.
         if let Some(program) = interface.link()?.program {
-            return Err(interface.occupied_by(&program));
+            return Err(interface.occupied_by(program));
         }
     }
     check_number_of_queues(&interfaces)?;
@@ -154,7 +154,7 @@ pub(crate) fn check_number_of_queues(interfaces: &[Interface]) -> Result<(), Err
     if queues > MAX_QUEUES { Err(Error::TooManyQueues { queues }) } else { Ok(()) }
 }
 
-/// Logs the CPUs of an interface's responders, and their busy polling, where an option asks for them.
+/// Logs the CPUs of an interface's responders, and their busy polling, if options set them.
 fn log_placement(interface: &str, queues: &[Queue], busy_poll: Duration) {
     let placed = queues.iter().filter_map(Queue::placement).collect::<Vec<_>>();
     if !placed.is_empty() {
@@ -172,9 +172,9 @@ fn warn_of_sharing(responders: usize, cpus: Option<&CpuList>) {
     let cpus = cpus.map_or_else(anywhere, |cpus| cpus.iter().count());
     if responders > cpus {
         tracing::warn!(
-            "busy polling: there are {responders} responders for {cpus} CPU{plural}, and while one polls, another on \
-             its CPU waits, so that they answer less than without; name a CPU for each RX queue (--cpus), or leave \
-             --busy-poll out",
+            "busy polling: there are {responders} responders for {cpus} CPU{plural}, and while one polls, the others on \
+             its CPU wait, so that fewer calls are answered than without busy polling; give a CPU for each RX queue \
+             (--cpus), or leave out --busy-poll",
             plural = if cpus == 1 { "" } else { "s" },
         );
     }

@@ -1,7 +1,9 @@
-//! Attaching the XDP program to an interface, by a bpf_link whose only descriptor is ours.
+//! Attaching the XDP program to an interface, by a `bpf_link` whose only descriptor is ours.
+
+#![expect(unsafe_code, reason = "aya has no function that creates a `bpf_link` and nothing else")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::ethtool::Channels;
 use super::interface::{Interface, Link};
@@ -9,14 +11,14 @@ use super::{Error, Mode};
 
 /// A program on an interface. Dropping it detaches the program.
 ///
-/// The descriptor is the only reference to the link, so the kernel detaches the program too when the process dies, in
-/// whatever way.
+/// The descriptor is the only reference to the link, so the kernel also detaches the program when the process dies, for
+/// whatever reason.
 #[derive(Debug)]
 pub struct Attachment {
     _link: OwnedFd,
 }
 
-/// Place in which the kernel is told to run the program.
+/// The place in which the kernel runs the program.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Native,
@@ -45,7 +47,7 @@ impl Place {
 impl Attachment {
     /// Attaches `program` to `interface`.
     ///
-    /// `zero_copy`: the sockets are bound in zero-copy mode, which needs the program in the driver.
+    /// `zero_copy` says that the sockets are bound in zero-copy mode, which needs the program in the driver.
     pub(super) fn new(
         program: BorrowedFd<'_>,
         interface: &Interface,
@@ -86,12 +88,12 @@ impl Attachment {
     }
 }
 
-/// Creates a bpf_link for XDP (`BPF_LINK_CREATE`).
+/// Creates a `bpf_link` for XDP (`BPF_LINK_CREATE`).
 ///
-/// Not by `aya::programs::Xdp::attach`: where the kernel returns EINVAL, it falls back to netlink, and a program that
+/// Does not use `aya::programs::Xdp::attach`, which falls back to netlink if the kernel returns EINVAL: a program that
 /// is attached by netlink outlives the daemon.
 fn create_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
-    /// The member `link_create` of `union bpf_attr` up to its flags; the kernel takes the rest for zero.
+    /// The member `link_create` of `union bpf_attr` up to its flags. The kernel treats the rest as zero.
     #[repr(C)]
     struct LinkCreate {
         prog_fd: u32,
@@ -110,7 +112,7 @@ fn create_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: on success BPF_LINK_CREATE returns a new descriptor, which no other code knows of.
+    // SAFETY: on success BPF_LINK_CREATE returns a new descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
@@ -122,14 +124,14 @@ fn is_occupied(error: &io::Error) -> bool {
 
 fn occupied(interface: &Interface, error: io::Error) -> Error {
     match interface.link() {
-        Ok(Link { program: Some(found), .. }) => interface.occupied_by(&found),
+        Ok(Link { program: Some(found), .. }) => interface.occupied_by(found),
         _ => Error::Attach { interface: interface.name.clone(), mode: "any", source: error, hint: "" },
     }
 }
 
 fn hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => "; it takes root, or CAP_NET_ADMIN and CAP_BPF",
+        Some(libc::EPERM | libc::EACCES) => "; run as root, or with CAP_NET_ADMIN and CAP_BPF",
         Some(libc::EOPNOTSUPP) => {
             "; the driver does not support it as it is set up, `--mode generic` (without `--zero-copy`) works with any"
         }

@@ -35,6 +35,7 @@ pub enum InvalidCpuList {
 
 impl CpuList {
     /// Returns the CPU of a thread by its number, from 0. If there are more threads than CPUs, the list repeats.
+    #[expect(clippy::indexing_slicing, reason = "a list has at least one CPU, so the remainder is in bounds")]
     pub fn for_thread(&self, thread: usize) -> usize {
         self.0[thread % self.0.len()]
     }

@@ -1,7 +1,7 @@
 //! Errors of the data plane, in words for the person who has to fix them.
 //!
-//! If an option of `sip-filter run` helps, the text names it. These names are all that the data plane knows of the
-//! command line: here it is known which of them helps, and the log, `doctor` and `run` print the same text.
+//! If an option of `sip-filter run` helps, the text names it. The data plane knows these names, and nothing else of the
+//! command line, so that the log, `doctor` and `run` print the same text.
 
 use std::error::Error as StdError;
 use std::io;
@@ -12,10 +12,10 @@ use aya::maps::MapError;
 
 use super::load_error::{LoadError, with_causes};
 
-/// An error of the data plane. Whatever failed, plain traffic goes on: without a program, a lease or a socket the
-/// kernel passes every packet.
+/// An error of the data plane. Whatever failed, traffic continues: without a program, a lease or a socket, the kernel
+/// passes every packet.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the fields are what the messages name")]
+#[expect(missing_docs, reason = "the messages name the fields")]
 pub enum Error {
     /// The kernel lacks what the XDP program needs: `bpf_loop` (5.17), `bpf_xdp_load_bytes` and multi-buffer frames
     /// (5.18).
@@ -51,7 +51,7 @@ pub enum Error {
     /// Another program is attached to the interface.
     #[error(
         "interface {interface}: XDP program {program} is attached to it already and is left alone; if it is another \
-         sip-filter, stop that one first (`bpftool net show dev {interface}` tells more)"
+         sip-filter, stop that one first (`bpftool net show dev {interface}` shows it)"
     )]
     Occupied { interface: String, program: String },
     /// The kernel or the driver rejected the program.
@@ -75,7 +75,7 @@ pub enum Error {
          given)"
     )]
     Cpu { cpu: usize, usable: String },
-    /// The kernel does not tell which CPUs are available.
+    /// The kernel does not report the available CPUs.
     #[error("cannot find out which CPUs this process can use, for --cpus: {0}")]
     Cpus(#[source] io::Error),
     /// A thread cannot be pinned to its CPU.
@@ -90,7 +90,7 @@ pub enum Error {
     /// The interface has gone, or our program is no longer attached to it.
     #[error("interface {interface}: {what}")]
     InterfaceLost { interface: String, what: String },
-    /// rtnetlink does not answer.
+    /// rtnetlink does not reply.
     #[error("interface {interface}: cannot ask the kernel about it (rtnetlink): {source}")]
     Netlink { interface: String, source: io::Error },
     /// The data plane has stopped, so nothing can be put in force any more.
@@ -104,7 +104,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the error for a program or a map that the kernel did not take.
+    /// Returns the error for a program or a map that the kernel rejected.
     pub(super) fn load(error: impl Into<EbpfError>) -> Self {
         let (source, hint) = LoadError::explain(error.into());
         Self::Load { source, hint }

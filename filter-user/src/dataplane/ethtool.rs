@@ -1,11 +1,13 @@
 //! Settings of an interface as `ethtool` shows them: channels, driver, offloads. Nothing is written.
 //!
-//! They are read by the ioctl, which all kernels have. The netlink family `ethtool` is newer, and would take much more
+//! They are read by the ioctl, which all kernels have. The netlink family `ethtool` is newer, and would need much more
 //! code.
+
+#![expect(unsafe_code, reason = "ioctl(2) reads and writes at a pointer")]
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
 
 /// Numbers of queues of an interface.
@@ -57,7 +59,7 @@ struct EthtoolChannels {
 
 const _: () = assert!(size_of::<EthtoolChannels>() == 36);
 
-/// Calls `ETHTOOL_GCHANNELS`. Not by the `xdp` crate, which does not return the count of combined channels.
+/// Calls `ETHTOOL_GCHANNELS`. The `xdp` crate does so too, but does not return the count of combined channels.
 fn read_channels(interface: &str) -> io::Result<EthtoolChannels> {
     const ETHTOOL_GCHANNELS: u32 = 0x3c;
     let mut channels = EthtoolChannels { cmd: ETHTOOL_GCHANNELS, ..EthtoolChannels::default() };
@@ -114,13 +116,13 @@ fn offload_names(interface: &str) -> io::Result<Vec<String>> {
     const HEADER: usize = 3;
     let count = offload_count(interface)?;
     // In words, since the struct is aligned like its header.
-    let mut strings = vec![0u32; HEADER + count * ETH_GSTRING_LEN / size_of::<u32>()];
-    (strings[0], strings[1], strings[2]) = (ETHTOOL_GSTRINGS, ETH_SS_FEATURES, count as u32);
+    let mut strings = vec![ETHTOOL_GSTRINGS, ETH_SS_FEATURES, count as u32];
+    strings.resize(HEADER + count * ETH_GSTRING_LEN / size_of::<u32>(), 0);
     // SAFETY: ETHTOOL_GSTRINGS writes the header and as many strings as the kernel knows features, whatever number the
     // header asks for. That number is fixed when the kernel is compiled (`netdev_features_strings`), and
     // `offload_count` has just returned it, so the vector has room for all of them.
     unsafe { ioctl(interface, strings.as_mut_ptr().cast()) }?;
-    let bytes: Vec<u8> = strings[HEADER..].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let bytes: Vec<u8> = strings.iter().skip(HEADER).flat_map(|word| word.to_ne_bytes()).collect();
     let name = |string: &[u8]| {
         let name = string.split(|byte| *byte == 0).next().unwrap_or_default();
         String::from_utf8_lossy(name).into_owned()
@@ -155,17 +157,19 @@ fn offload_states(interface: &str, count: usize) -> io::Result<Vec<Offload>> {
     /// Length of a `struct ethtool_get_features_block` in words, which describes 32 offloads.
     const BLOCK: usize = 4;
     let blocks = count.div_ceil(32);
-    let mut features = vec![0u32; HEADER + blocks * BLOCK];
-    (features[0], features[1]) = (ETHTOOL_GFEATURES, blocks as u32);
+    let mut features = vec![ETHTOOL_GFEATURES, blocks as u32];
+    features.resize(HEADER + blocks * BLOCK, 0);
     // SAFETY: ETHTOOL_GFEATURES writes the header and at most as many blocks as the header says (`copy_size` in
     // `ethtool_get_features()`), for which the vector has room.
     unsafe { ioctl(interface, features.as_mut_ptr().cast()) }?;
-    let state = |index: usize| {
-        let [available, _requested, active, never_changed] =
-            [0, 1, 2, 3].map(|member| features[HEADER + index / 32 * BLOCK + member] & (1 << (index % 32)) != 0);
-        Offload { on: active, fixed: !available || never_changed }
-    };
-    Ok((0..count).map(state).collect())
+    let (_header, blocks) = features.split_at_checked(HEADER).unwrap_or_default();
+    let states = blocks.as_chunks::<BLOCK>().0.iter().flat_map(|[available, _requested, active, never_changed]| {
+        (0..32).map(|bit| {
+            let is_set = |bits: &u32| bits & (1 << bit) != 0;
+            Offload { on: is_set(active), fixed: !is_set(available) || is_set(never_changed) }
+        })
+    });
+    Ok(states.take(count).collect())
 }
 
 /// Calls `SIOCETHTOOL` on an interface of the calling thread's network namespace.
@@ -186,7 +190,7 @@ unsafe fn ioctl(interface: &str, data: *mut libc::c_char) -> io::Result<()> {
     request.ifr_ifru.ifru_data = data;
     // SAFETY: SIOCETHTOOL reads the `ifreq` at the pointer, which lives until the call returns and has a name that ends
     // with NUL. What it reads and writes at `ifru_data` is valid by the contract of this function.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) } != 0 {
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
@@ -209,7 +213,7 @@ mod tests {
 
     #[test]
     fn interface_that_does_not_exist_is_an_error() {
-        assert!(offloads("no-such-interface-and-too-long").is_err());
-        assert!(Channels::read("nope0").is_err());
+        offloads("no-such-interface-and-too-long").unwrap_err();
+        Channels::read("nope0").unwrap_err();
     }
 }

@@ -35,7 +35,7 @@ impl Interface {
 
     /// Finds the interface by its name, and returns it with its channels, unchecked.
     pub(crate) fn look_up(name: &str) -> Result<(Self, Channels), Error> {
-        let ifindex = if_nametoindex(name).map_err(|_| Error::NoInterface { interface: name.to_owned() })?;
+        let ifindex = if_nametoindex(name).map_err(|_errno| Error::NoInterface { interface: name.to_owned() })?;
         let channels = read_channels(name)?;
         Ok((Self { name: name.to_owned(), ifindex, rx_queues: channels.rx }, channels))
     }
@@ -52,8 +52,8 @@ impl Interface {
         read_channels(&self.name)
     }
 
-    /// Returns the error for an interface to which `program` is attached already.
-    pub(crate) fn occupied_by(&self, program: &Attached) -> Error {
+    /// Returns the error for an interface to which `program` is already attached.
+    pub(crate) fn occupied_by(&self, program: Attached) -> Error {
         Error::Occupied { interface: self.name.clone(), program: program.describe() }
     }
 
@@ -93,7 +93,7 @@ pub(crate) struct Attached {
 
 impl Attached {
     /// Returns the program's id, name and place, for a message.
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn describe(self) -> String {
         let program = loaded_programs().flatten().find(|program| program.id() == self.id);
         match program.as_ref().and_then(|program| program.name_as_str()) {
             Some(name) => format!("id {} \"{name}\" ({})", self.id, self.mode.name()),

@@ -4,11 +4,11 @@ use aya::util::KernelVersion;
 
 use super::Error;
 
-/// Oldest kernel that is supported. `bpf_loop` is of 5.17, `bpf_xdp_load_bytes` and frames in several buffers are of
-/// 5.18, and 6.1 is the oldest kernel with long-term support that has them. `cargo xtask kernels` runs on it.
+/// Oldest supported kernel. `bpf_loop` came with 5.17, `bpf_xdp_load_bytes` and multi-buffer frames with 5.18, and 6.1
+/// is the oldest long-term kernel that has them. `cargo xtask kernels` tests it.
 const OLDEST: KernelVersion = KernelVersion::new(6, 1, 0);
 
-/// Checks that the running kernel has what the XDP program needs. Changes nothing and takes no privilege.
+/// Checks that the running kernel has what the XDP program needs. Changes nothing, and needs no privileges.
 pub fn check() -> Result<(), Error> {
     match KernelVersion::current() {
         Ok(found) if found < OLDEST => Err(Error::KernelTooOld { found: release() }),

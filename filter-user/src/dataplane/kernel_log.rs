@@ -1,4 +1,4 @@
-//! The log of the XDP program, read by `aya-log`: only at debug level, and only of what is rare.
+//! The log of the XDP program, read by `aya-log`: only at debug level, and only rare events.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::stoppable_thread::{StopFlag, StoppableThread};
 
-/// Longest time in milliseconds for which the thread waits before it checks its stop flag.
+/// Maximum time in milliseconds for which the thread waits before it checks its stop flag.
 const INTERVAL_MS: u16 = 200;
 
 /// The error of a log that cannot be read.
@@ -31,7 +31,7 @@ pub(super) fn start(ebpf: &mut Ebpf) -> Result<StoppableThread<()>, KernelLogErr
 
 fn read(mut logger: EbpfLogger<&'static dyn log::Log>, stop: &StopFlag) {
     while !stop.is_set() {
-        // If the wait fails, the records are only late.
+        // If the wait fails, the records are read all the same.
         let _ = poll(&mut [PollFd::new(logger.as_fd(), PollFlags::POLLIN)], PollTimeout::from(INTERVAL_MS));
         logger.flush();
     }

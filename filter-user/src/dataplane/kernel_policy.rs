@@ -1,4 +1,4 @@
-//! The policy as the kernel and the responders have it: maps of the XDP program, and the template of the responses.
+//! The policy in the form of the kernel and of the responders: maps of the XDP program, and the response template.
 
 use std::io;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub(super) struct KernelPolicy {
 
 impl KernelPolicy {
     /// Creates the template for `policy`. [`apply`](Self::apply) puts the policy in force.
-    pub(super) fn new(program: Program, policy: &Policy, tag: TagSecret) -> Result<Self, Error> {
-        Ok(Self {
+    pub(super) fn new(program: Program, policy: &Policy, tag: TagSecret) -> Self {
+        Self {
             program,
             template: Arc::new(ArcSwap::from_pointee(template(policy, &tag))),
             tag,
             in_force: maps::Policy { tail_until_ns: tail_end(monotonic_ns()), ..maps::Policy::default() },
             applied: None,
-        })
+        }
     }
 
     /// Returns the program.
@@ -71,12 +71,12 @@ impl KernelPolicy {
             self.template.store(Arc::new(template(policy, &self.tag)));
         }
         if let Err(error) = self.end_tail() {
-            // It does no harm, and is tried again at the next tick.
+            // This is harmless, and the next tick tries again.
             tracing::warn!("the XDP program still reads the clock for each ACK: {error}");
         }
     }
 
-    /// Tells the XDP program when the 32 s after maintenance are over, so that it need not read the clock any more.
+    /// Clears the end of the 32 s after maintenance once it has passed: the XDP program stops reading the clock.
     fn end_tail(&mut self) -> Result<(), Error> {
         if monotonic_ns().is_ok_and(|now| is_tail_over(&self.in_force, now)) {
             self.set_policy(maps::Policy { tail_until_ns: 0, ..self.in_force })?;
@@ -127,7 +127,7 @@ impl KernelPolicy {
 fn template(policy: &Policy, tag: &TagSecret) -> ResponseTemplate {
     let template = ResponseTemplate::new(&policy.refusal, tag);
     match policy.until {
-        // Two seconds are taken off, since the template is renewed once a second and so may be older than that.
+        // Two seconds less, because the template is renewed once a second and may be more than a second old.
         Some(until) => {
             let seconds = until.duration_since(Timestamp::now()).as_secs() - 2;
             template.ending_in(seconds.clamp(0, u32::MAX.into()) as u32)

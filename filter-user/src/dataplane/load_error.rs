@@ -1,4 +1,4 @@
-//! Why the kernel did not take the program, in a line instead of the verifier's whole log.
+//! The reason why the kernel rejected the program, in one line instead of the verifier's whole log.
 
 use std::error::Error as StdError;
 use std::io;
@@ -28,8 +28,8 @@ pub enum LoadError {
     NoProgram(&'static str),
 }
 
-/// Hint that names the privileges which loading takes.
-const PRIVILEGES: &str = "; it takes root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
+/// Hint that names the privileges for loading.
+const PRIVILEGES: &str = "; run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
 
 /// Number of lines of the verifier's log to show: the instruction, the objection to it, and one line of what led there.
 const OBJECTION_LINES: usize = 3;
@@ -62,7 +62,7 @@ impl LoadError {
     }
 }
 
-/// Returns whether a system call failed for want of a privilege: EPERM or EACCES.
+/// Returns whether a system call failed because a privilege is missing: EPERM or EACCES.
 fn is_permission_denied(error: &(dyn StdError + 'static)) -> bool {
     let causes = successors(Some(error), |&error| error.source());
     let mut errors = causes.filter_map(|error| error.downcast_ref::<io::Error>());

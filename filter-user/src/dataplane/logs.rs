@@ -13,8 +13,8 @@ use crate::stoppable_thread::StoppableThread;
 
 /// The log threads. Dropping them stops them.
 ///
-/// Calls are refused without them, too. So if one ends by itself, this is logged, and the data plane goes on. The
-/// thread of the refusal log is started again. That of the XDP program's log, which runs at debug level only, is not,
+/// Calls are refused without them too. If one ends by itself, the data plane logs this and continues. The thread of the
+/// refusal log is then started again. The thread of the XDP program's log, which runs only at debug level, is not,
 /// because its ring buffer is lost with it.
 pub(super) struct Logs {
     refusals: Arc<RefusalLog>,
@@ -23,7 +23,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Starts the threads; that of the XDP program's log only with `debug`.
+    /// Starts the thread of the refusal log and, with `debug`, the thread of the XDP program's log.
     pub(super) fn start(ebpf: &mut Ebpf, debug: bool) -> Self {
         let kernel_log = debug.then(|| kernel_log::start(ebpf)).and_then(|started| {
             started.inspect_err(|error| warn!("the XDP program's log cannot be read: {error}")).ok()
@@ -38,7 +38,7 @@ impl Logs {
         &self.refusals
     }
 
-    /// Notices threads that have ended, and starts the refusal log's again.
+    /// Logs threads that have ended, and starts the thread of the refusal log again.
     pub(super) fn check(&mut self) {
         if let Some(end) = self.kernel_log.take_if(|thread| thread.is_finished()).and_then(|mut thread| thread.join()) {
             error!("the log of the XDP program has ended: {}", describe(end));

@@ -2,8 +2,8 @@
 //!
 //! Start: program, sockets, threads, policy; the program is attached last. Stop: it is detached first.
 //!
-//! Calls block, for system calls and for threads. They can be made from any thread: the locks are such that
-//! [`DataPlane::apply`] never waits for [`DataPlane::status`].
+//! The methods block on system calls and on threads. They can be called from any thread, and [`DataPlane::apply`] never
+//! waits for [`DataPlane::status`].
 
 mod affinity;
 mod attached;
@@ -72,7 +72,7 @@ impl DataPlane {
         let (program_id, _) = program.info()?;
         let verdicts = program.verdicts();
         let logs = Logs::start(program.ebpf(), options.debug);
-        let mut kernel = KernelPolicy::new(program, policy, options.tag)?;
+        let mut kernel = KernelPolicy::new(program, policy, options.tag);
         let mut interfaces = AttachedInterfaces::start(interfaces, &mut kernel, options, logs.refusals())?;
         kernel.apply(policy)?;
         interfaces.attach(&mut kernel, options)?;
@@ -98,8 +98,8 @@ impl DataPlane {
         self.check_running()
     }
 
-    /// Returns the interfaces, their queues and all counters, as of one moment. Nothing is left of them after
-    /// [`stop`](Self::stop).
+    /// Returns the interfaces, their queues and all counters, as of one moment. After [`stop`](Self::stop),
+    /// the status is empty.
     pub fn status(&self) -> Result<PlaneStatus, Error> {
         let interfaces = lock(&self.interfaces).status();
         if interfaces.is_empty() {
@@ -138,7 +138,7 @@ impl DataPlane {
     }
 }
 
-/// Locks a mutex, also one that a panic has poisoned: the daemon still has to detach.
+/// Locks a mutex, even if a panic has poisoned it, because the daemon still has to detach.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

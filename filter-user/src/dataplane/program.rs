@@ -106,8 +106,8 @@ impl Program {
         &mut self.ebpf
     }
 
-    /// Returns the program's id (`bpftool prog show id`), and the number of instructions that the verifier went
-    /// through.
+    /// Returns the program's id (`bpftool prog show id`), and the number of instructions that the
+    /// verifier processed.
     pub fn info(&mut self) -> Result<(u32, Option<u32>), Error> {
         let info = xdp(&mut self.ebpf)?.info().map_err(Error::load)?;
         Ok((info.id(), info.verified_instruction_count()))
@@ -136,7 +136,7 @@ impl Program {
         self.sockets.set(slot, socket.as_raw_fd(), 0).map_err(Error::map(maps::SOCKETS))
     }
 
-    /// Returns a handle to the counters of verdicts, which can be read while the program is used otherwise.
+    /// Returns a handle to the counters of verdicts, which can be read while the program is in use.
     pub fn verdicts(&self) -> Arc<VerdictCounters> {
         Arc::clone(&self.verdicts)
     }
@@ -153,7 +153,7 @@ impl Program {
 
     /// Attaches the program to `interface`. It stays attached as long as the [`Attachment`] lives.
     ///
-    /// `zero_copy`: the sockets are bound in zero-copy mode, which needs the program in the driver.
+    /// `zero_copy` says that the sockets are bound in zero-copy mode, which needs the program in the driver.
     pub(super) fn attach(&mut self, interface: &Interface, mode: Mode, zero_copy: bool) -> Result<Attachment, Error> {
         let program = xdp(&mut self.ebpf)?.fd().map_err(Error::load)?;
         Attachment::new(program.as_fd(), interface, mode, zero_copy)
@@ -165,8 +165,8 @@ fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, Error> {
     ebpf.program_mut(PROGRAM).and_then(|program| program.try_into().ok()).ok_or(missing)
 }
 
-/// Replaces the keys of `map` by `users`. First the new ones are inserted, then the obsolete ones are removed, so that
-/// those which stay are never missing.
+/// Replaces the keys of `map` by `users`. Inserts the new keys before it removes the old ones, so that a key of both is
+/// never missing.
 fn replace_users(map: &mut HashMap<MapData, UserPart, u32>, users: &HashSet<UserPart>) -> Result<(), MapError> {
     let old: Vec<UserPart> = map.keys().collect::<Result<_, _>>()?;
     users.iter().try_for_each(|user| map.insert(user, 0, 0))?;
@@ -183,7 +183,7 @@ fn replace_prefixes<K: aya::Pod + Eq + Hash>(
     old.iter().filter(|key| !prefixes.contains(&(key.prefix_len(), key.data()))).try_for_each(|key| trie.remove(key))
 }
 
-/// Takes a map out of the object, as a map of type `M`.
+/// Takes the map `name` out of the object, as a map of type `M`.
 fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error>
 where
     M: TryFrom<Map, Error = MapError>,

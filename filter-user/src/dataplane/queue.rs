@@ -28,7 +28,7 @@ pub(super) struct Queue {
     counters: Arc<Counters>,
     leases: HashMap<MapData, QueueKey, QueueState>,
     thread: StoppableThread<io::Result<()>>,
-    /// Reason for which the thread has ended by itself.
+    /// Reason why the thread has ended by itself.
     end: Option<String>,
 }
 
@@ -139,7 +139,7 @@ fn open(interface: &Interface, queue: u32, cpu: Option<usize>, options: &Options
     opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, error))
 }
 
-/// Returns the reason for which a thread failed, if it did.
+/// Returns the reason why a thread failed, if it did.
 fn failure_reason(result: thread::Result<io::Result<()>>) -> Option<String> {
     match result {
         Ok(Ok(())) => None,

@@ -20,8 +20,8 @@ pub struct PlaneStatus {
 pub struct Counters {
     /// Packets by the name of their [`Verdict`](filter_common::verdict::Verdict), on all interfaces together.
     pub verdicts: BTreeMap<String, u64>,
-    /// Requests and events of the responders by name, on all queues together: `answered`, `lost`, `send_errors`, and the
-    /// names of [`Unanswered`](filter_reply::Unanswered).
+    /// Requests and events of the responders by name, on all queues together: `answered`, `lost`, `send_errors`, and
+    /// the names of [`Unanswered`](filter_reply::Unanswered).
     pub responder: BTreeMap<String, u64>,
 }
 
@@ -77,8 +77,8 @@ pub struct QueueStatus {
     pub cpu: Option<usize>,
     /// Busy polling, as the kernel has it for the socket; `None` if it is off.
     pub busy_poll: Option<Polled>,
-    /// Rest of the lease in milliseconds, if it is not renewed; `None` if there is no valid lease, so that everything
-    /// passes.
+    /// Remaining time of the lease in milliseconds, if it is not renewed; `None` without a valid lease, so that
+    /// everything passes.
     pub lease_remaining_ms: Option<u64>,
     /// Requests that were answered.
     pub answered: u64,
@@ -86,7 +86,7 @@ pub struct QueueStatus {
     pub unanswered: BTreeMap<String, u64>,
     /// Requests that were lost because the socket had no room.
     pub lost: u64,
-    /// Times that the kernel did not take responses at once.
+    /// Number of times that the kernel did not accept responses at once.
     pub send_errors: u64,
     /// Places of the frames of the socket's UMEM.
     pub frames: Frames,

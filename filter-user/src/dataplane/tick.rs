@@ -1,12 +1,12 @@
-//! The tick: keeps up to date what changes with time, and notices what has failed since the last one.
+//! The tick: updates everything that changes with time, and detects failures since the last tick.
 
 use super::{DataPlane, Error, lock};
 
 impl DataPlane {
-    /// Follows the time and the interfaces, and checks that nothing has failed for good. To be called once a second.
+    /// Updates what depends on the time and the interfaces, and checks for failures. Has to be called once a second.
     ///
     /// * `Retry-After` is shortened as the planned end comes nearer, and the 32 s after maintenance end.
-    /// * A thread that writes a log and has ended is replaced: refused calls go on being refused meanwhile.
+    /// * A thread of the refusal log that has ended is replaced. Calls are still refused meanwhile.
     /// * The responders follow the MTU of their interface.
     ///
     /// A responder that has ended, an interface that has gone, and a program that is no longer attached are errors.

@@ -133,7 +133,7 @@ impl Nic {
             }
             Some(program) => Finding::failure(
                 "program",
-                self.interface.occupied_by(program).to_string(),
+                self.interface.occupied_by(*program).to_string(),
                 why,
                 "stop the program that attached it; if it was left behind: `ip link set IF xdp off`"
                     .replace("IF", self.name()),

@@ -1,4 +1,4 @@
-//! Errors of talking to Kamailio, with the fix for each.
+//! Errors of the communication with Kamailio, each with its fix.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum Error {
     )]
     Missing(PathBuf),
     /// No process has the socket open.
-    #[error("nobody listens on {}: Kamailio has ended", .0.display())]
+    #[error("no process listens on {}: Kamailio has ended", .0.display())]
     Ended(PathBuf),
     /// The daemon may not write to the socket.
     #[error(
@@ -65,12 +65,12 @@ pub enum Error {
         problem: String,
     },
     /// The module of the method is not loaded.
-    #[error("Kamailio does not know {0}: its script has to have loadmodule \"htable.so\"")]
+    #[error("Kamailio does not know {0}: its script needs loadmodule \"htable.so\"")]
     NoMethod(&'static str),
     /// The htable is not defined.
     #[error(
-        "Kamailio has no htable {0}: its script has to have modparam(\"htable\", \"htable\", \"{0}=>size=3;…\"), or \
-         --kamailio-htable another name"
+        "Kamailio has no htable {0}: its script needs modparam(\"htable\", \"htable\", \"{0}=>size=3;…\"), or \
+         --kamailio-htable has to name another htable"
     )]
     NoHtable(String),
     /// Kamailio rejected the request otherwise.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use super::message::Request;
 /// maintenance waits for this.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Longest reply in bytes. Replies have a few hundred; the longest is the list of the htables.
+/// Maximum length of a reply in bytes. Replies have a few hundred; the longest is the list of the htables.
 const MAX_REPLY: usize = 64 * 1024;
 
-/// A socket of ours, connected to Kamailio's.
+/// Our socket, connected to Kamailio's.
 ///
 /// It is created for a few requests, so that a restart of Kamailio, or a script that cleans up the directory, between
 /// two exchanges does not matter.
@@ -37,7 +37,7 @@ struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // If that fails, the next exchange removes it or reports why not.
+        // If this fails, the next exchange removes the file, or reports why it cannot.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -47,7 +47,7 @@ impl Exchange {
     ///
     /// Kamailio replies to the path to which our socket is bound, and runs as another user, so that path is writable
     /// for all. But the kernel lets only the peer write to a connected datagram socket (`unix_may_send` in
-    /// net/unix/af_unix.c). So the socket is connected first, and made writable after that.
+    /// `net/unix/af_unix.c`). So the socket is connected first, and made writable after that.
     pub(super) fn open(own: &Path, peer: &Path) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Own { doing, path: own.to_owned(), source };
         // A killed daemon leaves its file behind. The lock of the control socket keeps other daemons away.

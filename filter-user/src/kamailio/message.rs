@@ -1,7 +1,7 @@
 //! Requests to Kamailio's RPC interface, and the meaning of its replies. No I/O.
 //!
-//! The replies are those of Kamailio 5.6.3. An unknown key, table or method is an error with the code 500 each, told
-//! apart by its message.
+//! The replies are those of Kamailio 5.6.3. An unknown key, an unknown table and an unknown method are all errors with
+//! the code 500, and only their messages differ.
 
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ impl Request {
     }
 
     fn rejected(&self, error: &Value) -> Error {
-        // Cut, because it goes into the log and into an alarm.
+        // Truncated, because it goes into the log and into an alarm.
         let message: String = error["message"].as_str().unwrap_or("no message").chars().take(200).collect();
         match message.as_str() {
             "Method Not Found" => Error::NoMethod(self.method),
@@ -88,13 +88,13 @@ impl Request {
     }
 }
 
-/// Returns whether the flag is on for a script that compares `$sht(…)=="1"`, which it also is as the number 1. A
-/// missing key is off.
+/// Returns whether the flag is on for a script that compares `$sht(…)=="1"`. The number 1 is on too, and a missing key
+/// is off.
 pub(super) fn parse_flag(result: Result<Value, Error>) -> Result<bool, Error> {
     match result {
-        Ok(result) => match &result["item"]["value"] {
-            Value::String(text) => Ok(text == "1"),
-            Value::Number(number) => Ok(number.as_i64() == Some(1)),
+        Ok(result) => match result.pointer("/item/value") {
+            Some(Value::String(text)) => Ok(text == "1"),
+            Some(Value::Number(number)) => Ok(number.as_i64() == Some(1)),
             _ => Err(Error::InvalidReply { method: GET, problem: "no value in it".into() }),
         },
         Err(Error::Rejected { message, .. }) if message.starts_with("Key name doesn't exist") => Ok(false),
@@ -148,7 +148,7 @@ mod tests {
     #[case::no_table(r#"{"id":7,"error":{"code":500,"message":"No such htable"}}"#, "--kamailio-htable")]
     #[case::no_module(r#"{"id":7,"error":{"code":500,"message":"Method Not Found"}}"#, "htable.so")]
     #[case::other_error(r#"{"id":7,"error":{"code":500,"message":"Internal"}}"#, "rejects htable.get: Internal")]
-    fn reply_of_no_use_is_an_error_that_says_why(#[case] reply: &str, #[case] text: &str) {
+    fn unusable_reply_is_an_error_with_the_reason(#[case] reply: &str, #[case] text: &str) {
         let error =
             parse_flag(Request::get("config").parse_reply(7, reply.as_bytes()).unwrap()).unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn long_error_message_of_kamailio_is_cut() {
+    fn long_error_message_of_kamailio_is_truncated() {
         let reply = json!({"id": 7, "error": {"message": "ä".repeat(30_000)}}).to_string();
         let error = Request::get("config").parse_reply(7, reply.as_bytes()).unwrap().unwrap_err();
         assert!(error.to_string().len() < 500);

@@ -1,8 +1,8 @@
-//! The local Kamailio: it refuses by its own script the calls that never pass XDP (TCP, TLS, WebSocket), by a flag that
+//! The local Kamailio. Its script refuses the calls that never pass XDP (TCP, TLS, WebSocket) while a flag is on, which
 //! the daemon sets.
 //!
 //! The flag is one key of an htable in Kamailio's memory. It is set over the datagram socket of Kamailio's module
-//! `jsonrpcs`, and checked every two seconds, since a Kamailio that is restarted loses it.
+//! `jsonrpcs`, and checked every two seconds, because a restarted Kamailio has lost it.
 
 mod error;
 mod exchange;

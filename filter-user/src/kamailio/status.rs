@@ -75,7 +75,7 @@ impl Status {
         self.failures = 0;
     }
 
-    /// Records that Kamailio has the flag `on`, in an htable that is defined so.
+    /// Records that Kamailio has the flag `on`, in an htable with this definition.
     pub(super) fn succeed(&mut self, on: bool, definition: Definition) {
         self.failures = 0;
         self.error = None;

@@ -16,14 +16,14 @@ use crate::backoff::Backoff;
 /// Interval at which Kamailio's flag is checked: Kamailio may have been restarted, or the flag set by somebody else.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Longest time that a switch waits for Kamailio: one exchange, and some time for a busy machine.
+/// Maximum time that a switch waits for Kamailio: one exchange, and some time for a busy machine.
 const SET_TIMEOUT: Duration = EXCHANGE_TIMEOUT.saturating_add(Duration::from_millis(50));
 
-/// The flag that Kamailio is to have.
+/// The flag that Kamailio should have.
 #[derive(Clone, Copy, Debug)]
 struct Desired {
     on: bool,
-    /// Number of the request, which rises with each request, also if the flag is the same.
+    /// Number of the request. It increases with each request, even if the flag stays the same.
     number: u64,
 }
 
@@ -102,7 +102,11 @@ async fn synchronize(target: &Target, replies: &Path, on: bool, force: bool) -> 
     let mut kamailio = Exchange::open(replies, target.socket.path())?;
     if force || parse_flag(kamailio.request(&Request::get(htable)).await)? != on {
         kamailio.request(&Request::set(htable, on)).await?;
-        info!("told Kamailio at {}: maintenance {}", target.socket.path().display(), if on { "on" } else { "off" });
+        info!(
+            "set the flag of Kamailio at {}: maintenance {}",
+            target.socket.path().display(),
+            if on { "on" } else { "off" }
+        );
     }
     parse_definition(htable, &kamailio.request(&Request::list(htable)).await?)
 }

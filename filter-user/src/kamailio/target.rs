@@ -1,4 +1,4 @@
-//! Address of a Kamailio, and the htable that has the flag.
+//! Address of a Kamailio, and the name of the htable with the flag.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Longest path of a unix socket in bytes: `sun_path` without the NUL (unix(7)).
+/// Maximum length of the path of a Unix socket in bytes: `sun_path` without the NUL (unix(7)).
 const MAX_PATH: usize = 107;
-/// Longest name of an htable in bytes: far longer than usual names, and short enough for one small datagram.
+/// Maximum length of an htable's name in bytes: far longer than usual names, and short enough for a small datagram.
 const MAX_NAME: usize = 64;
 
 /// A running Kamailio and its flag.

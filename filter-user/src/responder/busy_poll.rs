@@ -1,11 +1,11 @@
 //! Busy polling: for some time after a packet, the thread has the driver poll for more, instead of sleeping until an
 //! interrupt (`Documentation/networking/napi.rst` and `af_xdp.rst`, both under "Busy Polling").
 //!
-//! The kernel polls once per `recvfrom` or `sendto` on an AF_XDP socket that has SO_BUSY_POLL, whatever its value
-//! (`xsk_recvmsg()`, only if it is non-blocking), and never in `poll`. So the time is kept here.
+//! The kernel polls once per `recvfrom` or `sendto` on an AF_XDP socket that has `SO_BUSY_POLL`, whatever its value
+//! (`xsk_recvmsg()`, only if it is non-blocking), and never in `poll`. So this module keeps the time.
 //!
 //! The kernel polls the NAPI instance that it has recorded for the socket. Up to Linux 6.12, this is that of the first
-//! packet. Linux 6.13 records none (since "net: napi: Add napi_config"). Linux 6.14 records that of the queue at
+//! packet. Linux 6.13 records none (since "net: napi: Add `napi_config`"). Linux 6.14 records that of the queue at
 //! `bind`, but only for zero-copy sockets and drivers that report it ("xsk: Bring back busy polling support"); later
 //! versions do so in copy mode too. Without a NAPI instance, and in generic mode, the thread only polls its ring, which
 //! saves the wake-up.
@@ -23,7 +23,7 @@ sockopt_impl!(
     BusyPollTime, Both, libc::SOL_SOCKET, libc::SO_BUSY_POLL, u32
 );
 sockopt_impl!(
-    /// Preference to keep interrupts off between two polls, if napi_defer_hard_irqs and gro_flush_timeout are set.
+    /// Preference to keep interrupts off between two polls, if `napi_defer_hard_irqs` and `gro_flush_timeout` are set.
     PreferBusyPoll, SetOnly, libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, u32
 );
 sockopt_impl!(
@@ -79,9 +79,9 @@ pub(super) fn enable(socket: &impl AsFd, window: Duration, budget: u32) -> Resul
 /// The busy polling of a socket, as the kernel has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Polled {
-    /// Time in microseconds for which the driver is polled after a packet (SO_BUSY_POLL).
+    /// Time in microseconds for which the driver is polled after a packet (`SO_BUSY_POLL`).
     pub us: u32,
-    /// NAPI instance that is polled (SO_INCOMING_NAPI_ID). `None` if the kernel has recorded none so far, so that the
+    /// NAPI instance that is polled (`SO_INCOMING_NAPI_ID`). `None` if the kernel has recorded none so far, so that the
     /// thread only polls its ring.
     pub napi_id: Option<u32>,
 }

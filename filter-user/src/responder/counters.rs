@@ -53,8 +53,8 @@ impl Counters {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of times that the kernel did not take responses at once: the interface was down, or its queue
-    /// full.
+    /// Returns the number of times that the kernel did not accept responses at once: the interface was down, or its
+    /// queue was full.
     pub fn send_errors(&self) -> u64 {
         self.send_errors.load(Ordering::Relaxed)
     }

@@ -99,7 +99,7 @@ mod tests {
         let program = Program::load(&settings)
             .unwrap_or_else(|error| panic!("{error}\nThis test loads a BPF program, for which it must run as root."));
         let queues = program.queues().unwrap();
-        let mut lease = Lease::new(program.queues().unwrap(), QUEUE, 5, Duration::from_secs(3600));
+        let mut lease = Lease::new(program.queues().unwrap(), QUEUE, 5, Duration::from_hours(1));
         assert!(!lease.is_valid(Instant::now()));
         lease.renew(Instant::now()).unwrap();
         assert!(lease.is_valid(Instant::now()));
@@ -112,7 +112,7 @@ mod tests {
         let (mut lease, queues) = renewed();
         lease.revoke();
         assert!(!lease.is_valid(Instant::now()));
-        assert!(queues.get(&QUEUE, 0).is_err());
+        queues.get(&QUEUE, 0).unwrap_err();
     }
 
     #[test]
@@ -123,6 +123,6 @@ mod tests {
             panic!("expected by the test");
         };
         assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
-        assert!(queues.get(&QUEUE, 0).is_err());
+        queues.get(&QUEUE, 0).unwrap_err();
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn prefetch(frame: &[u8]) {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "a prefetch by address is an unsafe function")]
 #[inline(always)]
 fn prefetch_line(line: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -21,6 +22,7 @@ fn prefetch_line(line: *const u8) {
 }
 
 #[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "a prefetch needs inline assembly")]
 #[inline(always)]
 fn prefetch_line(line: *const u8) {
     // SAFETY: PRFM is a hint and has no architectural effect, whatever the address (Arm ARM, C6.2).

@@ -1,8 +1,8 @@
 //! The records of refused calls that responders leave for the log.
 //!
 //! Under load, more calls are refused than a log should hold. The records are in a queue of fixed size, so that
-//! recording neither blocks nor allocates. When the queue is full, because the log has its share for now, they are
-//! only counted.
+//! recording neither blocks nor allocates. Once the log has its lines for the second, the queue fills up, and further
+//! calls are only counted.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ impl<const N: usize> Prefix<N> {
     fn new(text: &[u8]) -> Self {
         let mut bytes = [0; N];
         let len = text.len().min(N);
-        bytes[..len].copy_from_slice(&text[..len]);
+        bytes.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
         Self { bytes, len }
     }
 }

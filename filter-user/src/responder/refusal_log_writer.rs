@@ -28,7 +28,7 @@ impl RefusalLogWriter {
         Ok(Self { thread })
     }
 
-    /// Returns how the thread has ended, if it has without being stopped. Returns it once.
+    /// Returns the result of the thread, once, if the thread has ended without being stopped.
     pub(crate) fn take_end(&mut self) -> Option<thread::Result<()>> {
         if self.thread.is_finished() { self.thread.join() } else { None }
     }

@@ -4,6 +4,11 @@
 //! [`allocate`](QueueSocket::allocate) a frame for the response, [`send`](QueueSocket::send) the responses,
 //! [`flush`](QueueSocket::flush), [`free`](QueueSocket::free) the requests, [`refill`](QueueSocket::refill).
 
+#![expect(
+    unsafe_code,
+    reason = "the `xdp` crate does not tie rings and packets to their UMEM, nor a descriptor to its socket"
+)]
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::time::Duration;
@@ -117,9 +122,9 @@ impl QueueSocket {
             unsafe { rings.fill_ring.enqueue(&mut umem, RING as usize, false) }.map_err(OpenError::Memory)?;
         // One of the two is always requested: otherwise a driver may choose zero-copy, even in generic mode.
         if zero_copy {
-            flags.force_zerocopy()
+            flags.force_zerocopy();
         } else {
-            flags.force_copy()
+            flags.force_copy();
         }
         let socket = builder.bind(NicIndex::new(ifindex), queue, flags)?;
         let this = Self {
@@ -250,7 +255,7 @@ impl QueueSocket {
         Polled::read(self)
     }
 
-    /// Waits for packets until the timeout. `poll` also wakes a driver that needs it (XDP_RING_NEED_WAKEUP).
+    /// Waits for packets until the timeout. `poll` also wakes a driver that needs it (`XDP_RING_NEED_WAKEUP`).
     ///
     /// # Errors
     ///

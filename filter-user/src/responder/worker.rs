@@ -1,5 +1,7 @@
 //! The responder thread of an RX queue: receives redirected requests, sends responses, and renews the lease.
 
+#![expect(unsafe_code, reason = "packets do not borrow from their socket, and must not outlive it")]
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +25,7 @@ const STATISTICS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The responder of a queue, with all that its thread owns or shares.
 pub(crate) struct Worker {
-    // Dropped first, so that after a panic nothing is redirected to a socket that is being closed.
+    // Dropped first, so that after a panic no request is redirected to a socket that is being closed.
     lease: Lease,
     socket: QueueSocket,
     busy_poll: BusyPoll,
