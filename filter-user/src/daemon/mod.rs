@@ -39,7 +39,7 @@ use crate::kamailio::Status;
 use crate::metrics::bind;
 use crate::sync::{Command, Keeper, Snapshot};
 
-/// Time limit for the end of the parts; the keeper waits for the database. The program is detached before.
+/// Time limit for the parts to end, of which the keeper waits for the database. The program is already detached.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until SIGTERM or SIGINT, or until an essential part fails.

@@ -121,7 +121,7 @@ impl InForce {
         match self.source {
             Source::Database => "the database".into(),
             Source::StateFile => format!("the state file {}", self.file.path().display()),
-            Source::Default => "the default, without a state file".into(),
+            Source::Default => "the default, without a saved state".into(),
         }
     }
 
