@@ -5,8 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use filter_reply::{ResponseTemplate, TagSecret, respond};
-use filter_user::domain::Refusal;
+use filter_reply::{Refusal, ResponseTemplate, TagSecret, respond};
 
 use crate::messages::{Size, frame, invite};
 use crate::report::{Bound, Report, Rounds};

@@ -1,4 +1,5 @@
 //! The headers around a message: parses those of a request, and writes those of its response.
+#![forbid(unsafe_code)]
 
 mod checksum;
 pub(crate) mod datagram;

@@ -2,6 +2,7 @@
 //! of precedence, before the default.
 //!
 //! Command line and file are parsed into the same structs, and the values by the same types.
+#![forbid(unsafe_code)]
 
 #[macro_use]
 mod macros;

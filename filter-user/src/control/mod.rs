@@ -1,4 +1,5 @@
 //! The control socket: a unix stream socket on which the daemon serves the [control protocol](crate::protocol).
+#![forbid(unsafe_code)]
 
 mod client;
 mod server;

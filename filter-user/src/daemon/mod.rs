@@ -1,4 +1,5 @@
 //! The daemon: `sip-filter run`, from its start to a clean end.
+#![forbid(unsafe_code)]
 
 mod error;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `sip-filter doctor`: checks whether sip-filter can run here, and how well. It changes nothing.
 //!
 //! If `run` would fail to start, the fact is the error of `run`, from the same function.
+#![forbid(unsafe_code)]
 
 mod daemon;
 mod database;

@@ -2,6 +2,7 @@
 //!
 //! A value is parsed once, into a type of its own. The command line, the configuration file, the control protocol and
 //! the database rows all use this parser.
+#![forbid(unsafe_code)]
 
 mod alarm;
 mod emergency_user;

@@ -3,6 +3,7 @@
 //!
 //! The flag is one key of an htable in Kamailio's memory. It is set over the datagram socket of Kamailio's module
 //! `jsonrpcs`, and checked every two seconds, because a restarted Kamailio has lost it.
+#![forbid(unsafe_code)]
 
 mod error;
 mod exchange;

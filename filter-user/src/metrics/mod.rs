@@ -1,4 +1,5 @@
 //! The metrics endpoint: counters and state over HTTP, in the text format of Prometheus.
+#![forbid(unsafe_code)]
 
 mod exposition;
 mod server;

@@ -2,6 +2,7 @@
 //!
 //! Both sides serialize and deserialize the same types, so that they cannot drift apart. The contract is
 //! `docs/manual/control-protocol.md`, whose examples a test compares with the replies of a daemon.
+#![forbid(unsafe_code)]
 
 mod error;
 pub mod jsonrpc;

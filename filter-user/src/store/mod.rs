@@ -7,6 +7,7 @@
 //!
 //! The databases differ in their SQL (`dialect`), their drivers (`connection`), their schema (`schema`, `migrations`)
 //! and the way in which a change is noticed (`watch`, for files by `sqlite`, for servers by `server`).
+#![forbid(unsafe_code)]
 
 mod cluster_table;
 mod connection;

@@ -2,6 +2,7 @@
 //!
 //! The [`Keeper`] is one task. Its parts are the connection to the database (`database`), the policy in force with the
 //! state file (`in_force`, `state_file`), and the reports to the other hosts (`peers`).
+#![forbid(unsafe_code)]
 
 mod command;
 mod database;
