@@ -70,15 +70,16 @@ impl KernelPolicy {
         if let Some(policy) = self.applied.as_ref().filter(|policy| policy.until.is_some()) {
             self.template.store(Arc::new(template(policy, &self.tag)));
         }
-        if let Err(error) = self.end_tail() {
+        if let Err(error) = self.end_tail(monotonic_ns()) {
             // This is harmless, and the next tick tries again.
             tracing::warn!("the XDP program still reads the clock for each ACK: {error}");
         }
     }
 
-    /// Clears the end of the 32 s after maintenance once it has passed: the XDP program stops reading the clock.
-    fn end_tail(&mut self) -> Result<(), Error> {
-        if monotonic_ns().is_ok_and(|now| is_tail_over(&self.in_force, now)) {
+    /// Clears the end of the 32 s after maintenance if it is not later than `now`: the XDP program stops reading the
+    /// clock. Does nothing if the clock could not be read.
+    fn end_tail(&mut self, now: io::Result<u64>) -> Result<(), Error> {
+        if now.is_ok_and(|now| is_tail_over(&self.in_force, now)) {
             self.set_policy(maps::Policy { tail_until_ns: 0, ..self.in_force })?;
         }
         Ok(())
@@ -152,9 +153,51 @@ fn is_tail_over(policy: &maps::Policy, now: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use filter_common::maps::{Policy, TRANSACTION_NS};
+    use std::io;
+    use std::sync::Arc;
 
-    use super::{is_tail_over, tail_end};
+    use filter_common::maps::{Policy, TRANSACTION_NS};
+    use filter_reply::TagSecret;
+
+    use super::{KernelPolicy, is_tail_over, tail_end};
+    use crate::dataplane::{Program, ProgramSettings};
+    use crate::domain;
+    use crate::responder::monotonic_ns;
+
+    /// Returns a program with its policy, just after maintenance ended.
+    #[track_caller]
+    fn after_off() -> KernelPolicy {
+        let settings = ProgramSettings { ports: &[5060], transactions: 1024, hash_seed: 0, debug: false };
+        let program = Program::load(&settings)
+            .unwrap_or_else(|error| panic!("{error}\nThis test loads a BPF program, for which it must run as root."));
+        let off = Arc::new(domain::Policy::default());
+        let on = Arc::new(domain::Policy { maintenance: true, ..domain::Policy::default() });
+        let mut kernel = KernelPolicy::new(program, &off, TagSecret::new(*b"sipfiltr", [0; 16]).unwrap());
+        kernel.apply(&on).unwrap();
+        kernel.apply(&off).unwrap();
+        kernel
+    }
+
+    #[test]
+    fn tick_clears_the_end_of_the_tail_in_the_kernel_when_it_has_passed_and_not_before() {
+        let before = monotonic_ns().unwrap();
+        let mut kernel = after_off();
+        let end = kernel.program.policy().tail_until_ns;
+        assert!((before..=monotonic_ns().unwrap()).contains(&(end - TRANSACTION_NS)), "{end}");
+        for now in [Ok(end - 1), Err(io::Error::other("no clock"))] {
+            kernel.end_tail(now).unwrap();
+            assert_eq!(kernel.program.policy().tail_until_ns, end);
+        }
+        kernel.end_tail(Ok(end)).unwrap();
+        assert_eq!(kernel.program.policy().tail_until_ns, 0);
+    }
+
+    #[test]
+    fn tick_leaves_the_tail_that_has_not_passed() {
+        let mut kernel = after_off();
+        kernel.tick();
+        assert_ne!(kernel.program.policy().tail_until_ns, 0);
+    }
 
     #[test]
     fn tail_after_off_is_over_32_s_later_and_not_before() {

@@ -118,6 +118,12 @@ impl Program {
         self.policy.set(0, policy, 0).map_err(Error::map(maps::POLICY))
     }
 
+    /// Returns the policy in the kernel's map.
+    #[cfg(test)]
+    pub(super) fn policy(&self) -> maps::Policy {
+        self.policy.get(&0, 0).unwrap()
+    }
+
     /// Replaces the emergency numbers, calls to which are never refused.
     pub fn set_emergency(&mut self, users: &HashSet<UserPart>) -> Result<(), Error> {
         replace_users(&mut self.emergency, users).map_err(Error::map(maps::EMERGENCY))
