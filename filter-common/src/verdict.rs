@@ -25,17 +25,17 @@ crate::reasons! {
         NotInvite => "not_invite",
         /// INVITE while maintenance is off: passed.
         Off => "off",
-        /// INVITE while no responder serves its queue (starting, hung, not served): passed.
+        /// Request that would be refused, but no responder serves its queue (starting, hung, not served): passed.
         NoLease => "no_lease",
-        /// INVITE within a dialog, so of an established call: passed.
+        /// Request within a dialog, so of an established call (its To header has a tag): passed.
         InDialog => "in_dialog",
-        /// INVITE that is not proven to be new (two To headers, unclosed quote …): passed.
+        /// Request that is not proven to be new (two To headers, unclosed quote …): passed.
         Undecided => "undecided",
-        /// New INVITE from a bypass prefix: passed.
+        /// New request from a bypass prefix: passed.
         Bypass => "bypass",
-        /// New INVITE of an emergency call, or of similar urgency (Priority, Resource-Priority): passed.
+        /// New request of an emergency call, or of similar urgency (Priority, Resource-Priority): passed.
         Emergency => "emergency",
-        /// INVITE that replaces or joins an established call (Replaces, Join): passed.
+        /// Request that replaces or joins an established call (Replaces, Join): passed.
         Replaces => "replaces",
         /// Retransmission of an INVITE that passed: passed.
         Seen => "seen",

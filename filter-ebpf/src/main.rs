@@ -40,7 +40,7 @@ fn sip_filter(ctx: XdpContext) -> u32 {
     maps::count(verdict);
     if verdict == Verdict::Undecided {
         // Dead code to the verifier, unless the daemon has set the level to debug before it loads the program.
-        debug!(&ctx, "passed an INVITE on queue {}: not proven to be new", maps::rx_queue(&ctx).queue);
+        debug!(&ctx, "passed a request on queue {}: not proven to be new", maps::rx_queue(&ctx).queue);
     }
     if verdict.is_redirect() {
         XDP_REDIRECT

@@ -176,8 +176,9 @@ const fn verdict_on(no_datagram: NoDatagram) -> Verdict {
     }
 }
 
-/// Mask of all offsets, within what the verifier accepts for packet pointers (`MAX_PACKET_OFF`). No header is further
-/// in.
+/// Mask of all offsets, within what the verifier accepts for packet pointers (`MAX_PACKET_OFF`).
+///
+/// A header further in is read at a wrong place. Its frame is longer than an AF_XDP frame, and passes whatever is read.
 const OFFSET_MASK: usize = 0x1fff;
 
 /// The first buffer of a frame.

@@ -94,7 +94,7 @@ pub struct Response<'f> {
     pub summary: Summary<'f>,
 }
 
-/// The parts of an answered request that the log names.
+/// The parts of an answered request by which it can be reported.
 ///
 /// The slices are hostile bytes, not even UTF-8. They have to be escaped before they are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

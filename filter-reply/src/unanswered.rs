@@ -17,7 +17,8 @@ filter_common::reasons! {
         StartLine => "start_line",
         /// A method that is never refused (ACK, BYE, CANCEL …) or that is unknown.
         Method => "method",
-        /// A header line without a colon, or no empty line after the headers.
+        /// A Via, From, To, Call-ID or CSeq line without a colon, a malformed line end, or no empty line after the
+        /// headers.
         Headers => "headers",
         /// Headers that the response repeats in more than 64 separate places.
         Scattered => "scattered",

@@ -98,7 +98,7 @@ methods! {
     }
 }
 
-/// Length in bytes below which a message cannot be a request: `ACK a:b SIP/2.0` and its line end are 17 bytes long.
+/// Length in bytes below which a message cannot be a request: `ACK a:b SIP/2.0` and a bare LF are 16 bytes long.
 pub const SHORTEST_REQUEST: u32 = 16;
 
 impl Method {

@@ -1,14 +1,13 @@
-//! How a command ends: its outcome or its error, and the exit status of each.
+//! How a command ends: its outcome or its error, the exit status of each, and messages on standard error.
 
 use std::error::Error as StdError;
-use std::io::{self, ErrorKind};
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write as _};
 
 use filter_user::control::ClientError;
 use filter_user::domain::{InvalidEntry, InvalidHosts};
 use filter_user::protocol::Code;
 use filter_user::{config, daemon};
-
-use super::output::print_error;
 
 /// The outcome of a command that printed its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +58,13 @@ pub(super) fn exit_status(result: &Result<Outcome, Error>) -> u8 {
         Err(Error::Usage(_)) => 2,
         Ok(Outcome::Degraded) => 3,
     }
+}
+
+/// Prints an error or a warning to standard error, with the name of the program.
+///
+/// Does not panic if standard error is closed, as `eprintln!` does.
+pub(super) fn print_error(message: impl Display) {
+    let _ = writeln!(io::stderr(), "sip-filter: {message}");
 }
 
 /// Returns whether the reader of standard output needs no more of it, as in `sip-filter stats | head`.

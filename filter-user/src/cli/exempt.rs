@@ -7,8 +7,8 @@ use filter_user::protocol::{Prefixes, Users};
 
 use super::backend::{Backend, ListReport};
 use super::entries;
-use super::error::{Error, Outcome};
-use super::output::{Output, pairs, print_error};
+use super::error::{Error, Outcome, print_error};
+use super::output::{Output, pairs};
 
 /// Commands on bypass prefixes.
 #[derive(Subcommand)]

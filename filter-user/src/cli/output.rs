@@ -1,6 +1,6 @@
-//! The output of the commands: JSON on one line, or aligned text; errors and warnings.
+//! The output of the commands on standard output: JSON on one line, or aligned text.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
@@ -30,13 +30,6 @@ impl Output {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()).map_err(Error::Print)
     }
-}
-
-/// Prints an error or a warning to standard error, with the name of the program.
-///
-/// Does not panic if standard error is closed, as `eprintln!` does.
-pub(super) fn print_error(message: impl Display) {
-    let _ = writeln!(io::stderr(), "sip-filter: {message}");
 }
 
 /// Formats a number of things: `no things`, `1 thing`, `2 things`.

@@ -2,16 +2,16 @@
 
 use filter_user::config::Settings;
 use filter_user::control::Client;
-use filter_user::dataplane::{AttachMode, InterfaceStatus, QueueStatus, SocketMode};
-use filter_user::domain::{Policy, display_utc};
+use filter_user::dataplane::{AttachMode, InterfaceStatus, QueueStatus};
+use filter_user::domain::{Exemption, Policy, display_utc};
 use filter_user::kamailio::{self, State};
 use filter_user::protocol::{NoParams, Status, method};
 use filter_user::responder::Polled;
 use filter_user::sync::Source;
 
 use super::error::{Error, Outcome};
-use super::output::{Line, Output, counted, pairs, table};
-use super::{in_force, stats};
+use super::output::{Line, Output, pairs, table};
+use super::{entries, in_force, stats};
 
 pub(super) fn status(settings: &Settings, output: Output) -> Result<Outcome, Error> {
     let received = Client::connect(&settings.socket)?.call::<method::Status>(&NoParams {})?;
@@ -51,6 +51,7 @@ fn database(status: &Status) -> [Line; 2] {
         Source::Database => "",
         Source::StateFile => " (the policy in force is from the state file)",
         Source::Default => " (the policy in force is the default: nothing is known)",
+        Source::Unknown => " (the origin of the policy in force is unknown to this version)",
     };
     let reach = if database.reachable { "is read" } else { "CANNOT BE READ" };
     let read = database.read.map_or_else(|| "never".to_owned(), |at| display_utc(at).to_string());
@@ -62,8 +63,8 @@ fn database(status: &Status) -> [Line; 2] {
 
 /// Returns the numbers of exemptions in force.
 fn exempt(policy: &Policy) -> String {
-    let bypass = counted(policy.bypass.len(), "bypass prefix", "bypass prefixes");
-    let emergency = counted(policy.emergency.len(), "emergency number", "emergency numbers");
+    let bypass = entries::noun(Exemption::Bypass, policy.bypass.len());
+    let emergency = entries::noun(Exemption::Emergency, policy.emergency.len());
     format!("{bypass}, {emergency}")
 }
 
@@ -72,6 +73,7 @@ fn kamailio_value(kamailio: &kamailio::Status) -> String {
         State::InStep => "in step",
         State::Away => "NOT IN STEP",
         State::Starting => "no request sent yet",
+        State::Unknown => "in a state that is unknown to this version",
     };
     let flag = match kamailio.maintenance {
         Some(true) => ", has maintenance on",
@@ -114,11 +116,7 @@ fn row(interface: &InterfaceStatus, queue: &QueueStatus) -> Vec<String> {
         interface.name.clone(),
         interface.mode.map_or("-", AttachMode::name).into(),
         queue.queue.to_string(),
-        match queue.socket {
-            SocketMode::Copy => "copy",
-            SocketMode::ZeroCopy => "zero-copy",
-        }
-        .into(),
+        queue.socket.name().into(),
         or_dash(queue.cpu.map(|cpu| cpu.to_string())),
         or_dash(queue.busy_poll.map(busy_poll)),
         or_dash(queue.lease_remaining_ms.map(|ms| ms.to_string())),

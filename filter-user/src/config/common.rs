@@ -24,8 +24,8 @@ const STATE_FILE: &str = "/var/lib/sip-filter/state.json";
 pub struct Common {
     /// Configuration file (TOML) [default: /etc/sip-filter/config.toml]
     ///
-    /// Its keys are the long names of the options; those of `run` are in the table [run]. An unknown key is an error.
-    /// The default file may be missing; a file that is named here may not.
+    /// Its keys are the long names of the options; those of `run` are in the table [run]. An unknown key or a bad value
+    /// is an error of every command. The default file may be missing; a file that is named here may not.
     #[arg(long, global = true, env = "SIP_FILTER_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,

@@ -34,7 +34,7 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, caller: &str, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send;
 }
 
-/// Serves clients until `stop` is cancelled, and then until each connected client has the reply to its request.
+/// Serves clients until `stop` is cancelled, and then until each request that was read has its reply.
 ///
 /// If the future is dropped, all connections are closed.
 pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>, stop: CancellationToken) {

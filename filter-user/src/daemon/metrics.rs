@@ -44,7 +44,7 @@ impl Source for Metrics {
 
 fn text(snapshot: &Snapshot, raised: &[Raised], PlaneStatus { interfaces, counters }: &PlaneStatus) -> String {
     let mut to = Exposition::default();
-    daemon(&mut to, is_degraded(raised, snapshot, interfaces));
+    daemon(&mut to, is_degraded(!raised.is_empty(), snapshot, interfaces));
     policy(&mut to, snapshot);
     database(&mut to, snapshot);
     alarms(&mut to, raised);

@@ -66,10 +66,13 @@ pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> 
 
     let mut supervisor = Supervisor::default();
     let outcome = serve(components, &socket, &mut signals, &mut supervisor).await;
+    if let Ok(signal) = &outcome {
+        info!("{signal}: stopping");
+    }
     let stopped = plane.stop().await;
     systemd::notify(&[NotifyState::Stopping]);
-    if let Ok(signal) = &outcome {
-        info!("{signal}: detached, stopping");
+    if stopped.is_ok() {
+        info!("detached");
     }
     supervisor.shut_down(SHUTDOWN_TIMEOUT).await;
     // The first error is the reason. Without one, the daemon still fails if the data plane did not stop.

@@ -1,6 +1,6 @@
 //! The parts of the daemon, and the consequence if one ends.
 //!
-//! These are all tasks and threads of the daemon, except those that tokio and the SQLite driver keep for their own
+//! These are all tasks and threads of the daemon, except those that tokio and the database drivers keep for their own
 //! work.
 //!
 //! | task or thread | reason to end by itself | consequence |

@@ -10,7 +10,7 @@ use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::Service;
 use crate::dataplane::{InterfaceStatus, PlaneStatus, QueueStatus};
-use crate::domain::{Change, Channel, Edit, Entry, Exemption, Origin, Policy, Raised, Switch, Why};
+use crate::domain::{Change, Channel, Edit, Entry, Exemption, Origin, Policy, Switch, Why};
 use crate::kamailio;
 use crate::protocol::{
     self, Alarm, ChangedEntries, Code, Database, Edited, Entries, Error, Events, InForce, Listed, Nodes, Prefixes,
@@ -100,10 +100,10 @@ impl Control {
     async fn status(&self) -> Result<Status, Error> {
         let snapshot = self.snapshot.borrow().clone();
         let PlaneStatus { interfaces, counters } = self.plane().await?;
-        let raised = raised(&snapshot, self.kamailio.as_ref());
+        let in_force = self.in_force(&snapshot);
         Ok(Status {
-            in_force: self.in_force(&snapshot),
-            degraded: is_degraded(&raised, &snapshot, &interfaces),
+            degraded: is_degraded(!in_force.alarms.is_empty(), &snapshot, &interfaces),
+            in_force,
             source: snapshot.source,
             own_flag: snapshot.own_flag,
             kamailio: self.kamailio.as_ref().map(|status| status.borrow().clone()),
@@ -175,11 +175,11 @@ impl Service for Control {
 }
 
 /// Returns whether an alarm is raised, or a queue has no lease while maintenance is on.
-pub(super) fn is_degraded(alarms: &[Raised], snapshot: &Snapshot, interfaces: &[InterfaceStatus]) -> bool {
+pub(super) fn is_degraded(has_alarm: bool, snapshot: &Snapshot, interfaces: &[InterfaceStatus]) -> bool {
     // With maintenance off nothing is redirected, so a queue without a lease does no harm.
     let has_no_lease = |queue: &QueueStatus| queue.lease_remaining_ms.is_none();
     let is_unserved = interfaces.iter().any(|interface| interface.queues.iter().any(has_no_lease));
-    !alarms.is_empty() || (snapshot.policy.maintenance && is_unserved)
+    has_alarm || (snapshot.policy.maintenance && is_unserved)
 }
 
 fn invalid_params(error: impl ToString) -> Error {

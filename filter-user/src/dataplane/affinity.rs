@@ -49,7 +49,9 @@ pub(super) fn pin_current_thread(cpu: usize) -> io::Result<()> {
 
 /// Runs `work` on a CPU, in a thread of its own.
 pub(super) fn run_pinned<T: Send>(cpu: usize, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    run_in_thread(|| pin_current_thread(cpu).map(|()| work()))?
+    run_in_thread(|| pin_current_thread(cpu).map(|()| work())).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot be pinned to CPU {cpu}: cannot start a thread: {error}"))
+    })?
 }
 
 /// Runs `work` in a thread of its own, so that the affinity of the calling thread does not change.

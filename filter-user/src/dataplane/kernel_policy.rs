@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use filter_common::maps;
-use filter_common::sip::UserPart;
+use filter_common::sip::{Method, UserPart};
 use filter_reply::{ResponseTemplate, TagSecret};
 use jiff::Timestamp;
 
@@ -111,16 +111,19 @@ impl KernelPolicy {
             bypass |= if has(is_ipv4) { bit } else { 0 };
         }
         let emergency = UserPart::combined_bits(policy.emergency.iter().filter_map(EmergencyUser::key));
-        let ends = self.in_force.maintenance != 0 && !policy.maintenance;
-        maps::Policy {
+        let mut next = maps::Policy {
             maintenance: policy.maintenance.into(),
             methods: policy.methods.bits(),
             percent: policy.percent.get().into(),
             bypass,
             tag_prefix: u64::from_le_bytes(self.tag.prefix()),
             emergency,
-            tail_until_ns: if ends { tail_end(monotonic_ns()) } else { self.in_force.tail_until_ns },
+            tail_until_ns: self.in_force.tail_until_ns,
+        };
+        if refuses_invites(&self.in_force) && !refuses_invites(&next) {
+            next.tail_until_ns = tail_end(monotonic_ns());
         }
+        next
     }
 }
 
@@ -135,6 +138,11 @@ fn template(policy: &Policy, tag: &TagSecret) -> ResponseTemplate {
         }
         None => template,
     }
+}
+
+/// Returns whether new INVITEs are refused.
+fn refuses_invites(policy: &maps::Policy) -> bool {
+    policy.maintenance != 0 && policy.methods & Method::Invite.bit() != 0
 }
 
 /// Returns the end of the 32 s after a switch that happened at `now`; 0, for no such time, if the clock cannot be read.
@@ -190,6 +198,16 @@ mod tests {
         }
         kernel.end_tail(Ok(end)).unwrap();
         assert_eq!(kernel.program.policy().tail_until_ns, 0);
+    }
+
+    #[test]
+    fn tail_begins_too_when_maintenance_goes_on_without_invite() {
+        let mut kernel = after_off();
+        let on = domain::Policy { maintenance: true, ..domain::Policy::default() };
+        kernel.apply(&Arc::new(on.clone())).unwrap();
+        let before = monotonic_ns().unwrap();
+        kernel.apply(&Arc::new(domain::Policy { methods: "OPTIONS".parse().unwrap(), ..on })).unwrap();
+        assert!(kernel.program.policy().tail_until_ns >= before + TRANSACTION_NS);
     }
 
     #[test]

@@ -98,8 +98,9 @@ impl DataPlane {
         self.check_running()
     }
 
-    /// Returns the interfaces, their queues and all counters, as of one moment. After [`stop`](Self::stop),
-    /// the status is empty.
+    /// Returns the interfaces, their queues and all counters. After [`stop`](Self::stop), the status is empty.
+    ///
+    /// The XDP program is read last. So while calls arrive, it has redirected more than the responders have counted.
     pub fn status(&self) -> Result<PlaneStatus, Error> {
         let interfaces = lock(&self.interfaces).status();
         if interfaces.is_empty() {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::responder::{Frames, Polled};
 
-/// The state of the data plane at one moment.
+/// The state of the data plane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlaneStatus {
     /// The interfaces with their queues; none once the data plane has stopped.
@@ -41,8 +41,9 @@ pub struct InterfaceStatus {
 }
 
 /// The place in which an XDP program runs on an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum AttachMode {
     /// In the driver.
     Native,
@@ -52,17 +53,15 @@ pub enum AttachMode {
     Offloaded,
     /// Several programs in different places; never ours.
     Multiple,
+    /// A place that a daemon of a later version reports.
+    #[serde(other)]
+    Unknown,
 }
 
 impl AttachMode {
     /// Returns the name in JSON and in messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Offloaded => "offloaded",
-            Self::Multiple => "multiple",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -83,6 +82,8 @@ pub struct QueueStatus {
     /// Requests that were answered.
     pub answered: u64,
     /// Requests that were redirected and got no response, by the name of the [`Unanswered`](filter_reply::Unanswered).
+    /// Earlier versions called this member `refused`.
+    #[serde(alias = "refused")]
     pub unanswered: BTreeMap<String, u64>,
     /// Requests that were lost because the socket had no room.
     pub lost: u64,
@@ -93,11 +94,22 @@ pub struct QueueStatus {
 }
 
 /// The mode in which an AF_XDP socket is bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum SocketMode {
     /// The kernel copies each packet.
     Copy,
     /// The driver writes packets into the socket's memory.
     ZeroCopy,
+    /// A mode that a daemon of a later version reports.
+    #[serde(other)]
+    Unknown,
+}
+
+impl SocketMode {
+    /// Returns the name in JSON and in messages.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }

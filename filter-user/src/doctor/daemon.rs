@@ -19,7 +19,8 @@ impl Daemon {
 
     /// Returns whether a daemon runs.
     pub(super) fn is_running(&self) -> bool {
-        self.0.is_ok()
+        // One that sends anything else than a status runs too.
+        matches!(self.0, Ok(_) | Err(ClientError::Protocol { .. } | ClientError::Rejected(_)))
     }
 
     /// Returns whether the XDP program with this id belongs to the daemon.
@@ -66,7 +67,7 @@ fn alarm(alarm: &Alarm) -> Finding {
     Finding::warning(
         "alarm",
         format!("the daemon has an alarm: {}", alarm.text),
-        format!("since {} something keeps the policy in the database from being in force", display_utc(alarm.since)),
+        format!("it has been raised since {}: a part of sip-filter does not work", display_utc(alarm.since)),
         "fix what the alarm names; it then ends",
     )
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::Origin;
-use crate::domain::{EmergencyUser, InvalidPrefix, InvalidUser, Policy, Prefix};
+use super::{EmergencyUser, InvalidPrefix, InvalidUser, Origin, Policy, Prefix};
 
 /// A kind of exemption, with a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

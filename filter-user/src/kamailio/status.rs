@@ -19,6 +19,9 @@ pub enum State {
     InStep,
     /// Kamailio cannot be reached, or rejects the flag.
     Away,
+    /// A state that a daemon of a later version reports.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Status of Kamailio, as `sip-filter status` shows it.

@@ -1,7 +1,7 @@
 //! The replies of the methods.
 //!
-//! A client ignores unknown members, and keeps unknown counters and kinds of alarms, so that it works with a daemon of
-//! a later version.
+//! A client ignores unknown members, keeps unknown counters and kinds of alarms, and reads an unknown word as `Unknown`,
+//! so that it works with a daemon of a later version.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -258,7 +258,9 @@ mod tests {
     use serde_json::json;
 
     use super::{Alarm, Cause, InForce};
-    use crate::domain;
+    use crate::dataplane::{AttachMode, InterfaceStatus, SocketMode};
+    use crate::sync::Source;
+    use crate::{domain, kamailio};
 
     #[test]
     fn alarm_of_a_kind_that_a_later_version_added_is_kept() {
@@ -267,6 +269,35 @@ mod tests {
         assert_eq!(alarm.text, "7 s ahead");
         assert!(matches!(&alarm.cause, Cause::Unknown(members) if members["kind"] == "clock_skew"), "{alarm:?}");
         assert_eq!(serde_json::to_value(alarm).unwrap(), later);
+    }
+
+    #[test]
+    fn word_that_a_later_version_added_is_unknown() {
+        let later = json!("later");
+        assert_eq!(serde_json::from_value::<Source>(later.clone()).unwrap(), Source::Unknown);
+        assert_eq!(serde_json::from_value::<kamailio::State>(later.clone()).unwrap(), kamailio::State::Unknown);
+        assert_eq!(serde_json::from_value::<AttachMode>(later.clone()).unwrap(), AttachMode::Unknown);
+        assert_eq!(serde_json::from_value::<SocketMode>(later).unwrap(), SocketMode::Unknown);
+    }
+
+    #[test]
+    fn name_of_a_mode_is_that_in_json() {
+        for mode in [AttachMode::Native, AttachMode::Generic, AttachMode::Offloaded, AttachMode::Multiple] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
+        }
+        for mode in [SocketMode::Copy, SocketMode::ZeroCopy] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
+        }
+    }
+
+    #[test]
+    fn interface_of_a_daemon_that_calls_unanswered_requests_refused_can_be_read() {
+        let queue = json!({"queue": 0, "socket": "copy", "cpu": null, "busy_poll": null, "lease_remaining_ms": null,
+            "answered": 5, "refused": {"no_via": 2}, "lost": 0, "send_errors": 0,
+            "frames": {"free": 1, "receiving": 2, "sending": 3}});
+        let interface = json!({"name": "eth0", "ifindex": 2, "mode": "native", "program": 17, "queues": [queue]});
+        let interface: InterfaceStatus = serde_json::from_value(interface).unwrap();
+        assert_eq!(interface.queues[0].unanswered["no_via"], 2);
     }
 
     #[test]

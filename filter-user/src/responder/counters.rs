@@ -8,7 +8,8 @@ use super::busy_poll::Polled;
 
 /// Counters of one queue's responder, and the state of its socket.
 ///
-/// Only the thread of the responder writes them, so that counting takes no locked instruction. Counters never decrease.
+/// There is one writer at a time, first the thread that creates the responder, then the responder's own. So counting
+/// takes no locked instruction. `answered`, `unanswered`, `lost` and `send_errors` never decrease.
 #[derive(Debug, Default)]
 #[repr(align(128))] // A pair of cache lines: no two responders write to the same one.
 pub struct Counters {

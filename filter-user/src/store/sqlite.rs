@@ -59,8 +59,10 @@ pub(super) async fn open(
 }
 
 impl FileWatch {
-    /// Returns the number that identifies the last commit of another connection.
-    pub(super) async fn version(&self, connection: &mut Connection) -> Result<i64, Error> {
+    /// Returns the number that identifies the last commit of another connection. Fails if the file was replaced: it is
+    /// checked here too, because commands without a pause keep [`changed`](Self::changed) from doing so.
+    pub(super) async fn version(&mut self, connection: &mut Connection) -> Result<i64, Error> {
+        self.check_file_if_due()?;
         data_version(connection).await
     }
 
@@ -73,9 +75,7 @@ impl FileWatch {
     pub(super) async fn changed(&mut self, connection: &mut Connection) -> Result<(), Error> {
         loop {
             sleep(POLL_INTERVAL).await;
-            if self.checked.elapsed() >= FILE_CHECK_INTERVAL {
-                self.check_file()?;
-            }
+            self.check_file_if_due()?;
             if Some(data_version(connection).await?) != self.version {
                 return Ok(());
             }
@@ -84,7 +84,10 @@ impl FileWatch {
 
     /// Detects a file that was deleted, replaced or overwritten. Our connection would go on with the old file, or with
     /// what it has cached of it.
-    fn check_file(&mut self) -> Result<(), Error> {
+    fn check_file_if_due(&mut self) -> Result<(), Error> {
+        if self.checked.elapsed() < FILE_CHECK_INTERVAL {
+            return Ok(());
+        }
         self.checked = Instant::now();
         self.id.ensure_unmodified(&self.path)
     }

@@ -22,7 +22,7 @@ impl Watch {
     }
 
     /// Returns the version of the database before it is read. Everything that is committed later counts as a change.
-    pub(super) async fn version(&self, connection: &mut Connection) -> Result<Version, Error> {
+    pub(super) async fn version(&mut self, connection: &mut Connection) -> Result<Version, Error> {
         Ok(Version(match self {
             Self::File(watch) => Some(watch.version(connection).await?),
             Self::Server(_) => None,

@@ -170,8 +170,13 @@ impl Database {
             sleep_until(self.retry_at).await;
             Ok(())
         };
-        self.last_change = Instant::now();
+        self.note_change();
         changed
+    }
+
+    /// Records that another program has written to the database, so that the daemon does not lock it out.
+    pub(super) fn note_change(&mut self) {
+        self.last_change = Instant::now();
     }
 
     /// Records that a reading was adopted.

@@ -24,8 +24,10 @@ pub enum Error {
          it can be: {0}"
     )]
     NotReadBack(#[source] store::Error),
-    /// The database was written, but its policy is not in force. The daemon ends.
-    #[error("the policy could not be put in force, the daemon ends: {0}")]
+    /// The policy that was read from the database is not in force. The daemon ends.
+    #[error(
+        "the policy could not be put in force on this host, the daemon ends (other hosts follow the database): {0}"
+    )]
     NotInForce(#[from] NotInForce),
 }
 

@@ -122,6 +122,7 @@ impl InForce {
             Source::Database => "the database".into(),
             Source::StateFile => format!("the state file {}", self.file.path().display()),
             Source::Default => "the default, without a saved state".into(),
+            Source::Unknown => "an unknown origin".into(),
         }
     }
 

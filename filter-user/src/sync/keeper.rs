@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::command::{History, Nodes, StoreOp};
 use super::database::Database;
@@ -105,6 +106,8 @@ impl Keeper {
             Err(error) if !error.is_stopped() => return Err(error),
             _ => {}
         }
+        // The clients of waiting commands get their error now, and not after the database.
+        drop(commands);
         self.peers.report_stopping(&mut self.database, self.in_force.policy()).await;
         self.database.close().await;
         Ok(())
@@ -169,6 +172,10 @@ impl Keeper {
             }
             Command::Reload(reply) => {
                 let outcome = self.reload(enforcer).await;
+                if let Err(error) = &outcome {
+                    // For SIGHUP, which waits for no reply.
+                    warn!("not reloaded: {error}");
+                }
                 self.reply(reply, outcome.map(|()| self.snapshot()), publish)
             }
             Command::List(exemption, reply) => {
@@ -268,6 +275,9 @@ impl Keeper {
         self.database.read_adopted(&mut self.alarms);
         self.in_force.save(&mut self.alarms).await;
         self.peers.note_applied(last_event, changed, pending);
+        if trigger == Trigger::Watch && changed {
+            self.database.note_change();
+        }
         match trigger {
             // `on --wait` waits for the reports of all hosts.
             Trigger::Command => self.report().await,

@@ -44,6 +44,9 @@ pub enum Source {
     StateFile,
     /// The default: neither the database nor the state file could be read.
     Default,
+    /// An origin that a daemon of a later version reports.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The state of the keeper at one moment: what is in force, and the alarms.

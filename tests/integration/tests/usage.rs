@@ -28,7 +28,7 @@ fn assert_error(output: &Output, code: i32, words: &[&str]) {
 #[case::no_interface(&["run"], &["--iface"])]
 #[case::doctor_interface(&["doctor", "--iface", "a/b"], &["a/b", "ip link"])]
 #[case::doctor_mode(&["doctor", "--iface", "lo", "--mode", "fast"], &["fast", "native", "generic"])]
-#[case::unknown_command(&["onn"], &["onn", "on"])]
+#[case::unknown_command(&["onn"], &["onn", "'on'"])]
 #[case::unknown_option(&["status", "--jsn"], &["--jsn", "--json"])]
 #[case::mode(&["run", "--iface", "lo", "--mode", "fast"], &["fast", "native", "generic"])]
 #[case::port(&["run", "--iface", "lo", "--port", "65536"], &["65536", "--port"])]

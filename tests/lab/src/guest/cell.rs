@@ -113,11 +113,14 @@ fn assert_doctor_agrees(lab: &Lab, cell: &Cell, arguments: &[&str]) {
                 matches!(output.code, Some(0 | 3)),
                 "`doctor` reports a failure where the cell works: {findings:?}"
             );
+            assert!(find("mode").is_some(), "`doctor` says nothing of the mode: {findings:?}");
             assert!(mode == "native" || !is_promised, "`doctor` promises native mode: {findings:?}");
         }
         Expect::Rejects { error } => {
             assert!(output.code == Some(1) || !is_promised, "`doctor` promises native mode: {findings:?}");
             let kernel = find("kernel").filter(|kernel| kernel["level"] == "failure");
+            let is_too_old = error.contains("sip-filter needs Linux");
+            assert!(kernel.is_some() == is_too_old, "`doctor` does not judge the kernel as `run` does: {findings:?}");
             let agrees = kernel.is_none_or(|kernel| output.code == Some(1) && kernel.to_string().contains(error));
             assert!(agrees, "`doctor` does not say of the kernel what `run` says: {findings:?}");
         }
