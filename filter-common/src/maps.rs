@@ -72,8 +72,8 @@ pub struct Policy {
     /// [`UserPart::combined_bits`](crate::sip::UserPart::combined_bits) of the emergency numbers. A user part with any
     /// other bit is not one of them, so the table is not searched.
     pub emergency: [u64; 2],
-    /// End of the 32 s after maintenance or after the start of the daemon, in nanoseconds of `CLOCK_MONOTONIC`. Zero, or
-    /// a time that has passed, if there are none.
+    /// End of the 32 s after maintenance or after the start of the daemon, in nanoseconds of `CLOCK_MONOTONIC`. Zero,
+    /// or a time that has passed, if there are none.
     ///
     /// Until then, an INVITE that was refused is refused again, and the ACK to one of our responses is dropped.
     pub tail_until_ns: u64,

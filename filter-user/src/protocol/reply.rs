@@ -1,7 +1,7 @@
 //! The replies of the methods.
 //!
-//! A client ignores unknown members, keeps unknown counters and kinds of alarms, and reads an unknown word as `Unknown`,
-//! so that it works with a daemon of a later version.
+//! A client ignores unknown members, keeps unknown counters and kinds of alarms, and reads an unknown word as
+//! `Unknown`, so that it works with a daemon of a later version.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

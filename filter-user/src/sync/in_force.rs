@@ -60,8 +60,8 @@ impl Proposal {
 }
 
 impl InForce {
-    /// Restores the state from `file`, or creates the default one with `new_tag` if there is none. A file that cannot be
-    /// read raises an alarm, and counts as missing.
+    /// Restores the state from `file`, or creates the default one with `new_tag` if there is none. A file that cannot
+    /// be read raises an alarm, and counts as missing.
     pub(super) fn restore<E>(
         node: NodeName,
         file: StateFile,

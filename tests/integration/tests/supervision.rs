@@ -37,8 +37,8 @@ impl Client {
         Some(reply)
     }
 
-    /// Sends the request `nodes` every 100 ms, more often than a person or `on --wait` does, until the daemon has ended.
-    /// Counts the replies.
+    /// Sends the request `nodes` every 100 ms, more often than a person or `on --wait` does, until the daemon has
+    /// ended. Counts the replies.
     fn ask_for_nodes(mut self, replies: &AtomicUsize) {
         while let Some(reply) = self.call("nodes") {
             assert!(reply.contains("\"result\""), "{reply}");
