@@ -10,9 +10,11 @@ use std::time::Duration;
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use aya::programs::loaded_programs;
 use filter_common::maps::{POLICY, Policy, QUEUES, QueueKey, QueueState};
+use filter_lab::daemon::Daemon;
 use filter_lab::failure::OrFail as _;
 use filter_lab::lab::Lab;
 use filter_lab::wait;
+use filter_lab::wire::{PROXY_INTERFACE, wait_until_down, wait_until_up};
 use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
@@ -21,6 +23,23 @@ pub const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 /// Time within which a running daemon must renew its leases, and a lease must run out: several times the default lease.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Takes the proxy's interface down and up again. The daemon keeps running meanwhile, and renews its leases.
+///
+/// # Panics
+///
+/// Panics if the daemon ends, or if its responders make no progress while the interface is down.
+#[track_caller]
+pub fn interrupt_link(lab: &Lab, daemon: &mut Daemon) {
+    let maps = DaemonMaps::open(lab);
+    lab.inside.ip(&format!("link set {PROXY_INTERFACE} down"));
+    wait_until_down(&lab.inside, PROXY_INTERFACE);
+    // The responder still runs if it renews its lease while the interface is down.
+    maps.wait_for_lease_beyond(maps.lease_end());
+    assert!(daemon.is_running(), "the daemon has ended: {}", lab.filter.log());
+    lab.inside.ip(&format!("link set {PROXY_INTERFACE} up"));
+    wait_until_up(&lab.inside, PROXY_INTERFACE);
+}
 
 /// The maps of a daemon's XDP program.
 pub struct DaemonMaps {

@@ -6,12 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use filter_common::verdict::Verdict;
-use filter_integration::{CLOCK_TICK, DaemonMaps, monotonic};
+use filter_integration::{CLOCK_TICK, DaemonMaps, interrupt_link, monotonic};
 use filter_lab::daemon::Daemon;
 use filter_lab::installation::Installation;
 use filter_lab::lab::Lab;
 use filter_lab::wait;
-use filter_lab::wire::{Family, PROXY_INTERFACE, wait_until_down, wait_until_up};
+use filter_lab::wire::{Family, PROXY_INTERFACE};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 
@@ -168,15 +168,7 @@ fn interface_that_goes_down_and_up_is_filtered_again(#[case] mode: &str) {
     let caller = lab.caller(Family::V4);
     lab.expect_call_refused(&caller);
 
-    let maps = DaemonMaps::open(&lab);
-    lab.inside.ip(&format!("link set {PROXY_INTERFACE} down"));
-    wait_until_down(&lab.inside, PROXY_INTERFACE);
-    // The responder still runs if it renews its lease while the interface is down.
-    maps.wait_for_lease_beyond(maps.lease_end());
-    assert!(daemon.is_running());
-    lab.inside.ip(&format!("link set {PROXY_INTERFACE} up"));
-    wait_until_up(&lab.inside, PROXY_INTERFACE);
-
+    interrupt_link(&lab, &mut daemon);
     lab.wait_for_status(503, &caller, RETURN_TIMEOUT);
     lab.expect_call_refused(&caller);
     lab.filter.run(&["off"]);

@@ -8,10 +8,10 @@ use std::fs;
 use std::time::Duration;
 
 use filter_common::verdict::Verdict;
-use filter_integration::DaemonMaps;
+use filter_integration::interrupt_link;
 use filter_lab::daemon::Daemon;
 use filter_lab::lab::Lab;
-use filter_lab::wire::{End, Family, PROXY_INTERFACE, WireOptions, wait_until_down, wait_until_up};
+use filter_lab::wire::{End, Family, PROXY_INTERFACE, WireOptions};
 use filter_lab::{process, wait};
 use nix::sys::signal::Signal;
 use rstest::rstest;
@@ -371,14 +371,7 @@ fn interface_that_goes_down_while_it_is_polled_is_filtered_again() {
     lab.filter.run(&["on"]);
     let caller = lab.caller(Family::V4);
     lab.expect_call_refused(&caller);
-    let maps = DaemonMaps::open(&lab);
-    lab.inside.ip(&format!("link set {PROXY_INTERFACE} down"));
-    wait_until_down(&lab.inside, PROXY_INTERFACE);
-    // The responder still runs if it renews its lease while the interface is down.
-    maps.wait_for_lease_beyond(maps.lease_end());
-    assert!(daemon.is_running());
-    lab.inside.ip(&format!("link set {PROXY_INTERFACE} up"));
-    wait_until_up(&lab.inside, PROXY_INTERFACE);
+    interrupt_link(&lab, &mut daemon);
     lab.wait_for_status(503, &caller, Duration::from_secs(3));
     lab.expect_call_refused(&caller);
     let status = daemon.end(Signal::SIGTERM);
