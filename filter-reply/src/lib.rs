@@ -56,6 +56,7 @@
 
 mod byte_table;
 mod frame;
+mod number;
 mod refusal;
 mod response;
 mod sip;
@@ -68,9 +69,9 @@ use std::net::SocketAddr;
 
 use filter_common::sip::Method;
 
+pub use number::parse_decimal;
 pub use refusal::{
     InvalidReasonPhrase, InvalidRetryAfter, InvalidStatusCode, ReasonPhrase, Refusal, RetryAfter, StatusCode,
-    parse_decimal,
 };
 pub use tag::{InvalidTagPrefix, TAG_LEN, TagSecret};
 pub use template::ResponseTemplate;

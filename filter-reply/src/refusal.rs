@@ -1,11 +1,12 @@
 //! The content of the response to a refused call.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::number;
 
 /// The content of the response to a refused call.
 ///
@@ -20,60 +21,12 @@ pub struct Refusal {
     pub retry_after: RetryAfter,
 }
 
-/// A status code that refuses a call: 400 to 699 (RFC 3261 section 21).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u16", into = "u16")]
-pub struct StatusCode(u16);
-
-/// The error of a number that is not a [`StatusCode`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a status code is a number from {} to {}", StatusCode::RANGE.start(), StatusCode::RANGE.end())]
-pub struct InvalidStatusCode;
-
-impl StatusCode {
-    /// Codes that refuse a call: client errors, server errors and global failures.
-    pub const RANGE: RangeInclusive<u16> = 400..=699;
-
-    /// Returns the code as a number.
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-}
-
-impl Default for StatusCode {
-    /// Returns 503 (Service Unavailable), after which an upstream tries another host (RFC 3261 section 21.5.4).
-    fn default() -> Self {
-        Self(503)
-    }
-}
-
-impl TryFrom<u16> for StatusCode {
-    type Error = InvalidStatusCode;
-
-    fn try_from(code: u16) -> Result<Self, InvalidStatusCode> {
-        if Self::RANGE.contains(&code) { Ok(Self(code)) } else { Err(InvalidStatusCode) }
-    }
-}
-
-impl From<StatusCode> for u16 {
-    fn from(code: StatusCode) -> Self {
-        code.0
-    }
-}
-
-impl FromStr for StatusCode {
-    type Err = InvalidStatusCode;
-
-    fn from_str(text: &str) -> Result<Self, InvalidStatusCode> {
-        let code = parse_decimal(text).and_then(|code| u16::try_from(code).ok());
-        code.ok_or(InvalidStatusCode)?.try_into()
-    }
-}
-
-impl fmt::Display for StatusCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+number! {
+    /// A status code that refuses a call: client errors, server errors and global failures (RFC 3261 section 21).
+    ///
+    /// The default is 503 (Service Unavailable), after which an upstream tries another host (RFC 3261 section 21.5.4).
+    StatusCode(u16) in 400..=699, default 503, get;
+    InvalidStatusCode: "a status code is a number from {least} to {most}"
 }
 
 /// A reason phrase: UTF-8 of 1 to 128 bytes that fits into a status line (RFC 3261 section 25.1).
@@ -137,71 +90,19 @@ impl fmt::Display for ReasonPhrase {
     }
 }
 
-/// A `Retry-After` in seconds, 0 to 86 400; 0 leaves the header out (RFC 3261 section 20.33).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct RetryAfter(u32);
-
-/// The error of a number that is not a [`RetryAfter`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("Retry-After is a number of seconds from 0 (none) to {}", RetryAfter::MAX)]
-pub struct InvalidRetryAfter;
+number! {
+    /// A `Retry-After` in seconds, at most a day; 0 leaves the header out (RFC 3261 section 20.33).
+    ///
+    /// Upstreams obey the header, and one digit too many would keep them away for weeks. The default is 30 s.
+    RetryAfter(u32) in 0..=86_400, default 30, as_secs;
+    InvalidRetryAfter: "Retry-After is a number of seconds from {least} (none) to {most}"
+}
 
 impl RetryAfter {
-    /// Maximum in seconds: a day. Upstreams obey the header, and one digit too many would keep them away for weeks.
-    pub const MAX: u32 = 86_400;
-
-    /// Returns the number of seconds.
-    pub const fn as_secs(self) -> u32 {
-        self.0
-    }
-
     /// Returns whether the header is left out.
     pub const fn is_none(self) -> bool {
         self.0 == 0
     }
-}
-
-impl Default for RetryAfter {
-    /// Returns 30 seconds.
-    fn default() -> Self {
-        Self(30)
-    }
-}
-
-impl TryFrom<u32> for RetryAfter {
-    type Error = InvalidRetryAfter;
-
-    fn try_from(seconds: u32) -> Result<Self, InvalidRetryAfter> {
-        if seconds <= Self::MAX { Ok(Self(seconds)) } else { Err(InvalidRetryAfter) }
-    }
-}
-
-impl From<RetryAfter> for u32 {
-    fn from(retry_after: RetryAfter) -> Self {
-        retry_after.0
-    }
-}
-
-impl FromStr for RetryAfter {
-    type Err = InvalidRetryAfter;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRetryAfter> {
-        parse_decimal(text).ok_or(InvalidRetryAfter)?.try_into()
-    }
-}
-
-impl fmt::Display for RetryAfter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Parses a plain decimal number, the form of numbers in policy rows and options.
-///
-/// Returns `None` for anything but digits: a sign or a space in such a value is a mistake.
-pub fn parse_decimal(text: &str) -> Option<u32> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

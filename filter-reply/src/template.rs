@@ -46,7 +46,7 @@ impl ResponseTemplate {
     /// a retransmission gets the same value.
     pub(crate) fn retry_after(&self, transaction: TransactionHash) -> Option<u32> {
         let jitter = (u128::from(transaction.0) * (u128::from(self.retry_after / 5) + 1)) >> 64;
-        // No overflow: the jitter is at most a fifth, and the sum at most 103 680 (see `RetryAfter::MAX`).
+        // No overflow: the jitter is at most a fifth, and the sum at most 103 680 (see `RetryAfter::RANGE`).
         let seconds = (self.retry_after + jitter as u32).min(self.max_retry_after);
         (self.retry_after > 0 && seconds > 0).then_some(seconds)
     }

@@ -1,69 +1,15 @@
-//! Numbers with a range.
+//! The options that are numbers with a range.
 
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
 use filter_common::maps::DEFAULT_TRANSACTIONS;
-use filter_reply::parse_decimal;
-use serde::Deserialize;
-
-/// Defines a number with a range, and the error of a value outside it.
-macro_rules! number {
-    (
-        $(#[doc = $doc:literal])+
-        $name:ident in $range:expr, default $default:expr;
-        $invalid:ident: $message:literal
-    ) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-        #[serde(try_from = "u32")]
-        pub struct $name(u32);
-
-        #[doc = concat!("The error of a value that is not a [`", stringify!($name), "`].")]
-        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-        #[error($message, least = $name::RANGE.start(), most = $name::RANGE.end(), value = self.0)]
-        pub struct $invalid(String);
-
-        impl $name {
-            /// Values that the option may have.
-            pub const RANGE: RangeInclusive<u32> = $range;
-
-            /// Returns the number.
-            pub const fn get(self) -> u32 {
-                self.0
-            }
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self($default)
-            }
-        }
-
-        impl TryFrom<u32> for $name {
-            type Error = $invalid;
-
-            fn try_from(value: u32) -> Result<Self, $invalid> {
-                if Self::RANGE.contains(&value) { Ok(Self(value)) } else { Err($invalid(value.to_string())) }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = $invalid;
-
-            fn from_str(text: &str) -> Result<Self, $invalid> {
-                parse_decimal(text).ok_or_else(|| $invalid(text.to_owned()))?.try_into()
-            }
-        }
-    };
-}
+use filter_reply::number;
 
 number! {
     /// Number of INVITEs to remember, of those that passed and of those that were refused.
     ///
     /// A test can fill the smallest table, and the kernel still has memory for the largest.
-    Transactions in 1024..=4_194_304, default DEFAULT_TRANSACTIONS;
+    Transactions(u32) in 1024..=4_194_304, default DEFAULT_TRANSACTIONS, get;
     InvalidTransactions: "the number of transactions is {least} to {most}, not {value}"
 }
 
@@ -71,7 +17,7 @@ number! {
     /// Lease of a responder, in milliseconds.
     ///
     /// A responder renews its lease several times before it ends, and one that hangs has to fail open within seconds.
-    Lease in 100..=10_000, default 1000;
+    Lease(u32) in 100..=10_000, default 1000, get;
     InvalidLease: "a lease is {least} to {most} ms, not {value}"
 }
 
@@ -79,7 +25,7 @@ number! {
     /// Time for which a responder polls the driver after the last packet, in microseconds; 0 for not at all.
     ///
     /// With the longest, a responder hardly ever sleeps while calls arrive.
-    BusyPollWindow in 0..=1_000_000, default 0;
+    BusyPollWindow(u32) in 0..=1_000_000, default 0, get;
     InvalidBusyPollWindow: "busy polling is 1 to {most} microseconds, or {least} for none, not {value}"
 }
 

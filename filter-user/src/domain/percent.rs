@@ -1,68 +1,18 @@
 //! The share of new calls that is refused.
 
-use std::fmt;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
+use filter_reply::number;
 
-use filter_reply::parse_decimal;
-use serde::{Deserialize, Serialize};
-
-/// A share of new calls in percent, 1 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u8", into = "u8")]
-pub struct Percent(u8);
-
-/// The error of a number that is not a [`Percent`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a share of new calls is a number from {} to {}, in percent", Percent::RANGE.start(), Percent::RANGE.end())]
-pub struct InvalidPercent;
+number! {
+    /// A share of new calls in percent. A policy that refuses no calls is maintenance off.
+    ///
+    /// The default is all new calls.
+    Percent(u8) in 1..=100, default *Percent::RANGE.end(), get;
+    InvalidPercent: "a share of new calls is a number from {least} to {most}, in percent"
+}
 
 impl Percent {
-    /// Shares that a policy may have. A policy that refuses no calls is maintenance off.
-    pub const RANGE: RangeInclusive<u8> = 1..=100;
     /// All new calls.
-    pub const ALL: Self = Self(100);
-
-    /// Returns the share as a number.
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl Default for Percent {
-    /// Returns all new calls.
-    fn default() -> Self {
-        Self::ALL
-    }
-}
-
-impl TryFrom<u8> for Percent {
-    type Error = InvalidPercent;
-
-    fn try_from(percent: u8) -> Result<Self, InvalidPercent> {
-        if Self::RANGE.contains(&percent) { Ok(Self(percent)) } else { Err(InvalidPercent) }
-    }
-}
-
-impl From<Percent> for u8 {
-    fn from(percent: Percent) -> Self {
-        percent.0
-    }
-}
-
-impl FromStr for Percent {
-    type Err = InvalidPercent;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPercent> {
-        let percent = parse_decimal(text).and_then(|percent| u8::try_from(percent).ok());
-        percent.ok_or(InvalidPercent)?.try_into()
-    }
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+    pub const ALL: Self = Self(*Self::RANGE.end());
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Policy {
 ///
 /// `0` is for writers that cannot delete a row.
 pub fn parse_planned_end(text: &str) -> Result<Option<Timestamp>, InvalidPlannedEnd> {
-    match parse_decimal(text) {
+    match parse_decimal::<u32>(text) {
         None => Err(InvalidPlannedEnd),
         Some(0) => Ok(None),
         Some(seconds) => {

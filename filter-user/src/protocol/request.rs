@@ -2,14 +2,10 @@
 
 #![expect(clippy::doc_markdown, reason = "clap shows the doc comments of options as help texts, which are plain text")]
 
-use std::ops::RangeInclusive;
-use std::str::FromStr;
-
 use clap::Args;
-use filter_reply::parse_decimal;
+use filter_reply::number;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
-use thiserror::Error;
 
 use crate::domain::{
     Action, Hosts, InvalidHosts, Methods, NodeName, Origin, Percent, ReasonPhrase, RetryAfter, StatusCode, Switch, Why,
@@ -148,15 +144,11 @@ pub struct History {
     pub limit: Option<EventLimit>,
 }
 
-/// A number of events, 1 to 1000. A reply is one line, which should not grow without bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct EventLimit(u32);
-
-/// The error of a number that is not an [`EventLimit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the limit is a number of events from {} to {}", EventLimit::RANGE.start(), EventLimit::RANGE.end())]
-pub struct InvalidEventLimit;
+number! {
+    /// A number of events. A reply is one line, which should not grow without bounds. The default is 20.
+    EventLimit(u32) in 1..=1000, default 20, get;
+    InvalidEventLimit: "the limit is a number of events from {least} to {most}"
+}
 
 /// Parameters of the methods that have none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,45 +188,6 @@ impl TryFrom<Scope> for Hosts {
             (None, true) => Ok(Self::All),
             (None, false) => Ok(Self::Cluster),
         }
-    }
-}
-
-impl EventLimit {
-    /// Valid limits.
-    pub const RANGE: RangeInclusive<u32> = 1..=1000;
-
-    /// Returns the number.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl Default for EventLimit {
-    /// Returns 20 events.
-    fn default() -> Self {
-        Self(20)
-    }
-}
-
-impl TryFrom<u32> for EventLimit {
-    type Error = InvalidEventLimit;
-
-    fn try_from(limit: u32) -> Result<Self, InvalidEventLimit> {
-        if Self::RANGE.contains(&limit) { Ok(Self(limit)) } else { Err(InvalidEventLimit) }
-    }
-}
-
-impl From<EventLimit> for u32 {
-    fn from(limit: EventLimit) -> Self {
-        limit.0
-    }
-}
-
-impl FromStr for EventLimit {
-    type Err = InvalidEventLimit;
-
-    fn from_str(text: &str) -> Result<Self, InvalidEventLimit> {
-        parse_decimal(text).ok_or(InvalidEventLimit)?.try_into()
     }
 }
 
