@@ -60,6 +60,14 @@ filter_common::reasons! {
 #[cfg(test)]
 mod tests {
     use super::Unanswered;
+    use crate::MAX_GROWTH;
+    use crate::sip::request::MAX_RUNS;
+
+    #[test]
+    fn meanings_have_the_limits() {
+        assert!(Unanswered::Scattered.meaning().contains(&format!(" {MAX_RUNS} ")));
+        assert!(Unanswered::Amplification.meaning().contains(&format!(" {MAX_GROWTH} ")));
+    }
 
     #[test]
     fn each_reason_has_its_number_and_its_own_name() {

@@ -13,7 +13,7 @@ use super::via::Via;
 use crate::Unanswered;
 
 /// Maximum number of [`Runs`]. Usual requests have two or three. A request with more has Via headers between others.
-const MAX_RUNS: usize = 64;
+pub(crate) const MAX_RUNS: usize = 64;
 
 /// The parts of a request that its response is made of.
 #[derive(Clone, Copy, Debug)]

@@ -12,10 +12,10 @@ use super::{Error, RunOptions, RunSettings};
 use crate::domain::{NodeName, TableName};
 use crate::store::{DatabaseUrl, GivenUrl};
 
-const CONFIG: &str = "/etc/sip-filter/config.toml";
-const SOCKET: &str = "/run/sip-filter/control.sock";
-const DATABASE: &str = "sqlite:///var/lib/sip-filter/sip-filter.db";
-const STATE_FILE: &str = "/var/lib/sip-filter/state.json";
+pub(super) const CONFIG: &str = "/etc/sip-filter/config.toml";
+pub(super) const SOCKET: &str = "/run/sip-filter/control.sock";
+pub(super) const DATABASE: &str = "sqlite:///var/lib/sip-filter/sip-filter.db";
+pub(super) const STATE_FILE: &str = "/var/lib/sip-filter/state.json";
 
 /// Options that every command has; with those of `run`, the configuration file.
 #[derive(Clone, Debug, Default, Args, Deserialize)]

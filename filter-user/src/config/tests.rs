@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use clap::{Args, Command};
 use rstest::rstest;
 use tempfile::TempDir;
 
-use super::{AttachOptions, Common, Config, Error, RunOptions, RunSettings, Settings};
+use super::common::{CONFIG, DATABASE, SOCKET, STATE_FILE};
+use super::{
+    AttachOptions, BusyPollWindow, Common, Config, Error, Lease, RunOptions, RunSettings, Settings, Transactions,
+};
 use crate::dataplane::Mode;
+use crate::domain::TableName;
 
 /// Loads a configuration file with this content, below `flags`.
 fn load(flags: Common, text: &str) -> Result<Config, Error> {
@@ -183,4 +188,42 @@ fn zero_copy_excludes_generic_mode() {
     let flags = RunOptions { mode: Some(Mode::Generic), ..eth0() };
     assert!(matches!(run(&flags, "[run]\nzero-copy = true"), Err(Error::ZeroCopyGeneric)));
     run(&flags, "").unwrap();
+}
+
+/// Asserts that the help of the option `id` has `words`.
+#[track_caller]
+fn assert_help<T: Args>(id: &str, words: &[String]) {
+    let command = T::augment_args(Command::new("sip-filter"));
+    let option = command.get_arguments().find(|option| option.get_id() == id).expect(id);
+    let help = option.get_help().expect(id).to_string();
+    for word in words {
+        assert!(help.contains(word), "no {word:?} in {help:?}");
+    }
+}
+
+#[test]
+fn help_has_the_range_and_the_default_of_each_number() {
+    let words = |range: std::ops::RangeInclusive<u32>, default: u32| {
+        [format!("{} to {}", range.start(), range.end()), format!("[default: {default}")]
+    };
+    assert_help::<RunOptions>("lease_ms", &words(Lease::RANGE, Lease::default().get()));
+    assert_help::<RunOptions>("transactions", &words(Transactions::RANGE, Transactions::default().get()));
+    // 0 is no busy polling.
+    let window = 1..=*BusyPollWindow::RANGE.end();
+    assert_help::<RunOptions>("busy_poll", &words(window, BusyPollWindow::default().get()));
+}
+
+#[test]
+fn help_has_the_default_of_each_path() {
+    let table = TableName::default();
+    let defaults = [
+        ("config", CONFIG),
+        ("socket", SOCKET),
+        ("database_url", DATABASE),
+        ("state_file", STATE_FILE),
+        ("table", table.as_str()),
+    ];
+    for (id, default) in defaults {
+        assert_help::<Common>(id, &[format!("[default: {default}]")]);
+    }
 }
