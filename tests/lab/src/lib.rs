@@ -35,6 +35,7 @@ pub mod interrupt;
 pub mod kamailio;
 pub mod lab;
 pub mod message;
+pub mod mutation;
 pub mod namespace;
 pub mod packet;
 pub mod packet_socket;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use filter_lab::corpus;
+use filter_lab::mutation::WORDS;
 use filter_lab::random::Random;
 
 /// Number of INVITEs with a generated To header, and of mutated messages.
@@ -86,37 +87,6 @@ pub(crate) fn generated(random: &mut Random) -> Vec<u8> {
     )
     .into_bytes()
 }
-
-/// Bytes and words with a meaning somewhere in a message.
-const WORDS: &[&[u8]] = &[
-    b"\r\n",
-    b"\n",
-    b"\r",
-    b" ",
-    b"\t",
-    b":",
-    b";",
-    b"=",
-    b",",
-    b"\"",
-    b"\\",
-    b"<",
-    b">",
-    b"\0",
-    b"\xff",
-    b"To:",
-    b"\r\nTo: ",
-    b"\nt:",
-    b"\r\n ",
-    b"tag",
-    b";tag=",
-    b";TAG = 1",
-    b";tag=\"x\"",
-    b"\r\n\r\n",
-    b"SIP/2.0",
-    b"INVITE ",
-    b"X",
-];
 
 /// Returns one of `seeds` with one to three changes.
 pub(crate) fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {

@@ -5,6 +5,7 @@ use std::thread;
 
 use filter_common::sip::{Decision, Method, classify};
 use filter_common::verdict::Verdict;
+use filter_lab::mutation::WORDS;
 use filter_lab::random::Random;
 
 use crate::corpus;
@@ -23,54 +24,6 @@ fn message_count() -> usize {
     std::env::var("SIP_FILTER_TEST_MESSAGES").map_or(MESSAGES, parse)
 }
 
-/// Bytes and fragments with a meaning in the grammar.
-const PIECES: &[&[u8]] = &[
-    b"\r\n",
-    b"\n",
-    b"\r",
-    b" ",
-    b"\t",
-    b":",
-    b";",
-    b"=",
-    b",",
-    b"\"",
-    b"\\",
-    b"<",
-    b">",
-    b"\0",
-    b"\x7f",
-    b"\xff",
-    b"t",
-    b"T",
-    b"to",
-    b"To:",
-    b"\r\nTo: ",
-    b"\nt:",
-    b"\r\n ",
-    b"\n\t",
-    b"tag",
-    b";tag=",
-    b";TAG = 1",
-    b";tag=\"\"",
-    b";tag=\"x\"",
-    b"\r\n\r\n",
-    b"SIP/2.0",
-    b"INVITE ",
-    b"ACK ",
-    b"SUBSCRIBE ",
-    b"ourtag01",
-    b"\r\nPriority: emergency",
-    b"\r\nPriority:",
-    b"\r\nResource-Priority: ",
-    b"ets.0",
-    b"wps.1",
-    b", ",
-    b"\r\nReplaces: a",
-    b"\r\nJoin:",
-    b"urn:service:sos",
-];
-
 /// Changes `message` in one to four places.
 fn mutate(message: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
@@ -78,12 +31,12 @@ fn mutate(message: &mut Vec<u8>, random: &mut Random) {
         let to = message.windows(4).position(|four| four.eq_ignore_ascii_case(b"\nto:")).unwrap_or(0);
         let at = if random.below(3) > 0 { to + random.below(80) } else { random.below(message.len() + 1) };
         let at = at.min(message.len());
-        let piece = PIECES[random.below(PIECES.len())];
+        let word = random.one_of(WORDS);
         match random.below(4) {
-            0 => drop(message.splice(at..at, piece.iter().copied())),
+            0 => drop(message.splice(at..at, word.iter().copied())),
             1 => {
-                let end = (at + piece.len()).min(message.len());
-                drop(message.splice(at..end, piece.iter().copied()));
+                let end = (at + word.len()).min(message.len());
+                drop(message.splice(at..end, word.iter().copied()));
             }
             2 => {
                 let end = (at + random.below(12)).min(message.len());
