@@ -46,20 +46,19 @@ impl Control {
     }
 
     /// Sends a command to the keeper, and returns its reply.
-    async fn ask<T>(&self, command: impl FnOnce(sync::Reply<T>) -> Command) -> Result<Result<T, sync::Error>, Error> {
-        let ending = || Error::new(Code::INTERNAL, "the daemon is ending");
+    async fn ask<T>(&self, command: impl FnOnce(sync::Reply<T>) -> Command) -> Result<T, sync::Error> {
         let (reply, received) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|SendError(_)| ending())?;
-        received.await.map_err(|RecvError { .. }| ending())
+        self.commands.send(command(reply)).await.map_err(|SendError(_)| sync::Error::Ending)?;
+        received.await.map_err(|RecvError { .. }| sync::Error::Ending)?
     }
 
     async fn switch(&self, switch: Switch) -> Result<Switched, Error> {
-        let (event, snapshot) = self.ask(|reply| Command::Switch(switch, reply)).await?.map_err(sync_error)?;
+        let (event, snapshot) = self.ask(|reply| Command::Switch(switch, reply)).await?;
         Ok(Switched { in_force: self.in_force(&snapshot), event })
     }
 
     async fn reload(&self) -> Result<InForce, Error> {
-        let snapshot = self.ask(Command::Reload).await?.map_err(sync_error)?;
+        let snapshot = self.ask(Command::Reload).await?;
         Ok(self.in_force(&snapshot))
     }
 
@@ -71,29 +70,33 @@ impl Control {
         origin: Origin,
     ) -> Result<Edited, Error> {
         let change = Change::new(exemption, edit, entries, origin).map_err(invalid_params)?;
-        let (changed, snapshot) = self.ask(|reply| Command::Change(change, reply)).await?.map_err(sync_error)?;
+        let (changed, snapshot) = self.ask(|reply| Command::Change(change, reply)).await?;
         Ok(Edited { in_force: self.in_force(&snapshot), entries: ChangedEntries::new(edit, changed) })
     }
 
     /// Returns the entries in the database, or those in force while the database is down, which is an alarm.
     async fn list(&self, exemption: Exemption) -> Result<Listed, Error> {
-        let listed = self.ask(|reply| Command::List(exemption, reply)).await?;
+        let listed = self.ask(|reply| Command::List(exemption, reply)).await;
         let snapshot = self.snapshot.borrow().clone();
-        let entries = listed.unwrap_or_else(|_| {
-            let entry = |text| Entry { text, why: None, actor: None, at: None };
-            exemption.entries_in(&snapshot.policy).into_iter().map(entry).collect()
-        });
+        let entries = match listed {
+            Ok(entries) => entries,
+            Err(error @ sync::Error::Ending) => return Err(error.into()),
+            Err(_) => {
+                let entry = |text| Entry { text, why: None, actor: None, at: None };
+                exemption.entries_in(&snapshot.policy).into_iter().map(entry).collect()
+            }
+        };
         let entries = Entries::new(exemption, entries, Some(&snapshot.policy));
         Ok(Listed { entries, alarms: self.alarms(&snapshot) })
     }
 
     async fn history(&self, limit: protocol::EventLimit) -> Result<Events, Error> {
-        let events = self.ask(|reply| Command::History(limit.get(), reply)).await?.map_err(sync_error)?;
+        let events = self.ask(|reply| Command::History(limit.get(), reply)).await?;
         Ok(Events { events })
     }
 
     async fn nodes(&self) -> Result<Nodes, Error> {
-        let nodes = self.ask(Command::Nodes).await?.map_err(sync_error)?;
+        let nodes = self.ask(Command::Nodes).await?;
         Ok(Nodes { nodes })
     }
 
@@ -186,11 +189,14 @@ fn invalid_params(error: impl ToString) -> Error {
     Error::new(Code::INVALID_PARAMS, error)
 }
 
-fn sync_error(error: sync::Error) -> Error {
-    let code = match error {
-        sync::Error::Rejected(_) => Code::INVALID_PARAMS,
-        sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::DATABASE,
-        sync::Error::NotInForce(_) => Code::DATA_PLANE,
-    };
-    Error::new(code, error)
+impl From<sync::Error> for Error {
+    fn from(error: sync::Error) -> Self {
+        let code = match error {
+            sync::Error::Rejected(_) => Code::INVALID_PARAMS,
+            sync::Error::NotWritten(_) | sync::Error::NotRead(_) | sync::Error::NotReadBack(_) => Code::DATABASE,
+            sync::Error::NotInForce(_) => Code::DATA_PLANE,
+            sync::Error::Ending => Code::INTERNAL,
+        };
+        Self::new(code, error)
+    }
 }

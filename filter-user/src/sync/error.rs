@@ -29,6 +29,9 @@ pub enum Error {
         "the policy could not be put in force on this host, the daemon ends (other hosts follow the database): {0}"
     )]
     NotInForce(#[from] NotInForce),
+    /// The keeper ends, or has ended, without a reply to the command.
+    #[error("the daemon is ending")]
+    Ending,
 }
 
 /// The data plane did not accept a policy. This ends the keeper, and with it the daemon. All other errors leave the
