@@ -9,6 +9,8 @@ pub mod doctor;
 pub mod domain;
 pub mod kamailio;
 pub mod metrics;
+#[cfg(test)]
+mod option_help;
 mod panic;
 pub mod protocol;
 pub mod responder;

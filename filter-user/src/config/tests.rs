@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::{Args, Command};
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -12,6 +11,7 @@ use super::{
 };
 use crate::dataplane::Mode;
 use crate::domain::TableName;
+use crate::option_help::assert_help;
 
 /// Loads a configuration file with this content, below `flags`.
 fn load(flags: Common, text: &str) -> Result<Config, Error> {
@@ -188,17 +188,6 @@ fn zero_copy_excludes_generic_mode() {
     let flags = RunOptions { mode: Some(Mode::Generic), ..eth0() };
     assert!(matches!(run(&flags, "[run]\nzero-copy = true"), Err(Error::ZeroCopyGeneric)));
     run(&flags, "").unwrap();
-}
-
-/// Asserts that the help of the option `id` has `words`.
-#[track_caller]
-fn assert_help<T: Args>(id: &str, words: &[String]) {
-    let command = T::augment_args(Command::new("sip-filter"));
-    let option = command.get_arguments().find(|option| option.get_id() == id).expect(id);
-    let help = option.get_help().expect(id).to_string();
-    for word in words {
-        assert!(help.contains(word), "no {word:?} in {help:?}");
-    }
 }
 
 #[test]

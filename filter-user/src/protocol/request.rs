@@ -207,3 +207,35 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String
         Ok(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use filter_common::sip::UserPart;
+
+    use super::{EventLimit, History, On, Users};
+    use crate::domain::{Methods, Percent, ReasonPhrase, RetryAfter, StatusCode, Why};
+    use crate::option_help::assert_help;
+
+    #[test]
+    fn help_of_on_has_the_limits_and_the_default_of_each_value() {
+        let (codes, seconds, shares) = (StatusCode::RANGE, RetryAfter::RANGE, Percent::RANGE);
+        let code = format!("{} to {}", codes.start(), codes.end());
+        let retry_after = format!("{} (none) to {}", seconds.start(), seconds.end());
+        let percent = format!("{} to {}", shares.start(), shares.end());
+        let default = |value: &dyn ToString| format!(", else {}]", value.to_string());
+        assert_help::<On>("code", &[code, default(&StatusCode::default())]);
+        assert_help::<On>("reason", &[format!("{} bytes", ReasonPhrase::MAX_LEN), default(&ReasonPhrase::default())]);
+        assert_help::<On>("retry_after", &[retry_after, default(&RetryAfter::default())]);
+        assert_help::<On>("percent", &[percent, default(&Percent::default())]);
+        assert_help::<On>("methods", &[default(&Methods::default())]);
+    }
+
+    #[test]
+    fn help_has_the_limits_of_reasons_users_and_events() {
+        assert_help::<On>("why", &[format!("{} bytes", Why::MAX_LEN)]);
+        assert_help::<Users>("users", &[format!("{} characters", UserPart::MAX_LEN)]);
+        let (range, default) = (EventLimit::RANGE, EventLimit::default());
+        let words = [format!("{} to {}", range.start(), range.end()), format!("[default: {default}]")];
+        assert_help::<History>("limit", &words);
+    }
+}
