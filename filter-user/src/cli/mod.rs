@@ -188,11 +188,19 @@ fn dispatch(cli: Cli) -> Result<Outcome, Error> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use filter_user::domain::Node;
 
     use super::Cli;
 
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_of_nodes_has_the_age_at_which_a_host_counts_as_dead() {
+        let command = Cli::command();
+        let help = command.find_subcommand("nodes").unwrap().get_long_about().unwrap().to_string();
+        assert!(help.contains(&format!("last {} s", Node::ALIVE.as_secs())), "{help}");
     }
 }

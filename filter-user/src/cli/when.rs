@@ -76,7 +76,7 @@ mod tests {
     use jiff::{Timestamp, ZonedDateTime};
     use rstest::rstest;
 
-    use super::{InvalidTime, end_after, end_at};
+    use super::{InvalidTime, end_after, end_at, parse_wait};
 
     fn now() -> ZonedDateTime {
         "2026-11-24T22:00:00+01:00[Europe/Berlin]".parse().unwrap()
@@ -123,5 +123,14 @@ mod tests {
     #[case::empty("")]
     fn time_in_the_past_or_far_away_is_an_error(#[case] text: &str) {
         end_at(text, &now()).unwrap_err();
+    }
+
+    #[rstest]
+    #[case::not_at_all("0s", true)]
+    #[case::longest("1h", true)]
+    #[case::too_long("1h1s", false)]
+    #[case::past("-1s", false)]
+    fn wait_is_at_most_an_hour(#[case] text: &str, #[case] valid: bool) {
+        assert_eq!(parse_wait(text).is_ok(), valid);
     }
 }

@@ -6,11 +6,12 @@ use rstest::rstest;
 use tempfile::TempDir;
 
 use super::common::{CONFIG, DATABASE, SOCKET, STATE_FILE};
+use super::run::SIP_PORT;
 use super::{
     AttachOptions, BusyPollWindow, Common, Config, Error, Lease, RunOptions, RunSettings, Settings, Transactions,
 };
 use crate::dataplane::Mode;
-use crate::domain::TableName;
+use crate::domain::{NodeName, TableName};
 use crate::option_help::assert_help;
 
 /// Loads a configuration file with this content, below `flags`.
@@ -200,6 +201,12 @@ fn help_has_the_range_and_the_default_of_each_number() {
     // 0 is no busy polling.
     let window = 1..=*BusyPollWindow::RANGE.end();
     assert_help::<RunOptions>("busy_poll", &words(window, BusyPollWindow::default().get()));
+}
+
+#[test]
+fn help_has_the_default_port_and_the_length_of_a_name() {
+    assert_help::<RunOptions>("port", &[format!("[default: {SIP_PORT}]")]);
+    assert_help::<RunOptions>("node", &[format!("1 to {} characters", NodeName::MAX)]);
 }
 
 #[test]

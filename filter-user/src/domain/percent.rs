@@ -6,7 +6,7 @@ number! {
     /// A share of new calls in percent. A policy that refuses no calls is maintenance off.
     ///
     /// The default is all new calls.
-    Percent(u8) in 1..=100, default *Percent::RANGE.end(), get;
+    Percent(u8) in 1..=100, default Percent::ALL.get(), get;
     InvalidPercent: "a share of new calls is a number from {least} to {most}, in percent"
 }
 
