@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use filter_common::maps::{Policy, QueueKey, QueueState};
+use filter_common::maps::{AddressKind, InterfaceState, Policy, QueueKey, QueueState, mac_number};
 use filter_common::sip::{Method, UserPart};
 use filter_lab::af_xdp;
 use filter_lab::namespace::Namespace;
-use filter_user::dataplane::Program;
+use filter_user::dataplane::{Ownership, Program};
 use filter_user::domain::EmergencyUser;
 
 use crate::layout::PORT;
@@ -143,6 +143,7 @@ impl Rig {
         let numbers: HashSet<UserPart> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
         filter.set_emergency(&numbers)?;
         let emergency = UserPart::combined_bits(numbers);
+        filter.take_ownership()?.write(ownership())?;
         let socket = af_xdp::bound_socket();
         filter.set_socket(0, &socket)?;
         let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };
@@ -196,6 +197,15 @@ impl Rig {
         class.above.add(times[1] - times[0]);
         Ok(())
     }
+}
+
+/// Returns what is this host's: the interface on which the packets arrive, and their destination address.
+fn ownership() -> Ownership {
+    let mut ownership = Ownership::default();
+    let interface = InterfaceState { mac: mac_number(messages::PROXY_MAC), mtu: 1500, flags: 0 };
+    ownership.interfaces.insert(TEST_QUEUE.ifindex, interface);
+    ownership.addresses.insert(Ownership::words(messages::PROXY.into()), AddressKind::Own as u32);
+    ownership
 }
 
 /// Returns the average time of the program for the packet, as measured by the kernel in whole nanoseconds.

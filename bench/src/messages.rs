@@ -1,6 +1,13 @@
 //! The messages of the benchmarks: INVITEs of three sizes, requests within a dialog, a response.
 
+use std::net::Ipv4Addr;
+
 use filter_lab::frame::Frame;
+
+/// MAC address of the proxy.
+pub(crate) const PROXY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// Address of the proxy.
+pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 /// The size of an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,12 +92,12 @@ const LONG_SDP: &str = "v=0\r\no=- 20518 0 IN IP4 198.18.0.1\r\ns=-\r\nc=IN IP4 
 pub(crate) fn frame(message: Vec<u8>, destination_port: u16) -> anyhow::Result<Vec<u8>> {
     let frame = Frame {
         source_mac: [2, 0, 0, 0, 0, 1],
-        destination_mac: [2, 0, 0, 0, 0, 2],
+        destination_mac: PROXY_MAC,
         tags: Vec::new(),
         ipv4_options: Vec::new(),
         ipv6_extensions: Vec::new(),
         source: "198.18.0.1:5060".parse()?,
-        destination: (std::net::Ipv4Addr::new(198, 18, 0, 2), destination_port).into(),
+        destination: (PROXY, destination_port).into(),
         payload: message,
         padding: 0,
     };

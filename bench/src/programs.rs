@@ -9,6 +9,7 @@ use aya::{Ebpf, Pod};
 use filter_common::maps::DEFAULT_TRANSACTIONS;
 use filter_lab::namespace::Namespace;
 use filter_user::dataplane::{Program, ProgramSettings};
+use filter_user::domain::Shielded;
 
 use crate::layout::{MAX_FRAME, PLACES, PORT, Pace, Template};
 
@@ -36,6 +37,7 @@ pub(crate) fn filter() -> Result<Program> {
         ports: &[PORT],
         transactions: DEFAULT_TRANSACTIONS,
         hash_seed: 0x0123_4567_89ab_cdef,
+        shielded: &Shielded::Local,
         debug: false,
     };
     Ok(Program::load(&settings)?)

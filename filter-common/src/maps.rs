@@ -25,6 +25,24 @@ pub const EMERGENCY: &str = "EMERGENCY";
 pub const BYPASS_IPV4: &str = "BYPASS_IPV4";
 /// LPM trie of the IPv6 prefixes (network byte order) whose calls are never refused.
 pub const BYPASS_IPV6: &str = "BYPASS_IPV6";
+/// Hash from the index of an interface to its [`InterfaceState`], with an entry for each interface that the program is
+/// attached to.
+pub const INTERFACES: &str = "INTERFACES";
+/// Hash of the [`Station`]s for which an interface receives besides its own MAC address. Values have no meaning.
+pub const STATIONS: &str = "STATIONS";
+/// Hash of the [`Vlan`]s of which this host has a device. Values have no meaning.
+pub const VLANS: &str = "VLANS";
+/// Hash from addresses (IPv6, or IPv4-mapped; network byte order, in two words) to [`AddressKind`]: this host's own
+/// addresses, and the broadcast addresses of its networks.
+pub const ADDRESSES: &str = "ADDRESSES";
+/// Hash of the [`UntaggedAddress`]es of interfaces with [`InterfaceState::STRIPS_VLAN_TAGS`]. Values have no meaning.
+pub const UNTAGGED_ADDRESSES: &str = "UNTAGGED_ADDRESSES";
+/// LPM trie of the IPv4 prefixes (network byte order) that are shielded, with [`ADDRESS_RULE_PREFIXES`].
+pub const SHIELDED_IPV4: &str = "SHIELDED_IPV4";
+/// LPM trie of the IPv6 prefixes (network byte order) that are shielded, with [`ADDRESS_RULE_PREFIXES`].
+pub const SHIELDED_IPV6: &str = "SHIELDED_IPV6";
+/// Global `u32`: the destination addresses that are shielded, as `ADDRESS_RULE_LOCAL` and the like.
+pub const ADDRESS_RULE: &str = "ADDRESS_RULE";
 /// Global `u64`: the seed of [`transaction_hash`](crate::transaction::transaction_hash).
 pub const HASH_SEED: &str = "HASH_SEED";
 /// Global `u32`: the number of buckets in [`PASSED`] and in [`REFUSED`], a power of two, less one.
@@ -43,6 +61,22 @@ pub const DEFAULT_TRANSACTIONS: u32 = 262_144;
 pub const MAX_EMERGENCY: u32 = 1024;
 /// Capacity of [`BYPASS_IPV4`] and of [`BYPASS_IPV6`]: twice the allowed number of prefixes, as for [`MAX_EMERGENCY`].
 pub const MAX_BYPASS: u32 = 16_384;
+
+/// Value of [`ADDRESS_RULE`]: this host's own addresses are shielded ([`ADDRESSES`]).
+pub const ADDRESS_RULE_LOCAL: u32 = 0;
+/// Value of [`ADDRESS_RULE`]: all addresses are shielded.
+pub const ADDRESS_RULE_ANY: u32 = 1;
+/// Value of [`ADDRESS_RULE`]: the addresses in [`SHIELDED_IPV4`] and [`SHIELDED_IPV6`] are shielded.
+pub const ADDRESS_RULE_PREFIXES: u32 = 2;
+
+/// Capacity of [`INTERFACES`].
+pub const MAX_INTERFACES: u32 = 256;
+/// Capacity of [`STATIONS`] and of [`VLANS`]: a trunk has at most 4094 VLANs, and there may be several trunks.
+pub const MAX_STATIONS: u32 = 16_384;
+/// Capacity of [`ADDRESSES`] and of [`UNTAGGED_ADDRESSES`].
+pub const MAX_ADDRESSES: u32 = 32_768;
+/// Capacity of [`SHIELDED_IPV4`] and of [`SHIELDED_IPV6`].
+pub const MAX_SHIELDED: u32 = 1024;
 
 /// Maximum length in bytes, from its Ethernet header on, of a frame that is redirected.
 ///
@@ -94,6 +128,98 @@ pub struct QueueKey {
     pub ifindex: u32,
     /// `rx_queue_index`.
     pub queue: u32,
+}
+
+/// An interface that the program is attached to, as the XDP program knows it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct InterfaceState {
+    /// MAC address of the interface as [`mac_number`] returns it.
+    pub mac: u64,
+    /// MTU in bytes. A longer packet has been merged from several.
+    pub mtu: u32,
+    /// [`InterfaceState::GENERIC`] and the like.
+    pub flags: u32,
+}
+
+impl InterfaceState {
+    /// Bit of [`InterfaceState::flags`]: the program runs in generic mode, where the kernel may have merged several
+    /// datagrams into one.
+    pub const GENERIC: u32 = 1;
+    /// Bit of [`InterfaceState::flags`]: the interface is a backup member of a bond. The kernel drops what it receives.
+    pub const BACKUP: u32 = 2;
+    /// Bit of [`InterfaceState::flags`]: VLAN devices are stacked on the interface, and the program may see a frame
+    /// without its VLAN tag.
+    pub const STRIPS_VLAN_TAGS: u32 = 4;
+
+    /// Returns whether a bit is set.
+    #[inline(always)]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A MAC address for which an interface receives.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Station {
+    /// MAC address as [`mac_number`] returns it.
+    pub mac: u64,
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// Always zero. Replaces padding.
+    pub reserved: u32,
+}
+
+/// A VLAN on an interface.
+///
+/// A tag is a number of its ethertype, in the upper 16 bits, and its VLAN id. Zero is no tag.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Vlan {
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// Outer tag, which comes first in a frame.
+    pub outer: u32,
+    /// Inner tag.
+    pub inner: u32,
+    /// Always zero. Replaces padding.
+    pub reserved: u32,
+}
+
+/// An address at which packets without a VLAN tag can arrive on an interface.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct UntaggedAddress {
+    /// Address, as in [`ADDRESSES`].
+    pub address: [u64; 2],
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// Always zero. Replaces padding.
+    pub reserved: u32,
+}
+
+/// A kind of address in [`ADDRESSES`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressKind {
+    /// An address of this host.
+    Own = 1,
+    /// The broadcast address of a network that this host is in.
+    Broadcast = 2,
+}
+
+/// Returns a MAC address as a number whose lowest byte is the first byte of the address.
+#[inline(always)]
+pub const fn mac_number([first, second, third, fourth, fifth, sixth]: [u8; 6]) -> u64 {
+    u64::from_le_bytes([first, second, third, fourth, fifth, sixth, 0, 0])
+}
+
+/// Returns an IPv4 address (network byte order) as IPv4-mapped IPv6 address in two words: `::ffff:a.b.c.d` (RFC 4291
+/// section 2.5.5.2).
+#[inline(always)]
+pub const fn mapped_ipv4(address: [u8; 4]) -> [u64; 2] {
+    [0, ((u32::from_ne_bytes(address) as u64) << 32) | 0xffff_0000]
 }
 
 /// The responder of an RX queue, as the XDP program knows it.
@@ -148,6 +274,10 @@ impl FromIterator<u16> for PortSet {
 const _: () = {
     assert!(size_of::<Policy>() == 48);
     assert!(size_of::<QueueKey>() == 8);
+    assert!(size_of::<InterfaceState>() == 16);
+    assert!(size_of::<Station>() == 16);
+    assert!(size_of::<Vlan>() == 16);
+    assert!(size_of::<UntaggedAddress>() == 24);
     assert!(size_of::<QueueState>() == 16);
     assert!(size_of::<PortSet>() == 8192);
 };
@@ -158,7 +288,7 @@ const _: () = {
 mod pod {
     use zerocopy::{FromBytes, IntoBytes};
 
-    use super::{Policy, PortSet, QueueKey, QueueState};
+    use super::{InterfaceState, Policy, PortSet, QueueKey, QueueState, Station, UntaggedAddress, Vlan};
     use crate::sip::UserPart;
 
     /// Compiles only if a `T` is valid from any bytes and has no padding.
@@ -174,7 +304,7 @@ mod pod {
         )+};
     }
 
-    implement_pod!(Policy, QueueKey, QueueState, PortSet, UserPart);
+    implement_pod!(Policy, QueueKey, QueueState, PortSet, UserPart, InterfaceState, Station, Vlan, UntaggedAddress);
 }
 
 #[cfg(test)]

@@ -149,6 +149,12 @@ impl EthernetHeader {
 impl VlanTag {
     /// Tag length in bytes.
     pub const LEN: usize = size_of::<Self>();
+
+    /// Returns the VLAN id, 0 to 4095. A tag with the id 0 carries only a priority (IEEE 802.1Q section 9.6).
+    #[inline(always)]
+    pub const fn id(&self) -> u16 {
+        self.control.get() & 0x0fff
+    }
 }
 
 impl Ipv4Header {
@@ -216,23 +222,25 @@ impl UdpHeader {
     pub const LEN: usize = size_of::<Self>();
 }
 
-/// Returns whether an IPv4 address can be a host's, so that a response can go to it or come from it.
+/// Returns whether an IPv4 address can be that of a host on a wire, so that a response can go to it or come from it.
 ///
-/// 0.0.0.0/8 is "this host"; from 224.0.0.0 on, addresses are multicast, reserved or broadcast (RFC 6890).
+/// 0.0.0.0/8 is "this host", and 127.0.0.0/8 is the host itself; from 224.0.0.0 on, addresses are multicast, reserved
+/// or broadcast (RFC 6890).
 #[inline(always)]
 pub const fn is_unicast_ipv4(address: [u8; 4]) -> bool {
-    address[0] != 0 && address[0] < 224
+    address[0] != 0 && address[0] < 224 && address[0] != 127
 }
 
-/// Returns whether an IPv6 address can be a host's, so that a response can go to it or come from it.
+/// Returns whether an IPv6 address can be that of a host on a wire, so that a response can go to it or come from it.
 ///
-/// `ff00::/8` is multicast, and `::` is the unspecified address (RFC 4291 section 2.4).
+/// `ff00::/8` is multicast, `::` is the unspecified address, and `::1` is the host itself (RFC 4291 section 2.4 and
+/// 2.5.3).
 #[inline(always)]
 pub const fn is_unicast_ipv6(address: [u8; 16]) -> bool {
     // Compared as a number: if single bytes were, LLVM would copy the address to the BPF stack piece by piece,
     // unaligned.
     let bits = u128::from_be_bytes(address);
-    bits >> 120 != 0xff && bits != 0
+    bits >> 120 != 0xff && bits > 1
 }
 
 /// A frame of which [`UdpDatagram::find`] reads the headers.
@@ -631,6 +639,9 @@ mod tests {
             ([0, 0, 0, 0], false),
             ([0, 255, 255, 255], false),
             ([1, 0, 0, 0], true),
+            ([126, 255, 255, 255], true),
+            ([127, 0, 0, 1], false),
+            ([128, 0, 0, 1], true),
             ([198, 18, 0, 1], true),
             ([223, 255, 255, 255], true),
             ([224, 0, 0, 1], false),
@@ -644,7 +655,8 @@ mod tests {
         }
         for (address, expected) in [
             (0, false),
-            (1, true),
+            (1, false),
+            (2, true),
             ((0xfe80 << 112) | 1, true),
             ((0x2001_0db8 << 96) | 1, true),
             ((0xff02 << 112) | 1, false),

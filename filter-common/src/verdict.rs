@@ -18,6 +18,20 @@ crate::reasons! {
         /// Request that might be refused, but to or from an address of no single host (multicast, broadcast,
         /// unspecified): passed.
         NotUnicast => "not_unicast",
+        /// Request that might be refused, but to a MAC address or in a VLAN of another host (on a bridge, in
+        /// promiscuous mode …): passed.
+        OtherHost => "other_host",
+        /// Request that might be refused, but to an address that this host does not shield (--address): passed.
+        OtherAddress => "other_address",
+        /// Request that might be refused, but from one of this host's own addresses: passed.
+        OwnSource => "own_source",
+        /// Request that might be refused, but received by a backup member of a bond: passed, and the kernel drops it.
+        Backup => "backup",
+        /// Request that might be refused, but may have lost its VLAN tag in the NIC, which the response would need:
+        /// passed.
+        VlanStripped => "vlan_stripped",
+        /// Request that might be refused, but in a packet that may hold several (GSO, GRO): passed.
+        Merged => "merged",
         /// Request that might be refused, but longer than an AF_XDP frame, or in several buffers (jumbo MTU): passed.
         TooLong => "too_long",
         /// To the proxy's port, but not a request that could be refused (other methods, responses, keep-alives, not

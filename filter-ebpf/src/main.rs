@@ -1,9 +1,10 @@
 //! The XDP program of sip-filter, which finds requests that would set up a new call and redirects them to the
 //! responder.
 //!
-//! Its modules follow the order in which a packet is read: headers ([`packet`]), method and policy ([`request`]), and
-//! where needed, whether the transaction was seen before ([`transactions`]), the To tag ([`scan`]) and what exempts a
-//! call ([`exemptions`]). [`scratch`] holds the results on the way.
+//! Its modules follow the order in which a packet is read: headers ([`packet`]), method and policy ([`request`]),
+//! whether the request is this host's ([`ownership`]), and where needed, whether the transaction was seen before
+//! ([`transactions`]), the To tag ([`scan`]) and what exempts a call ([`exemptions`]). [`scratch`] holds the results on
+//! the way.
 //!
 //! When in doubt, the program passes a packet. The only packet that it drops is the ACK to one of our responses.
 #![expect(non_ascii_idents, reason = "zerocopy's derive macros generate them")]
@@ -13,11 +14,13 @@
 
 mod exemptions;
 mod maps;
+mod ownership;
 mod packet;
 mod request;
 mod scan;
 mod scratch;
 mod transactions;
+mod trie_key;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::macros::xdp;

@@ -5,8 +5,8 @@ use core::hint::cold_path;
 
 use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
 use aya_ebpf::programs::XdpContext;
-use filter_common::maps::MAX_FRAME;
-use filter_common::net::{EthernetHeader, Frame, Ipv4Header, Ipv6Header, NoDatagram, UdpDatagram, UdpHeader};
+use filter_common::maps::{MAX_FRAME, mac_number, mapped_ipv4};
+use filter_common::net::{EthernetHeader, Frame, Ipv4Header, Ipv6Header, NoDatagram, UdpDatagram, UdpHeader, VlanTag};
 use filter_common::sip::MAX_LEADING_CRLF;
 use filter_common::verdict::Verdict;
 use zerocopy::{FromBytes, transmute};
@@ -89,9 +89,28 @@ impl Packet {
         Some(words.map(u64::from_le))
     }
 
+    /// Returns the outer and the inner VLAN tag as in [`Vlan`](filter_common::maps::Vlan), or `None` if the frame ends
+    /// before. A tag that carries only a priority is none.
+    #[inline(always)]
+    fn tags(&self, frame: &PacketData<'_>, ethernet: &EthernetHeader) -> Option<[u32; 2]> {
+        const FIRST: usize = EthernetHeader::LEN;
+        const SECOND: usize = FIRST + VlanTag::LEN;
+        if self.network as usize == FIRST {
+            return Some([0; 2]);
+        }
+        let first: VlanTag = frame.read(FIRST)?;
+        let outer = tag_number(ethernet.ethertype.get(), &first);
+        if self.network as usize == SECOND {
+            return Some([outer, 0]);
+        }
+        let second: VlanTag = frame.read(SECOND)?;
+        let inner = tag_number(first.ethertype.get(), &second);
+        Some(if outer == 0 { [inner, 0] } else { [outer, inner] })
+    }
+
     /// Checks that the packet is all in the frame's first buffer, and that the frame fits into the responder's socket.
     #[inline(always)]
-    fn check_size(&self, ctx: &XdpContext) -> Result<(), Verdict> {
+    pub(crate) fn check_size(&self, ctx: &XdpContext) -> Result<(), Verdict> {
         let first_buffer = (ctx.data_end() - ctx.data()) as u64;
         // SAFETY: the helper takes the context that the kernel passed to the program.
         let frame = unsafe { bpf_xdp_get_buff_len(ctx.ctx) };
@@ -105,17 +124,26 @@ impl Packet {
     }
 }
 
-/// The source of a datagram.
+/// Source and destination of a datagram: MAC address, VLAN tags, IP addresses and ports.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes)]
-pub(crate) struct Source {
-    address: [u64; 2],
-    port: u32,
+pub(crate) struct Endpoints {
+    source: [u64; 2],
+    destination: [u64; 2],
+    /// Destination MAC address, by [`mac_number`].
+    station: u64,
+    /// VLAN tags as in [`Vlan`](filter_common::maps::Vlan), without those that carry only a priority.
+    outer_tag: u32,
+    inner_tag: u32,
+    source_port: u32,
+    destination_port: u32,
     is_ipv4: u32,
+    /// Length of the IP packet in bytes.
+    packet_len: u32,
 }
 
-impl Source {
-    /// Reads the source of a packet that can be redirected.
+impl Endpoints {
+    /// Reads the endpoints of a packet that can be redirected.
     ///
     /// Called after the method check, which rules out most packets.
     ///
@@ -126,44 +154,96 @@ impl Source {
     pub(crate) fn from_packet(ctx: &XdpContext, packet: &Packet) -> Result<Self, Verdict> {
         let frame = PacketData(ctx);
         let ethernet: EthernetHeader = frame.read(0).ok_or(Verdict::Malformed)?;
-        let (address, is_unicast) = if packet.is_ipv4 != 0 {
+        let (source, destination, is_unicast) = if packet.is_ipv4 != 0 {
             let header: Ipv4Header = frame.read(packet.network as usize).ok_or(Verdict::Malformed)?;
-            (mapped(header.source), header.is_unicast())
+            (mapped_ipv4(header.source), mapped_ipv4(header.destination), header.is_unicast())
         } else {
             let header: Ipv6Header = frame.read(packet.network as usize).ok_or(Verdict::Malformed)?;
-            (transmute!(header.source), header.is_unicast())
+            (transmute!(header.source), transmute!(header.destination), header.is_unicast())
         };
         if !ethernet.is_unicast() || !is_unicast {
             return Err(Verdict::NotUnicast);
         }
-        packet.check_size(ctx)?;
         let udp: UdpHeader = frame.read(packet.transport as usize).ok_or(Verdict::Malformed)?;
-        Ok(Self { address, port: udp.source_port.get().into(), is_ipv4: packet.is_ipv4 })
+        let [outer_tag, inner_tag] = packet.tags(&frame, &ethernet).ok_or(Verdict::Malformed)?;
+        Ok(Self {
+            source,
+            destination,
+            station: mac_number(ethernet.destination),
+            outer_tag,
+            inner_tag,
+            source_port: udp.source_port.get().into(),
+            destination_port: udp.destination_port.get().into(),
+            is_ipv4: packet.is_ipv4,
+            packet_len: packet.end.wrapping_sub(packet.network),
+        })
     }
 
-    /// Returns the address in network byte order: IPv6, or IPv4-mapped.
+    /// Returns the source address in network byte order: IPv6, or IPv4-mapped.
     #[inline(always)]
-    pub(crate) fn address(&self) -> [u64; 2] {
-        self.address
+    pub(crate) fn source(&self) -> [u64; 2] {
+        self.source
     }
 
-    /// Returns the address in network byte order if it is IPv4.
+    /// Returns the source address in network byte order if it is IPv4.
     #[inline(always)]
-    pub(crate) fn ipv4(&self) -> Option<u32> {
-        (self.is_ipv4 != 0).then_some((self.address[1] >> 32) as u32)
+    pub(crate) fn ipv4_source(&self) -> Option<u32> {
+        self.ipv4(self.source)
     }
 
-    /// Returns the UDP port in host byte order.
+    /// Returns the source port in host byte order.
     #[inline(always)]
-    pub(crate) fn port(&self) -> u16 {
-        self.port as u16
+    pub(crate) fn source_port(&self) -> u16 {
+        self.source_port as u16
+    }
+
+    /// Returns the destination address in network byte order: IPv6, or IPv4-mapped.
+    #[inline(always)]
+    pub(crate) fn destination(&self) -> [u64; 2] {
+        self.destination
+    }
+
+    /// Returns the destination address in network byte order if it is IPv4.
+    #[inline(always)]
+    pub(crate) fn ipv4_destination(&self) -> Option<u32> {
+        self.ipv4(self.destination)
+    }
+
+    /// Returns the destination port in host byte order.
+    #[inline(always)]
+    #[expect(dead_code, reason = "the scope of maintenance will compare it")]
+    pub(crate) fn destination_port(&self) -> u16 {
+        self.destination_port as u16
+    }
+
+    /// Returns the destination MAC address, by [`mac_number`].
+    #[inline(always)]
+    pub(crate) fn station(&self) -> u64 {
+        self.station
+    }
+
+    /// Returns the outer and the inner VLAN tag as in [`Vlan`](filter_common::maps::Vlan).
+    #[inline(always)]
+    pub(crate) fn tags(&self) -> [u32; 2] {
+        [self.outer_tag, self.inner_tag]
+    }
+
+    /// Returns the length of the IP packet in bytes.
+    #[inline(always)]
+    pub(crate) fn packet_len(&self) -> u32 {
+        self.packet_len
+    }
+
+    #[inline(always)]
+    fn ipv4(&self, address: [u64; 2]) -> Option<u32> {
+        (self.is_ipv4 != 0).then_some((address[1] >> 32) as u32)
     }
 }
 
-/// Returns `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2).
+/// Returns a tag as in [`Vlan`](filter_common::maps::Vlan): zero if it carries only a priority.
 #[inline(always)]
-const fn mapped(address: [u8; 4]) -> [u64; 2] {
-    [0, ((u32::from_ne_bytes(address) as u64) << 32) | 0xffff_0000]
+fn tag_number(ethertype: u16, tag: &VlanTag) -> u32 {
+    if tag.id() == 0 { 0 } else { (u32::from(ethertype) << 16) | u32::from(tag.id()) }
 }
 
 #[inline(always)]

@@ -4,15 +4,15 @@
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::programs::XdpContext;
-use filter_common::maps::Policy;
+use filter_common::maps::{InterfaceState, Policy};
 use filter_common::sip::{Decision, Method, SHORTEST_REQUEST};
 use filter_common::transaction::is_refused;
 use filter_common::verdict::Verdict;
 
-use crate::packet::{Packet, Source};
+use crate::packet::{Endpoints, Packet};
 use crate::scratch::Scratch;
 use crate::transactions::{PASSED, REFUSED, Transaction};
-use crate::{exemptions, maps, scan};
+use crate::{exemptions, maps, ownership, scan};
 
 /// Returns the verdict on a packet to the proxy's port. Redirects the packet if that is the verdict.
 #[inline(always)]
@@ -36,9 +36,12 @@ pub(crate) fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
     let Some(scratch) = Scratch::new(packet) else {
         return Verdict::Undecided;
     };
-    match Source::from_packet(ctx, scratch.packet()) {
-        Ok(source) => scratch.set_source(source),
+    match Endpoints::from_packet(ctx, scratch.packet()) {
+        Ok(endpoints) => scratch.set_endpoints(endpoints),
         Err(passed) => return passed,
+    }
+    if let Err(passed) = check(ctx, scratch) {
+        return passed;
     }
     let now = maps::now();
     scratch.set_method(method);
@@ -53,12 +56,24 @@ pub(crate) fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
     // The scan is most of the program and is verified once per call site, so there is only one.
     let decision = scan::decide(scratch, request_uri);
     if scratch.is_method(Method::Ack) {
-        ack(policy, decision, scratch)
-    } else if scratch.is_method(Method::Invite) {
+        return ack(policy, decision, scratch);
+    }
+    if decision == Decision::New && scratch.is_generic() && scan::may_hold_several(scratch) {
+        return Verdict::Merged;
+    }
+    if scratch.is_method(Method::Invite) {
         invite(ctx, policy, now, decision, scratch)
     } else {
         exempted(policy, decision, scratch).unwrap_or_else(|| redirect(ctx, now, Verdict::RedirectedMethod))
     }
+}
+
+/// Checks that the request is this host's, and that it fits into the responder's socket.
+#[inline(always)]
+fn check(ctx: &XdpContext, scratch: &mut Scratch) -> Result<(), Verdict> {
+    let interface = ownership::check(maps::rx_queue(ctx).ifindex, scratch.endpoints())?;
+    scratch.set_generic(interface.has(InterfaceState::GENERIC));
+    scratch.packet().check_size(ctx)
 }
 
 /// Returns whether the policy refuses requests of a method now.
@@ -136,7 +151,7 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
 #[inline(always)]
 fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
     match decision {
-        Decision::New if exemptions::is_bypassed(scratch.source(), policy) => Some(Verdict::Bypass),
+        Decision::New if exemptions::is_bypassed(scratch.endpoints(), policy) => Some(Verdict::Bypass),
         Decision::New if exemptions::is_emergency(scratch.scan.user(), policy) => Some(Verdict::Emergency),
         Decision::New => None,
         Decision::InDialog => Some(Verdict::InDialog),

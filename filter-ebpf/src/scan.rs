@@ -1,11 +1,11 @@
-//! Runs the scan of `filter-common` over the current message.
+//! Runs the scans of `filter-common` over the current message.
 #![expect(unsafe_code, reason = "`bpf_loop` takes a callback and its argument as raw pointers")]
 
 use core::ops::ControlFlow;
 
 use aya_ebpf::cty::c_void;
 use aya_ebpf::helpers::generated::bpf_loop;
-use filter_common::sip::Decision;
+use filter_common::sip::{Decision, body_len};
 
 use crate::scratch::{BUFFER, Scratch};
 
@@ -13,7 +13,11 @@ use crate::scratch::{BUFFER, Scratch};
 /// ([`Scan::step`](filter_common::sip::Scan::step)).
 const MAX_STEPS: u32 = 3 * BUFFER as u32;
 
-/// The argument of [`step`]. It is on the stack, where `bpf_loop` requires it.
+/// Maximum number of steps of the search for Content-Length
+/// ([`BodyScan::step`](filter_common::sip::BodyScan::step)).
+const MAX_BODY_STEPS: u32 = 5 * BUFFER as u32;
+
+/// The argument of [`step`] and [`body_step`]. It is on the stack, where `bpf_loop` requires it.
 struct Argument {
     scratch: *mut Scratch,
 }
@@ -40,6 +44,38 @@ unsafe extern "C" fn step(_index: u64, argument: *mut Argument) -> i64 {
         ControlFlow::Continue(()) => 0,
         ControlFlow::Break(decision) => {
             scratch.decision = decision as u32;
+            1
+        }
+    }
+}
+
+/// Returns whether the datagram of the current message may hold another message, after the scan has found a new
+/// request.
+#[inline(always)]
+pub(crate) fn may_hold_several(scratch: &mut Scratch) -> bool {
+    let headers_end = scratch.scan.headers_end();
+    let body = body_len(&scratch.message, headers_end, scratch.packet().length());
+    if body == 0 {
+        return false;
+    }
+    scratch.body_scan.restart(headers_end);
+    scratch.announced = 0;
+    let scratch: *mut Scratch = scratch;
+    let mut argument = Argument { scratch };
+    // SAFETY: as in `decide`. If the helper fails, no length has been announced.
+    unsafe { bpf_loop(MAX_BODY_STEPS, body_step as *mut c_void, (&raw mut argument).cast(), 0) };
+    // SAFETY: as in `decide`.
+    unsafe { (*scratch).announced < body }
+}
+
+/// Runs one step of the search for Content-Length. The callback of `bpf_loop`.
+unsafe extern "C" fn body_step(_index: u64, argument: *mut Argument) -> i64 {
+    // SAFETY: as in `step`.
+    let scratch = unsafe { &mut *(*argument).scratch };
+    match scratch.body_scan.step(&scratch.message) {
+        ControlFlow::Continue(()) => 0,
+        ControlFlow::Break(announced) => {
+            scratch.announced = announced.unwrap_or(0);
             1
         }
     }

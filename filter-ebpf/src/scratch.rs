@@ -10,11 +10,11 @@ use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::XdpContext;
-use filter_common::sip::{Message, Method, Scan};
+use filter_common::sip::{BodyScan, Message, Method, Scan};
 use filter_common::transaction::HASHED_BLOCK;
 use zerocopy::FromBytes;
 
-use crate::packet::{Packet, Source};
+use crate::packet::{Endpoints, Packet};
 
 /// Maximum length of a message in bytes, a power of two above [`MAX_FRAME`](filter_common::maps::MAX_FRAME).
 pub(crate) const BUFFER: usize = 4096;
@@ -59,13 +59,19 @@ impl Message for Buffer {
 #[derive(FromBytes)]
 pub(crate) struct Scratch {
     packet: Packet,
-    source: Source,
+    endpoints: Endpoints,
     /// The [`Method`] as a number.
     method: u32,
     /// The [`Decision`](filter_common::sip::Decision) as a number.
     pub(crate) decision: u32,
     /// The scan of the message.
     pub(crate) scan: Scan,
+    /// The search for the length of the body.
+    pub(crate) body_scan: BodyScan,
+    /// The length of the body that the message announces, in bytes; 0 if it is unknown.
+    pub(crate) announced: u32,
+    /// Nonzero if the program runs in generic mode on the interface.
+    is_generic: u32,
     /// The message, once it is loaded.
     pub(crate) message: Buffer,
 }
@@ -93,17 +99,17 @@ impl Scratch {
         &self.packet
     }
 
-    /// Returns the source of the packet, which has to be set before.
+    /// Returns the endpoints of the packet, which have to be set before.
     #[inline(always)]
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
-    /// Stores the source of the packet.
+    /// Stores the endpoints of the packet.
     #[inline(always)]
-    pub(crate) fn set_source(&mut self, source: Source) {
+    pub(crate) fn set_endpoints(&mut self, endpoints: Endpoints) {
         // SAFETY: a reference is valid for writes. Volatile, as in `new`.
-        unsafe { (&raw mut self.source).write_volatile(source) };
+        unsafe { (&raw mut self.endpoints).write_volatile(endpoints) };
     }
 
     /// Stores the method of the request.
@@ -111,6 +117,19 @@ impl Scratch {
     pub(crate) fn set_method(&mut self, method: Method) {
         // SAFETY: a reference is valid for writes. Volatile, as in `new`.
         unsafe { (&raw mut self.method).write_volatile(method as u32) }
+    }
+
+    /// Stores whether the program runs in generic mode on the interface.
+    #[inline(always)]
+    pub(crate) fn set_generic(&mut self, is_generic: bool) {
+        // SAFETY: a reference is valid for writes. Volatile, as in `new`.
+        unsafe { (&raw mut self.is_generic).write_volatile(is_generic.into()) }
+    }
+
+    /// Returns whether the program runs in generic mode on the interface.
+    #[inline(always)]
+    pub(crate) fn is_generic(&self) -> bool {
+        self.is_generic != 0
     }
 
     /// Returns whether the request has this method.

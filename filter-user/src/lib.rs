@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod domain;
 pub mod kamailio;
 pub mod metrics;
+mod network;
 #[cfg(test)]
 mod option_help;
 mod panic;

@@ -12,12 +12,14 @@ use zerocopy::TryFromBytes;
 
 use crate::words::word;
 
+mod body;
 mod exempt;
 mod method;
 mod scan;
 mod to;
 mod user_part;
 
+pub use body::{BodyScan, body_len, may_hold_several};
 pub use method::{Method, SHORTEST_REQUEST};
 pub use scan::{Message, Scan};
 pub use user_part::UserPart;
@@ -64,6 +66,8 @@ pub struct Request {
     pub user: UserPart,
     /// Offset of the To tag in the message, if the decision is [`Decision::InDialog`].
     pub tag: u32,
+    /// Offset of the empty line after the headers in the message, if the decision is [`Decision::New`].
+    pub headers_end: u32,
 }
 
 /// Classifies the message of one datagram as the XDP program does.
@@ -83,8 +87,8 @@ pub fn classify(message: &[u8]) -> Option<Request> {
     let mut scan = Scan::new(length, message.len() as u32);
     loop {
         if let ControlFlow::Break(decision) = scan.step(message) {
-            let tag = blank as u32 + scan.tag();
-            return Some(Request { method, decision, user: *scan.user(), tag });
+            let [tag, headers_end] = [scan.tag(), scan.headers_end()].map(|offset| blank as u32 + offset);
+            return Some(Request { method, decision, user: *scan.user(), tag, headers_end });
         }
     }
 }

@@ -138,6 +138,12 @@ impl Scan {
         self.tag
     }
 
+    /// Returns the offset of the empty line after the headers, if the decision is [`Decision::New`].
+    #[inline(always)]
+    pub const fn headers_end(&self) -> u32 {
+        self.position
+    }
+
     /// Runs one step. Returns the decision, or `Continue` if the scan needs another step.
     ///
     /// A step goes through the phases in the order in which they usually follow each other. Each step decides, or reads
@@ -494,7 +500,7 @@ const fn plain_in_brackets(word: u64) -> u8 {
 /// The mask changes no position within a datagram. But the verifier treats all masked sums as one unknown number, and
 /// would follow unmasked sums separately.
 #[inline(always)]
-const fn advanced(position: u32, bytes: u8) -> u32 {
+pub(super) const fn advanced(position: u32, bytes: u8) -> u32 {
     (position + bytes as u32) & POSITION_MASK
 }
 

@@ -30,6 +30,8 @@ pub(super) enum Backend<'a> {
 pub(super) struct SwitchReport {
     /// Number of the event.
     pub(super) event: i64,
+    /// True if an alarm is raised.
+    pub(super) is_degraded: bool,
     pub(super) lines: Vec<Line>,
     pub(super) json: Value,
 }
@@ -176,7 +178,8 @@ impl<'a> Backend<'a> {
 
 fn applied(Received { reply, json: reply_json }: Received<Switched>) -> Result<SwitchReport, Error> {
     let json = json(Applied { reply: reply_json, applied: true })?;
-    Ok(SwitchReport { event: reply.event, lines: in_force::lines(&reply.in_force), json })
+    let is_degraded = !reply.in_force.alarms.is_empty();
+    Ok(SwitchReport { event: reply.event, is_degraded, lines: in_force::lines(&reply.in_force), json })
 }
 
 fn write(settings: &Settings, switch: &Switch) -> Result<SwitchReport, Error> {
@@ -186,7 +189,7 @@ fn write(settings: &Settings, switch: &Switch) -> Result<SwitchReport, Error> {
     let rows: Vec<String> = written.iter().map(|(key, value)| format!("{key} = {value}")).collect();
     let line = ("written", format!("{} ({}, table {table})", rows.join(", "), not_applied.database()));
     let json = json(SwitchInDatabase { not_applied: &not_applied, event, table, written: &written })?;
-    Ok(SwitchReport { event, lines: not_applied.around([line]), json })
+    Ok(SwitchReport { event, is_degraded: false, lines: not_applied.around([line]), json })
 }
 
 fn call_edit(

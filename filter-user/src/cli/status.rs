@@ -113,7 +113,7 @@ fn row(interface: &InterfaceStatus, queue: &QueueStatus) -> Vec<String> {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     let frames = queue.frames;
     vec![
-        interface.name.clone(),
+        interface.display_name(),
         interface.mode.map_or("-", AttachMode::name).into(),
         queue.queue.to_string(),
         queue.socket.name().into(),

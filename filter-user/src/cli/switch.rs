@@ -93,10 +93,14 @@ fn finish(
     Wait { wait }: &Wait,
     output: Output,
 ) -> Result<Outcome, Error> {
-    let SwitchReport { event, mut lines, json } = report;
+    let SwitchReport { event, is_degraded, mut lines, json } = report;
     let late = wait.map(|timeout| nodes::wait(settings, event, node, timeout)).transpose()?;
     lines.extend(late.as_deref().map(nodes::late_line));
-    let outcome = if late.as_ref().is_none_or(Vec::is_empty) { Outcome::Done } else { Outcome::Failed };
+    let outcome = match &late {
+        Some(late) if !late.is_empty() => Outcome::Failed,
+        _ if is_degraded => Outcome::Degraded,
+        _ => Outcome::Done,
+    };
     output.print(&Printed { json, late }, || pairs(&lines))?;
     Ok(outcome)
 }

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::InterfaceName;
 use super::run::SIP_PORT;
+use crate::domain::InvalidShielded;
 use crate::store::DatabaseUrlError;
 
 /// The reason why the options cannot be used.
@@ -41,6 +42,9 @@ pub enum Error {
     /// The list of ports is empty.
     #[error("no port is named: name at least one, or leave --port out for {SIP_PORT}")]
     NoPort,
+    /// The values of `--address` contradict each other.
+    #[error(transparent)]
+    Address(#[from] InvalidShielded),
     /// Zero-copy is not possible in generic mode.
     #[error("zero-copy needs the XDP program in the driver: leave out `--zero-copy`, or `--mode generic`")]
     ZeroCopyGeneric,

@@ -12,7 +12,7 @@ use filter_reply::TagSecret;
 use super::{BusyPollWindow, Error, InterfaceName, Lease, LogLevel, Transactions};
 use crate::dataplane::cpus::CpuList;
 use crate::dataplane::{self, Mode};
-use crate::domain::NodeName;
+use crate::domain::{NodeName, Shielded, ShieldedAddress};
 use crate::kamailio::{self, HtableName};
 
 /// The port of SIP over UDP (RFC 3261 section 19.1.2).
@@ -51,6 +51,14 @@ options! {
 
     /// Options of `run`.
     RunOptions {
+        /// Destination addresses whose calls are refused [default: local]
+        ///
+        /// local: all addresses of this host, on whatever interface, also those that are added while it runs. any: all
+        /// addresses. Otherwise addresses or prefixes, at most 1024 of each IP version, on a gateway that shields the
+        /// proxies behind it; repeat the option, or separate several with commas. Calls to other addresses pass.
+        #[arg(long, env = "SIP_FILTER_ADDRESS", value_name = "local|any|PREFIX", value_delimiter = ',')]
+        address: Vec<ShieldedAddress> = vec![ShieldedAddress::Local];
+
         /// UDP port of the proxy, 1 to 65535; repeat the option, or separate several with commas [default: 5060]
         #[arg(long, env = "SIP_FILTER_PORT", value_name = "N", value_delimiter = ',')]
         port: Vec<NonZeroU16> = vec![SIP_PORT];
@@ -140,6 +148,7 @@ impl RunSettings {
         if self.port.is_empty() {
             return Err(Error::NoPort);
         }
+        self.shielded()?;
         if self.zero_copy && self.mode == Mode::Generic {
             return Err(Error::ZeroCopyGeneric);
         }
@@ -149,6 +158,11 @@ impl RunSettings {
     /// Returns the names of the interfaces.
     pub fn interfaces(&self) -> Vec<String> {
         self.iface.iter().map(InterfaceName::to_string).collect()
+    }
+
+    /// Returns the destination addresses whose calls are refused.
+    pub fn shielded(&self) -> Result<Shielded, Error> {
+        Ok(Shielded::try_from(&*self.address)?)
     }
 
     /// Returns the UDP ports of the proxy.
@@ -166,6 +180,8 @@ impl RunSettings {
     pub fn data_plane(&self, tag: TagSecret, debug: bool) -> dataplane::Options {
         dataplane::Options {
             interfaces: self.interfaces(),
+            // `check` has reported values that contradict each other.
+            shielded: self.shielded().unwrap_or_default(),
             ports: self.ports(),
             mode: self.mode,
             zero_copy: self.zero_copy,

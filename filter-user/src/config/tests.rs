@@ -42,6 +42,7 @@ const FULL: &str = r#"
     state-file = "/tmp/file.json"
     [run]
     iface = ["eth0", "eth1"]
+    address = ["198.18.0.0/15"]
     port = [5060, 5080]
     node = "sbc7"
     mode = "native"
@@ -92,6 +93,7 @@ fn options_of_run_come_from_flag_file_and_default() {
     let flags = RunOptions { port: Some(vec![5070.try_into().unwrap()]), ..RunOptions::default() };
     let expected = RunSettings {
         iface: vec!["eth0".parse().unwrap(), "eth1".parse().unwrap()],
+        address: vec!["198.18.0.0/15".parse().unwrap()],
         port: vec![5070.try_into().unwrap()],
         node: "sbc7".parse().unwrap(),
         mode: Mode::Native,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::plane::Backend;
 use crate::dataplane::{Error, PlaneStatus};
-use crate::domain::Policy;
+use crate::domain::{Policy, Raised};
 
 /// A data plane that records the policies, and fails on request. Clones are handles to the same one.
 #[derive(Clone, Default)]
@@ -56,6 +56,10 @@ impl Backend for FakePlane {
         assert!(!self.0.panics.swap(false, Ordering::Relaxed), "the test has asked for this panic");
         drop(self.0.status.lock().unwrap());
         Ok(PlaneStatus::default())
+    }
+
+    fn alarms(&self) -> Vec<Raised> {
+        Vec::new()
     }
 
     fn tick(&self) -> Result<(), Error> {

@@ -7,7 +7,6 @@ use tokio::sync::{Mutex, watch};
 
 use super::plane::Plane;
 use super::raised;
-use super::service::is_degraded;
 use crate::dataplane::{AttachMode, InterfaceStatus, PlaneStatus, QueueStatus};
 use crate::domain::{Alarm, Raised};
 use crate::kamailio::Status;
@@ -35,16 +34,17 @@ impl Metrics {
 impl Source for Metrics {
     async fn metrics(&self) -> Result<String, String> {
         let plane = self.plane.lock().await;
+        let alarms = plane.alarms().await;
         let plane = plane.status().await.map_err(|error| error.to_string())?;
         let snapshot = self.snapshot.borrow().clone();
-        let raised = raised(&snapshot, self.kamailio.as_ref());
+        let raised = raised(&snapshot, self.kamailio.as_ref(), &alarms);
         Ok(text(&snapshot, &raised, &plane))
     }
 }
 
 fn text(snapshot: &Snapshot, raised: &[Raised], PlaneStatus { interfaces, counters }: &PlaneStatus) -> String {
     let mut to = Exposition::default();
-    daemon(&mut to, is_degraded(!raised.is_empty(), snapshot, interfaces));
+    daemon(&mut to, !raised.is_empty());
     policy(&mut to, snapshot);
     database(&mut to, snapshot);
     alarms(&mut to, raised);
@@ -61,8 +61,7 @@ fn text(snapshot: &Snapshot, raised: &[Raised], PlaneStatus { interfaces, counte
 fn daemon(to: &mut Exposition, degraded: bool) {
     to.family(Kind::Gauge, "sip_filter_build_info", "Always 1; the label is the version of the daemon.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let help = "Whether an alarm is raised, or maintenance is on and a queue has no lease (1).";
-    to.family(Kind::Gauge, "sip_filter_degraded", help).sample(&[], u8::from(degraded));
+    to.family(Kind::Gauge, "sip_filter_degraded", "Whether an alarm is raised (1).").sample(&[], u8::from(degraded));
 }
 
 fn policy(to: &mut Exposition, snapshot: &Snapshot) {
@@ -198,6 +197,7 @@ mod tests {
         InterfaceStatus {
             name: name.into(),
             ifindex: 2,
+            bond: None,
             mode: Some(AttachMode::Native),
             program: Some(7),
             queues: vec![queue],
@@ -273,7 +273,6 @@ mod tests {
         assert_has(&shown, "sip_filter_queue_lease_seconds{interface=\"eth1.7\",queue=\"0\"} 0");
         assert_has(&shown, "sip_filter_queue_answered_total{interface=\"eth0\",queue=\"0\"} 5");
         assert_has(&shown, "sip_filter_responder_unanswered_total{reason=\"no_via\"} 3");
-        assert_has(&shown, "sip_filter_degraded 1");
-        assert_has(&text(&snapshot(), &[], &plane(&[], &interfaces[..1])), "sip_filter_degraded 0");
+        assert_has(&shown, "sip_filter_degraded 0");
     }
 }

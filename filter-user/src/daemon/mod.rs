@@ -34,7 +34,7 @@ use self::supervisor::Supervisor;
 pub use self::supervisor::UnexpectedEnd;
 use crate::config::{RunSettings, Settings};
 use crate::control::ControlSocket;
-use crate::dataplane::{self, AttachMode};
+use crate::dataplane::AttachMode;
 use crate::domain::Raised;
 use crate::kamailio::Status;
 use crate::metrics::bind;
@@ -49,8 +49,6 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// program is attached or detached, so this does not happen at a switch. At the end, whatever the reason, the program
 /// is detached before anything else stops.
 pub async fn run(settings: Settings, options: RunSettings) -> Result<(), Error> {
-    // Checked first: on a kernel that is too old, no other error is worth fixing.
-    dataplane::check_kernel()?;
     let mut signals = Signals::install()?;
     let socket = ControlSocket::claim(&settings.socket)?;
     // Bound before the program is attached: a port that is in use must not cost the interface its link.
@@ -119,19 +117,21 @@ async fn ready_line(components: &Components) -> Result<String, Error> {
     let status = plane.status().await?;
     let interfaces = status.interfaces.iter().map(|interface| {
         let mode = interface.mode.map_or("not attached", AttachMode::name);
-        format!("{} ({mode}, {} queues)", interface.name, interface.queues.len())
+        format!("{} ({mode}, {} queues)", interface.display_name(), interface.queues.len())
     });
     let interfaces = interfaces.collect::<Vec<_>>().join(", ");
+    let interfaces = if interfaces.is_empty() { "no interface yet".to_owned() } else { interfaces };
     let ports = options.ports().iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let (policy, database) = (keeper.policy(), settings.database.display());
     Ok(format!("sip-filter ready: {interfaces}; UDP port {ports}; {policy}; database {database}"))
 }
 
-/// Returns the alarms of the keeper and of Kamailio.
-fn raised(snapshot: &Snapshot, kamailio: Option<&watch::Receiver<Status>>) -> Vec<Raised> {
+/// Returns the alarms of the keeper, of Kamailio, and of the data plane.
+fn raised(snapshot: &Snapshot, kamailio: Option<&watch::Receiver<Status>>, plane: &[Raised]) -> Vec<Raised> {
     let mut raised = snapshot.alarms.raised().to_vec();
     if let Some(kamailio) = kamailio {
         raised.extend_from_slice(kamailio.borrow().alarms.raised());
     }
+    raised.extend_from_slice(plane);
     raised
 }

@@ -6,14 +6,14 @@
 //! | task or thread | reason to end by itself | consequence |
 //! |---|---|---|
 //! | keeper | a policy cannot be put in force, or a panic | essential: the daemon ends |
-//! | data plane watch | a responder has ended, an interface has gone, the program is detached, or a panic | essential |
+//! | data plane watch | the last interface is lost, a map cannot be written, or a panic | essential |
 //! | control server | a panic | essential: nobody could switch maintenance on this host |
 //! | client of the control server | a panic | logged; that client loses its connection |
 //! | metrics server | a panic | restarted, on the same listening socket |
 //! | client of the metrics server | a panic | logged; that client loses its connection |
 //! | Kamailio sync | a panic | restarted; it sets Kamailio's flag again |
 //! | systemd status | a panic | restarted |
-//! | responder threads | an error of the socket, or a panic | found by the data plane watch within a second |
+//! | responder threads | an error of the socket, or a panic | started again by the next tick of the data plane |
 //! | thread of the refusal log | a panic | logged; started again by the next tick of the data plane |
 //! | thread of the kernel log (debug level) | a panic | logged; the XDP program is not logged any more |
 //! | watch of a database server | a lost connection, or a panic | the keeper opens the database again |
@@ -65,7 +65,8 @@ impl Components {
         let (sync, handle) = kamailio.unzip();
         let kamailio = handle.as_ref().map(KamailioHandle::status);
 
-        let watching = plane.clone().watch(token.clone());
+        let (publish_alarms, plane_alarms) = watch::channel(Vec::new());
+        let watching = plane.clone().watch(publish_alarms, token.clone());
         supervisor.start_essential("data plane watch", async { Ok(watching.await?) });
         let enforcer = SwitchSequencer::new(plane.clone(), handle);
         let keeping = keeper.run(enforcer, receiver, publish, token.clone());
@@ -86,7 +87,10 @@ impl Components {
         }
         supervisor.start_restartable("systemd status", {
             let (snapshot, kamailio, token) = (snapshot.clone(), kamailio.clone(), token.clone());
-            move || returns(systemd::report_status(snapshot.clone(), kamailio.clone(), token.clone()))
+            move || {
+                let (snapshot, kamailio) = (snapshot.clone(), kamailio.clone());
+                returns(systemd::report_status(snapshot, kamailio, plane_alarms.clone(), token.clone()))
+            }
         });
         let service = Control::new(settings, options, commands.clone(), snapshot, plane, kamailio);
         let serving = control::serve(control, Arc::new(service), token);

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::dataplane::{DataPlane, Error, Options, PlaneStatus};
-use crate::domain::Policy;
+use crate::domain::{Policy, Raised};
+use crate::network::Changes;
 use crate::sync::Enforcer;
 
 /// Interval of the ticks: the longest time for which a failure goes unnoticed.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Time limit for stopping the data plane. A responder sleeps for at most a quarter of its lease, which is at most 10 s
-/// long.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for stopping the data plane. The ports of a bond are detached one at a time, each of which may lose its
+/// carrier for some seconds. A responder sleeps for at most a quarter of its lease, which is at most 10 s long.
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The calls of the data plane, all of which block. A trait, so that tests of the parts around it need no kernel.
 pub(super) trait Backend: Send + Sync {
@@ -25,6 +27,9 @@ pub(super) trait Backend: Send + Sync {
 
     /// See [`DataPlane::status`].
     fn status(&self) -> Result<PlaneStatus, Error>;
+
+    /// See [`DataPlane::alarms`].
+    fn alarms(&self) -> Vec<Raised>;
 
     /// See [`DataPlane::tick`].
     fn tick(&self) -> Result<(), Error>;
@@ -40,6 +45,10 @@ impl Backend for DataPlane {
 
     fn status(&self) -> Result<PlaneStatus, Error> {
         Self::status(self)
+    }
+
+    fn alarms(&self) -> Vec<Raised> {
+        Self::alarms(self)
     }
 
     fn tick(&self) -> Result<(), Error> {
@@ -81,17 +90,32 @@ impl Plane {
         self.call(|plane| plane.status()).await
     }
 
-    /// Ticks once a second until `stop` is cancelled, or until the data plane has failed.
+    /// Returns the alarms of the data plane that are raised.
+    pub(super) async fn alarms(&self) -> Vec<Raised> {
+        self.call(|plane| plane.alarms()).await
+    }
+
+    /// Ticks once a second, and when the network changes, until `stop` is cancelled, or until the data plane has
+    /// failed.
     ///
-    /// Runs in a task of its own, so that nothing else the daemon does can delay a tick or drop what it has found.
-    pub(super) async fn watch(self, stop: CancellationToken) -> Result<(), Error> {
+    /// Publishes the alarms after each tick. Runs in a task of its own, so that nothing else the daemon does can delay
+    /// a tick or drop what it has found.
+    pub(super) async fn watch(self, publish: watch::Sender<Vec<Raised>>, stop: CancellationToken) -> Result<(), Error> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut changes = Changes::subscribe();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = ticks.tick() => self.call(|plane| plane.tick()).await?,
+                _ = ticks.tick() => {}
+                () = changes.next() => {}
             }
+            let alarms = self.call(|plane| plane.tick().map(|()| plane.alarms())).await?;
+            publish.send_if_modified(|published| {
+                let has_changed = *published != alarms;
+                *published = alarms;
+                has_changed
+            });
         }
     }
 

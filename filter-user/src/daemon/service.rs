@@ -9,7 +9,7 @@ use super::plane::Plane;
 use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::Service;
-use crate::dataplane::{InterfaceStatus, PlaneStatus, QueueStatus};
+use crate::dataplane::PlaneStatus;
 use crate::domain::{Change, Channel, Edit, Entry, Exemption, Origin, Policy, Switch, Why};
 use crate::kamailio;
 use crate::protocol::{
@@ -54,12 +54,12 @@ impl Control {
 
     async fn switch(&self, switch: Switch) -> Result<Switched, Error> {
         let (event, snapshot) = self.ask(|reply| Command::Switch(switch, reply)).await?;
-        Ok(Switched { in_force: self.in_force(&snapshot), event })
+        Ok(Switched { in_force: self.in_force(&snapshot).await, event })
     }
 
     async fn reload(&self) -> Result<InForce, Error> {
         let snapshot = self.ask(Command::Reload).await?;
-        Ok(self.in_force(&snapshot))
+        Ok(self.in_force(&snapshot).await)
     }
 
     async fn edit(
@@ -71,7 +71,7 @@ impl Control {
     ) -> Result<Edited, Error> {
         let change = Change::new(exemption, edit, entries, origin).map_err(invalid_params)?;
         let (changed, snapshot) = self.ask(|reply| Command::Change(change, reply)).await?;
-        Ok(Edited { in_force: self.in_force(&snapshot), entries: ChangedEntries::new(edit, changed) })
+        Ok(Edited { in_force: self.in_force(&snapshot).await, entries: ChangedEntries::new(edit, changed) })
     }
 
     /// Returns the entries in the database, or those in force while the database is down, which is an alarm.
@@ -87,7 +87,7 @@ impl Control {
             }
         };
         let entries = Entries::new(exemption, entries, Some(&snapshot.policy));
-        Ok(Listed { entries, alarms: self.alarms(&snapshot) })
+        Ok(Listed { entries, alarms: self.alarms(&snapshot).await })
     }
 
     async fn history(&self, limit: protocol::EventLimit) -> Result<Events, Error> {
@@ -103,9 +103,9 @@ impl Control {
     async fn status(&self) -> Result<Status, Error> {
         let snapshot = self.snapshot.borrow().clone();
         let PlaneStatus { interfaces, counters } = self.plane().await?;
-        let in_force = self.in_force(&snapshot);
+        let in_force = self.in_force(&snapshot).await;
         Ok(Status {
-            degraded: is_degraded(!in_force.alarms.is_empty(), &snapshot, &interfaces),
+            degraded: !in_force.alarms.is_empty(),
             in_force,
             source: snapshot.source,
             own_flag: snapshot.own_flag,
@@ -126,16 +126,17 @@ impl Control {
         })
     }
 
-    fn in_force(&self, snapshot: &Snapshot) -> InForce {
+    async fn in_force(&self, snapshot: &Snapshot) -> InForce {
         InForce {
             policy: Policy::clone(&snapshot.policy),
             since: snapshot.since.clone(),
-            alarms: self.alarms(snapshot),
+            alarms: self.alarms(snapshot).await,
         }
     }
 
-    fn alarms(&self, snapshot: &Snapshot) -> Vec<Alarm> {
-        raised(snapshot, self.kamailio.as_ref()).iter().map(Alarm::from).collect()
+    async fn alarms(&self, snapshot: &Snapshot) -> Vec<Alarm> {
+        let plane = self.plane.alarms().await;
+        raised(snapshot, self.kamailio.as_ref(), &plane).iter().map(Alarm::from).collect()
     }
 
     async fn plane(&self) -> Result<PlaneStatus, Error> {
@@ -175,14 +176,6 @@ impl Service for Control {
             }
         }
     }
-}
-
-/// Returns whether an alarm is raised, or a queue has no lease while maintenance is on.
-pub(super) fn is_degraded(has_alarm: bool, snapshot: &Snapshot, interfaces: &[InterfaceStatus]) -> bool {
-    // With maintenance off nothing is redirected, so a queue without a lease does no harm.
-    let has_no_lease = |queue: &QueueStatus| queue.lease_remaining_ms.is_none();
-    let is_unserved = interfaces.iter().any(|interface| interface.queues.iter().any(has_no_lease));
-    has_alarm || (snapshot.policy.maintenance && is_unserved)
 }
 
 fn invalid_params(error: impl ToString) -> Error {

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::raised;
+use crate::domain::{Policy, Raised};
 use crate::kamailio;
 use crate::sync::Snapshot;
 
@@ -20,26 +21,29 @@ pub(super) fn notify(state: &[NotifyState<'_>]) {
 pub(super) async fn report_status(
     mut snapshot: watch::Receiver<Snapshot>,
     mut kamailio: Option<watch::Receiver<kamailio::Status>>,
+    mut plane: watch::Receiver<Vec<Raised>>,
     stop: CancellationToken,
 ) {
     loop {
-        let status = status_line(&snapshot.borrow_and_update(), kamailio.as_ref());
+        let raised = raised(&snapshot.borrow_and_update(), kamailio.as_ref(), &plane.borrow_and_update());
+        let status = status_line(&snapshot.borrow().policy, &raised);
         notify(&[NotifyState::Status(&status)]);
         tokio::select! {
             () = stop.cancelled() => return,
             () = changed(&mut snapshot) => {}
             () = changed_if_any(kamailio.as_mut()) => {}
+            () = changed(&mut plane) => {}
         }
     }
 }
 
-fn status_line(snapshot: &Snapshot, kamailio: Option<&watch::Receiver<kamailio::Status>>) -> String {
-    let alarms = match raised(snapshot, kamailio).as_slice() {
+fn status_line(policy: &Policy, raised: &[Raised]) -> String {
+    let alarms = match raised {
         [] => String::new(),
         [alarm] => format!("; alarm: {}", alarm.text),
         [alarm, others @ ..] => format!("; alarm: {} (and {} more)", alarm.text, others.len()),
     };
-    format!("{}{alarms}", snapshot.policy).replace(char::is_control, " ")
+    format!("{policy}{alarms}").replace(char::is_control, " ")
 }
 
 /// Returns when the value has changed; never, once its sender is gone.

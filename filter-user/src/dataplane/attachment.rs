@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::ethtool::Channels;
-use super::interface::{Interface, Link};
-use super::{Error, Mode};
+use super::{Error, Mode, Options, native_mtu};
+use crate::network::{AttachMode, Device, Network};
 
 /// A program on an interface. Dropping it detaches the program.
 ///
@@ -16,6 +16,7 @@ use super::{Error, Mode};
 #[derive(Debug)]
 pub struct Attachment {
     _link: OwnedFd,
+    place: Place,
 }
 
 /// The place in which the kernel runs the program.
@@ -26,10 +27,10 @@ enum Place {
 }
 
 impl Place {
-    const fn name(self) -> &'static str {
+    const fn mode(self) -> AttachMode {
         match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
+            Self::Native => AttachMode::Native,
+            Self::Generic => AttachMode::Generic,
         }
     }
 
@@ -45,46 +46,56 @@ impl Place {
 }
 
 impl Attachment {
-    /// Attaches `program` to `interface`.
-    ///
-    /// `zero_copy` says that the sockets are bound in zero-copy mode, which needs the program in the driver.
+    /// Attaches `program` to an interface, whose `rx_queues` RX queues have responders.
     pub(super) fn new(
         program: BorrowedFd<'_>,
-        interface: &Interface,
-        mode: Mode,
-        zero_copy: bool,
+        device: &Device,
+        rx_queues: u32,
+        options: &Options,
     ) -> Result<Self, Error> {
-        match mode {
-            Mode::Generic => Self::in_place(Place::Generic, program, interface),
-            Mode::Native => Self::in_place(Place::Native, program, interface),
-            Mode::Auto if zero_copy => Self::in_place(Place::Native, program, interface),
-            Mode::Auto => Self::in_place(Place::Native, program, interface).or_else(|error| {
-                if matches!(error, Error::Occupied { .. }) {
+        let in_place = |place| Self::in_place(place, program, device, rx_queues);
+        match options.mode {
+            Mode::Generic => in_place(Place::Generic),
+            Mode::Native => in_place(Place::Native),
+            // Sockets in zero-copy mode need the program in the driver.
+            Mode::Auto if options.zero_copy => in_place(Place::Native),
+            Mode::Auto => in_place(Place::Native).or_else(|error| {
+                if matches!(error, Error::Occupied { .. } | Error::RelativeOccupied { .. }) {
                     return Err(error);
                 }
                 tracing::warn!("{error}; attaching in generic mode, which is slower");
-                Self::in_place(Place::Generic, program, interface)
+                in_place(Place::Generic)
             }),
         }
     }
 
+    /// Returns the place in which the program runs.
+    pub(super) fn mode(&self) -> AttachMode {
+        self.place.mode()
+    }
+
     /// Attaches `program` in one place, and checks that there are still responders for all queues of the interface.
-    fn in_place(place: Place, program: BorrowedFd<'_>, interface: &Interface) -> Result<Self, Error> {
-        let link = create_link(program, interface.ifindex, place.flag()).map_err(|source| {
+    fn in_place(place: Place, program: BorrowedFd<'_>, device: &Device, rx_queues: u32) -> Result<Self, Error> {
+        if matches!(place, Place::Native)
+            && let Some(most) = native_mtu::limit(&device.name).filter(|most| device.mtu > *most)
+        {
+            return Err(Error::NativeMtu { interface: device.name.clone(), mtu: device.mtu, most });
+        }
+        let link = create_link(program, device.ifindex, place.flag()).map_err(|source| {
             if is_occupied(&source) {
-                return occupied(interface, source);
+                return occupied(device, source);
             }
             let hint = hint(&source);
-            Error::Attach { interface: interface.name.clone(), mode: place.name(), source, hint }
+            Error::Attach { interface: device.name.clone(), mode: place.mode().name(), source, hint }
         })?;
         // virtio_net opens spare queue pairs for XDP_TX when a program is attached (`virtnet_xdp_set()`), and then
         // receives on them. They have no responders, and what a socket sends on them is lost.
-        let Channels { rx: now, max_combined, .. } = interface.channels()?;
-        if now > interface.rx_queues {
-            let (interface, before) = (interface.name.clone(), interface.rx_queues);
+        let Channels { rx: now, max_combined, .. } = Channels::of(device)?;
+        if now > rx_queues {
+            let (interface, before) = (device.name.clone(), rx_queues);
             return Err(Error::QueuesAppeared { interface, before, now, most: now.max(max_combined) });
         }
-        Ok(Self { _link: link })
+        Ok(Self { _link: link, place })
     }
 }
 
@@ -116,17 +127,30 @@ fn create_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Returns whether another program is attached: EBUSY for one in the same place, EEXIST for one in the other
-/// (`dev_xdp_attach()` in `net/core/dev.c`).
+/// Returns whether another program is attached: EBUSY for one in the same place, EEXIST for one in the other place or
+/// on a device above or below (`dev_xdp_attach()` in `net/core/dev.c`).
 fn is_occupied(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
 }
 
-fn occupied(interface: &Interface, error: io::Error) -> Error {
-    match interface.link() {
-        Ok(Link { program: Some(found), .. }) => interface.occupied_by(found),
-        _ => Error::Attach { interface: interface.name.clone(), mode: "any", source: error, hint: "" },
+/// Returns the error for an interface to which no program can be attached because of another one.
+fn occupied(device: &Device, error: io::Error) -> Error {
+    let interface = device.name.clone();
+    let Ok(network) = Network::read() else {
+        return Error::Attach { interface, mode: "any", source: error, hint: "" };
+    };
+    if let Some(program) = network.device(device.ifindex).and_then(|device| device.program) {
+        return Error::occupied(&interface, program);
     }
+    let relatives = network.relatives(device.ifindex);
+    let found = relatives.iter().find_map(|relative| Some((relative.name.clone(), relative.program?)));
+    let (other, program) = match found {
+        Some((name, program)) => (format!("device {name}, which is above or below it"), program.describe()),
+        None => {
+            ("a device above it in another network namespace (a container's macvlan or VLAN)".to_owned(), String::new())
+        }
+    };
+    Error::RelativeOccupied { interface, other, program }
 }
 
 fn hint(error: &io::Error) -> &'static str {

@@ -10,23 +10,34 @@ use std::time::Duration;
 use aya::EbpfError;
 use aya::maps::MapError;
 
+use super::kernel;
 use super::load_error::{LoadError, with_causes};
+use crate::network::XdpProgram;
 
 /// An error of the data plane. Whatever failed, traffic continues: without a program, a lease or a socket, the kernel
 /// passes every packet.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum Error {
-    /// The kernel lacks what the XDP program needs: `bpf_loop` (5.17), `bpf_xdp_load_bytes` and multi-buffer frames
-    /// (5.18).
-    #[error("this kernel is {found}, sip-filter needs Linux 6.1 or newer")]
-    KernelTooOld { found: String },
-    /// `if_nametoindex(3)` does not know the name.
+    /// The kernel lacks a helper of the XDP program.
+    #[error(
+        "this kernel is {found} and has no BPF helper {helper}: sip-filter needs Linux 6.1 or newer, or a \
+         distribution's kernel with BPF of that age (as Enterprise Linux 9 has)"
+    )]
+    KernelTooOld { found: String, helper: &'static str },
+    /// No interface has the name.
     #[error("interface {interface}: there is none of that name in this network namespace (`ip link` lists them)")]
     NoInterface { interface: String },
-    /// An interface is named twice.
-    #[error("interface {interface} is named twice")]
-    SameInterface { interface: String },
+    /// The interface has no MAC address.
+    #[error(
+        "interface {interface} is not Ethernet{kind}: sip-filter answers calls in Ethernet frames; name the interface \
+         on which these arrive",
+        kind = kind.as_ref().map(|kind| format!(" ({kind})")).unwrap_or_default()
+    )]
+    NotEthernet { interface: String, kind: Option<String> },
+    /// The bond or team has no ports.
+    #[error("interface {interface}: it has no ports yet; calls are refused on them once they join it")]
+    NoPorts { interface: String },
     /// The queues of the interface cannot be read.
     #[error("interface {interface}: cannot read its number of queues: {source}")]
     Channels { interface: String, source: io::Error },
@@ -37,8 +48,11 @@ pub enum Error {
     )]
     TooFewTxQueues { interface: String, rx: u32, tx: u32 },
     /// More queues than the maps have room for.
-    #[error("the interfaces have {queues} RX queues in all, at most {max} can be served", max = filter_common::maps::MAX_QUEUES)]
-    TooManyQueues { queues: u32 },
+    #[error(
+        "the interfaces have more RX queues than the {max} that can be served; use fewer: `ethtool -L IF combined N`",
+        max = filter_common::maps::MAX_QUEUES
+    )]
+    TooManyQueues,
     /// The kernel rejected the program or its maps.
     #[error("cannot load the XDP program into the kernel: {source}{hint}")]
     Load { source: LoadError, hint: &'static str },
@@ -54,6 +68,17 @@ pub enum Error {
          sip-filter, stop that one first (`bpftool net show dev {interface}` shows it)"
     )]
     Occupied { interface: String, program: String },
+    /// Another program is attached to a device above or below the interface.
+    #[error(
+        "interface {interface}: an XDP program is attached to {other}, and the kernel allows only one of them: {program}"
+    )]
+    RelativeOccupied { interface: String, other: String, program: String },
+    /// In native mode, the driver would lose frames.
+    #[error(
+        "interface {interface}: in native mode its driver virtio_net loses frames at an MTU above {most} on this \
+         kernel, and its MTU is {mtu}: `ip link set {interface} mtu {most}`, or a kernel from Linux 6.3 on"
+    )]
+    NativeMtu { interface: String, mtu: u32, most: u32 },
     /// The kernel or the driver rejected the program.
     #[error("interface {interface}: cannot attach the XDP program in {mode} mode: {source}{hint}")]
     Attach { interface: String, mode: &'static str, source: io::Error, hint: &'static str },
@@ -91,8 +116,8 @@ pub enum Error {
     #[error("interface {interface}: {what}")]
     InterfaceLost { interface: String, what: String },
     /// rtnetlink does not reply.
-    #[error("interface {interface}: cannot ask the kernel about it (rtnetlink): {source}")]
-    Netlink { interface: String, source: io::Error },
+    #[error("cannot read the interfaces and addresses of this host (rtnetlink): {0}")]
+    Netlink(#[source] io::Error),
     /// The data plane has stopped, so nothing can be put in force any more.
     #[error("the XDP program is detached, since the daemon is stopping: every new call goes to the proxy")]
     Stopped,
@@ -104,8 +129,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the error for an interface to which `program` is already attached.
+    pub(crate) fn occupied(interface: &str, program: XdpProgram) -> Self {
+        Self::Occupied { interface: interface.to_owned(), program: program.describe() }
+    }
+
     /// Returns the error for a program or a map that the kernel rejected.
     pub(super) fn load(error: impl Into<EbpfError>) -> Self {
+        // The verifier's words for a helper that is missing help nobody.
+        if let Err(too_old) = kernel::check() {
+            return too_old;
+        }
         let (source, hint) = LoadError::explain(error.into());
         Self::Load { source, hint }
     }

@@ -6,9 +6,14 @@
 #![expect(unsafe_code, reason = "ioctl(2) reads and writes at a pointer")]
 
 use std::collections::HashMap;
-use std::io;
+use std::ffi::OsStr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::{fs, io};
+
+use super::Error;
+use crate::network::Device;
 
 /// Numbers of queues of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +29,58 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// Reads the channels, as `ethtool -l` does. An interface whose driver does not know them has one queue in each
-    /// direction.
-    pub(crate) fn read(interface: &str) -> io::Result<Self> {
-        let channels = match read_channels(interface) {
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                return Ok(Self { rx: 1, tx: 1, combined: 0, max_combined: 0 });
+    /// Returns the numbers of queues of an interface.
+    ///
+    /// A driver that does not report them (`ethtool -l`) has those that sysfs shows, or, where sysfs is that of another
+    /// network namespace, those for which the kernel has memory.
+    pub(crate) fn of(device: &Device) -> Result<Self, Error> {
+        let interface = &device.name;
+        match Self::read(interface) {
+            Ok(Some(channels)) => Ok(channels),
+            Ok(None) => {
+                let shown = |direction| queues_in_sysfs(interface, device.ifindex, direction);
+                let rx = shown("rx").unwrap_or(device.rx_queues);
+                let tx = shown("tx").unwrap_or(device.tx_queues);
+                Ok(Self { rx, tx, combined: 0, max_combined: 0 })
             }
+            Err(source) => Err(Error::Channels { interface: interface.clone(), source }),
+        }
+    }
+
+    /// Checks that each RX queue has a TX queue for its replies. In copy mode, a frame for a TX queue that does not
+    /// exist is silently lost (seen on veth with `numtxqueues 1`).
+    pub(crate) fn check(&self, interface: &str) -> Result<(), Error> {
+        let &Self { rx, tx, .. } = self;
+        if tx < rx { Err(Error::TooFewTxQueues { interface: interface.to_owned(), rx, tx }) } else { Ok(()) }
+    }
+
+    /// Reads the channels, as `ethtool -l` does. Returns `None` if the driver does not know them.
+    pub(super) fn read(interface: &str) -> io::Result<Option<Self>> {
+        let channels = match read_channels(interface) {
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(None),
             other => other?,
         };
-        Ok(Self {
+        Ok(Some(Self {
             rx: (channels.rx_count + channels.combined_count).max(1),
             tx: (channels.tx_count + channels.combined_count).max(1),
             combined: channels.combined_count,
             max_combined: channels.max_combined,
-        })
+        }))
     }
+}
+
+/// Returns the number of queues of an interface in a direction, `rx` or `tx`, by sysfs. Returns `None` if sysfs shows
+/// another network namespace, or nothing.
+fn queues_in_sysfs(interface: &str, ifindex: u32, direction: &str) -> Option<u32> {
+    let folder = Path::new("/sys/class/net").join(interface);
+    let shown = fs::read_to_string(folder.join("ifindex")).ok()?;
+    if shown.trim().parse() != Ok(ifindex) {
+        return None;
+    }
+    let queues = fs::read_dir(folder.join("queues")).ok()?.flatten();
+    let is_counted = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(direction));
+    let count = queues.filter(|queue| is_counted(&queue.file_name())).count();
+    (count > 0).then_some(count as u32)
 }
 
 /// `struct ethtool_channels` of `include/uapi/linux/ethtool.h`.
@@ -199,6 +240,7 @@ unsafe fn ioctl(interface: &str, data: *mut libc::c_char) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{Channels, driver, offloads};
+    use crate::network::Device;
 
     /// Each network namespace has a loopback interface, whose features are fixed in the kernel (`loopback_setup()`).
     #[test]
@@ -207,8 +249,18 @@ mod tests {
         assert!(offloads["loopback"].on && offloads["loopback"].fixed, "{offloads:?}");
         assert!(!offloads["rx-lro"].on, "{offloads:?}");
         assert!(offloads.contains_key("rx-vlan-hw-parse"), "{offloads:?}");
-        assert_eq!(Channels::read("lo").unwrap(), Channels { rx: 1, tx: 1, combined: 0, max_combined: 0 });
+        assert_eq!(Channels::read("lo").unwrap(), None);
         assert_eq!(driver("lo"), None);
+    }
+
+    #[test]
+    fn queues_of_a_driver_that_does_not_report_them_are_those_of_the_kernel() {
+        let loopback = Device { ifindex: 1, name: "lo".into(), rx_queues: 3, tx_queues: 4, ..Device::default() };
+        let channels = Channels::of(&loopback).unwrap();
+        assert!(matches!((channels.rx, channels.tx), (1, 1) | (3, 4)), "{channels:?}");
+        // No interface has this index, so sysfs is of no use.
+        let channels = Channels::of(&Device { ifindex: u32::MAX, ..loopback }).unwrap();
+        assert_eq!(channels, Channels { rx: 3, tx: 4, combined: 0, max_combined: 0 });
     }
 
     #[test]

@@ -1,19 +1,27 @@
-//! Version of the running kernel.
+//! The features that the XDP program needs of the running kernel.
 
-use aya::util::KernelVersion;
+use aya::programs::ProgramType;
+use aya::sys::{BpfHelper, is_helper_supported};
 
 use super::Error;
 
-/// Oldest supported kernel. `bpf_loop` came with 5.17, `bpf_xdp_load_bytes` and multi-buffer frames with 5.18, and 6.1
-/// is the oldest long-term kernel that has them. `cargo xtask kernels` tests it.
-const OLDEST: KernelVersion = KernelVersion::new(6, 1, 0);
+/// Helpers of the XDP program that the oldest supported kernel, Linux 6.1, has, and older ones may not.
+///
+/// The version is not compared: distributions take newer BPF into older kernels.
+const HELPERS: [(BpfHelper, &str); 3] = [
+    (BpfHelper::BPF_FUNC_loop, "bpf_loop"),
+    (BpfHelper::BPF_FUNC_xdp_load_bytes, "bpf_xdp_load_bytes"),
+    (BpfHelper::BPF_FUNC_ktime_get_coarse_ns, "bpf_ktime_get_coarse_ns"),
+];
 
-/// Checks that the running kernel has what the XDP program needs. Changes nothing, and needs no privileges.
+/// Checks that the running kernel has the helpers of the XDP program. Changes nothing.
+///
+/// If that cannot be found out, because a privilege is missing, there is no error: loading the program shows it.
 pub fn check() -> Result<(), Error> {
-    match KernelVersion::current() {
-        Ok(found) if found < OLDEST => Err(Error::KernelTooOld { found: release() }),
-        // If the version is unknown, the verifier decides.
-        _ => Ok(()),
+    let lacks = |helper: BpfHelper| matches!(is_helper_supported(ProgramType::Xdp, helper), Ok(false));
+    match HELPERS.into_iter().find(|(helper, _)| lacks(*helper)) {
+        Some((_, helper)) => Err(Error::KernelTooOld { found: release(), helper }),
+        None => Ok(()),
     }
 }
 

@@ -65,6 +65,16 @@ impl KernelPolicy {
         Ok(())
     }
 
+    /// Lets all new calls pass, whatever the policy, because the program will be detached.
+    pub(super) fn pass_all(&mut self) -> Result<(), Error> {
+        self.set_policy(maps::Policy { maintenance: 0, tail_until_ns: 0, ..self.in_force })
+    }
+
+    /// Returns whether new calls are refused.
+    pub(super) fn refuses(&self) -> bool {
+        self.in_force.maintenance != 0
+    }
+
     /// Shortens `Retry-After` as the planned end comes nearer, and ends the 32 s after maintenance.
     pub(super) fn tick(&mut self) {
         if let Some(policy) = self.applied.as_ref().filter(|policy| policy.until.is_some()) {
@@ -169,13 +179,14 @@ mod tests {
 
     use super::{KernelPolicy, is_tail_over, tail_end};
     use crate::dataplane::{Program, ProgramSettings};
-    use crate::domain;
+    use crate::domain::{self, Shielded};
     use crate::responder::monotonic_ns;
 
     /// Returns a program with its policy, just after maintenance ended.
     #[track_caller]
     fn after_off() -> KernelPolicy {
-        let settings = ProgramSettings { ports: &[5060], transactions: 1024, hash_seed: 0, debug: false };
+        let shielded = &Shielded::Local;
+        let settings = ProgramSettings { ports: &[5060], transactions: 1024, hash_seed: 0, shielded, debug: false };
         let program = Program::load(&settings)
             .unwrap_or_else(|error| panic!("{error}\nThis test loads a BPF program, for which it must run as root."));
         let off = Arc::new(domain::Policy::default());

@@ -6,60 +6,76 @@
 //! waits for [`DataPlane::status`].
 
 mod affinity;
-mod attached;
 mod attachment;
 pub mod cpus;
 mod error;
 pub(crate) mod ethtool;
-pub(crate) mod interface;
+mod interface;
+mod interfaces;
 pub(crate) mod kernel;
 mod kernel_log;
 mod kernel_policy;
 mod load_error;
 mod logs;
+pub(crate) mod native_mtu;
 mod options;
+pub(crate) mod ownership;
+mod ownership_maps;
+mod problems;
 mod program;
 mod queue;
+mod slots;
 mod status;
+mod targets;
 mod tick;
+mod view;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use attached::check_number_of_queues;
+use arc_swap::ArcSwap;
+
 pub use attachment::Attachment;
 pub use error::Error;
 pub use kernel::check as check_kernel;
 pub use load_error::LoadError;
 pub use options::{Mode, Options};
+pub use ownership::Ownership;
+pub use ownership_maps::OwnershipMaps;
 pub use program::{Program, ProgramSettings, VerdictCounters};
 pub use status::{AttachMode, Counters, InterfaceStatus, PlaneStatus, QueueStatus, SocketMode};
+pub(crate) use targets::{Meaning, Target, Targets};
 
-use crate::domain::Policy;
-use attached::{AttachedInterfaces, find_interfaces};
+use crate::domain::{Alarms, Policy, Raised, Subject};
+use interfaces::Interfaces;
 use kernel_policy::KernelPolicy;
 use logs::Logs;
+use tick::Evidence;
+use view::View;
 
 /// The running data plane. Dropping it stops it as [`DataPlane::stop`] does, and ignores errors.
 pub struct DataPlane {
-    /// Dropped first, which detaches the program and ends the responders.
-    interfaces: Mutex<AttachedInterfaces>,
+    /// Dropped first, which detaches the program and ends the responders. Locked by each tick, which may take seconds
+    /// while the program is attached to a NIC.
+    interfaces: Mutex<Interfaces>,
     /// Locked while a policy is put in force, and for a moment by each tick.
     kernel: Mutex<KernelPolicy>,
     /// Read without a lock.
     verdicts: Arc<VerdictCounters>,
-    /// Id of the program, by which it is recognised on the interfaces.
-    program_id: u32,
+    /// Read without a lock.
+    view: Arc<ArcSwap<View>>,
+    alarms: Mutex<Alarms>,
+    evidence: Mutex<Evidence>,
     /// Dropped after the responders, which write to them.
     logs: Mutex<Logs>,
     stopped: AtomicBool,
 }
 
 impl DataPlane {
-    /// Starts everything, with `policy` in force from the first packet on. Blocks for some hundred milliseconds.
+    /// Starts everything, with `policy` in force from the first packet on.
+    ///
+    /// Blocks for some hundred milliseconds, and until interfaces that lose their carrier by it have it again.
     pub fn start(options: &Options, policy: &Arc<Policy>) -> Result<Self, Error> {
-        let interfaces = find_interfaces(&options.interfaces)?;
         if let Some(cpus) = &options.cpus {
             affinity::check(cpus)?;
         }
@@ -67,20 +83,24 @@ impl DataPlane {
             ports: &options.ports,
             transactions: options.transactions,
             hash_seed: options.tag.hash_seed(),
+            shielded: &options.shielded,
             debug: options.debug,
         })?;
         let (program_id, _) = program.info()?;
+        let descriptor = program.descriptor()?;
         let verdicts = program.verdicts();
         let logs = Logs::start(program.ebpf(), options.debug);
         let mut kernel = KernelPolicy::new(program, policy, options.tag);
-        let mut interfaces = AttachedInterfaces::start(interfaces, &mut kernel, options, logs.refusals())?;
+        let mut interfaces = Interfaces::start(options, &mut kernel, (descriptor, program_id), logs.refusals())?;
         kernel.apply(policy)?;
-        interfaces.attach(&mut kernel, options)?;
+        interfaces.attach()?;
         Ok(Self {
+            view: interfaces.view(),
             interfaces: Mutex::new(interfaces),
             kernel: Mutex::new(kernel),
+            evidence: Mutex::new(Evidence::new(&verdicts)?),
             verdicts,
-            program_id,
+            alarms: Mutex::default(),
             logs: Mutex::new(logs),
             stopped: AtomicBool::new(false),
         })
@@ -98,37 +118,46 @@ impl DataPlane {
         self.check_running()
     }
 
-    /// Returns the interfaces, their queues and all counters. After [`stop`](Self::stop), the status is empty.
+    /// Returns the interfaces, their queues and all counters. After [`stop`](Self::stop), the status has no interfaces.
     ///
     /// The XDP program is read last. So while calls arrive, it has redirected more than the responders have counted.
     pub fn status(&self) -> Result<PlaneStatus, Error> {
-        let interfaces = lock(&self.interfaces).status();
-        if interfaces.is_empty() {
+        let view = self.view.load();
+        let interfaces = view.status();
+        if interfaces.is_empty() && self.stopped.load(Ordering::SeqCst) {
             return Ok(PlaneStatus::default());
         }
-        Ok(PlaneStatus { counters: self.counters(&interfaces)?, interfaces })
+        let mut responder = view.retired.clone();
+        interfaces.iter().flat_map(|interface| &interface.queues).for_each(|queue| responder.add(queue));
+        let verdicts = self.verdicts.read()?;
+        let verdicts = verdicts.into_iter().map(|(verdict, packets)| (verdict.name().to_owned(), packets)).collect();
+        Ok(PlaneStatus { counters: Counters { verdicts, responder: responder.into_map() }, interfaces })
     }
 
-    /// Adds up the counters of the queues, and reads those of the XDP program.
-    fn counters(&self, interfaces: &[InterfaceStatus]) -> Result<Counters, Error> {
-        let verdicts = self.verdicts.read()?;
-        let mut responder = BTreeMap::new();
-        let mut add = |name: &str, count: u64| *responder.entry(name.to_owned()).or_insert(0) += count;
-        for queue in interfaces.iter().flat_map(|interface| &interface.queues) {
-            add("answered", queue.answered);
-            add("lost", queue.lost);
-            add("send_errors", queue.send_errors);
-            queue.unanswered.iter().for_each(|(reason, count)| add(reason, *count));
+    /// Returns the alarms that are raised, each of which keeps calls from being refused.
+    ///
+    /// Leases are as they are now, all else as of the last tick.
+    pub fn alarms(&self) -> Vec<Raised> {
+        let view = self.view.load();
+        let mut current = view.alarms.clone();
+        if !self.stopped.load(Ordering::SeqCst) {
+            current.extend(view.queue_alarms());
+            current.extend(lock(&self.evidence).alarms(&view));
         }
-        let verdicts = verdicts.into_iter().map(|(verdict, packets)| (verdict.name().to_owned(), packets)).collect();
-        Ok(Counters { verdicts, responder })
+        let mut alarms = lock(&self.alarms);
+        alarms.set(Subject::DataPlane, current);
+        alarms.raised().to_vec()
     }
 
     /// Detaches the program, lets the responders answer the requests that they have, and ends all threads.
     ///
-    /// Returns the first error of a responder. A second call does nothing.
+    /// From its beginning on, all new calls pass. Returns the first error of a responder. A second call does nothing.
     pub fn stop(&self) -> Result<(), Error> {
-        self.stopped.store(true, Ordering::SeqCst);
+        if !self.stopped.swap(true, Ordering::SeqCst)
+            && let Err(error) = lock(&self.kernel).pass_all()
+        {
+            tracing::warn!("new calls are refused until the XDP program is detached: {error}");
+        }
         let stopped = lock(&self.interfaces).stop();
         lock(&self.logs).stop();
         stopped

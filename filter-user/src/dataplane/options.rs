@@ -6,6 +6,7 @@ use filter_reply::TagSecret;
 use serde::Deserialize;
 
 use super::cpus::CpuList;
+use crate::domain::Shielded;
 
 /// Place in which to attach the XDP program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -25,6 +26,8 @@ pub enum Mode {
 pub struct Options {
     /// Names of the interfaces on which calls arrive. At least one.
     pub interfaces: Vec<String>,
+    /// Destination addresses whose calls are refused.
+    pub shielded: Shielded,
     /// UDP ports on which the proxy listens.
     pub ports: Vec<u16>,
     /// Place in which to attach the XDP program.

@@ -2,23 +2,22 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::os::fd::{AsFd as _, AsRawFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
-use aya::programs::Xdp;
+use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
 use filter_common::sip::UserPart;
 use filter_common::transaction_cache::SLOTS;
 use filter_common::verdict::Verdict;
 
-use super::attachment::Attachment;
-use super::interface::Interface;
+use super::Error;
 use super::load_error::LoadError;
-use super::{Error, Mode, kernel};
-use crate::domain::{Exemption, Prefix};
+use super::ownership_maps::OwnershipMaps;
+use crate::domain::{Exemption, Prefix, Shielded};
 
 /// The object file that the build script has compiled.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"));
@@ -40,6 +39,8 @@ pub struct Program {
     emergency: HashMap<MapData, UserPart, u32>,
     bypass_ipv4: LpmTrie<MapData, u32, u32>,
     bypass_ipv6: LpmTrie<MapData, [u64; 2], u32>,
+    /// `None` once it has been taken.
+    ownership: Option<OwnershipMaps>,
 }
 
 /// Settings of the program that are fixed when it is loaded.
@@ -52,6 +53,8 @@ pub struct ProgramSettings<'a> {
     /// Seed of the hash that identifies transactions and draws the share of refused calls. It is the same on all hosts
     /// of a cluster and after each start, or a retransmission might be decided differently.
     pub hash_seed: u64,
+    /// Destination addresses whose calls are refused.
+    pub shielded: &'a Shielded,
     /// True if the XDP program logs (through `aya-log`). Fixed at this point because the verifier then removes the log
     /// calls as dead code.
     pub debug: bool,
@@ -74,12 +77,12 @@ impl VerdictCounters {
 impl Program {
     /// Loads the program, with maintenance off.
     pub fn load(settings: &ProgramSettings<'_>) -> Result<Self, Error> {
-        kernel::check()?;
         let level: u8 = if settings.debug { aya_log::Level::Debug as u8 } else { 0 };
         let buckets = settings.transactions.div_ceil(SLOTS as u32).next_power_of_two();
         let mut ebpf = EbpfLoader::new()
             .override_global(aya_log::LEVEL, &level, true)
             .override_global(maps::HASH_SEED, &settings.hash_seed, true)
+            .override_global(maps::ADDRESS_RULE, &rule(settings.shielded), true)
             .override_global(maps::BUCKET_MASK, &(buckets - 1), true)
             .map_max_entries(maps::PASSED, buckets)
             .map_max_entries(maps::REFUSED, buckets)
@@ -97,6 +100,7 @@ impl Program {
             emergency: take_map(&mut ebpf, maps::EMERGENCY)?,
             bypass_ipv4: take_map(&mut ebpf, maps::BYPASS_IPV4)?,
             bypass_ipv6: take_map(&mut ebpf, maps::BYPASS_IPV6)?,
+            ownership: Some(OwnershipMaps::take(&mut ebpf, settings.shielded)?),
             ebpf,
         })
     }
@@ -137,6 +141,17 @@ impl Program {
         replace_prefixes(&mut self.bypass_ipv6, &ipv6).map_err(Error::map(maps::BYPASS_IPV6))
     }
 
+    /// Takes the maps of what is this host's, which are empty at first. They can be taken once.
+    pub fn take_ownership(&mut self) -> Result<OwnershipMaps, Error> {
+        self.ownership.take().ok_or(Error::NoMap { map: maps::INTERFACES })
+    }
+
+    /// Returns a descriptor of the program, by which it is attached.
+    pub(super) fn descriptor(&mut self) -> Result<OwnedFd, Error> {
+        let program = xdp(&mut self.ebpf)?.fd().map_err(Error::load)?;
+        program.as_fd().try_clone_to_owned().map_err(|error| Error::load(ProgramError::IOError(error)))
+    }
+
     /// Writes a socket into the slot `slot` of the XSKMAP.
     pub fn set_socket(&mut self, slot: u32, socket: &impl AsRawFd) -> Result<(), Error> {
         self.sockets.set(slot, socket.as_raw_fd(), 0).map_err(Error::map(maps::SOCKETS))
@@ -156,13 +171,14 @@ impl Program {
         let data = MapData::from_fd(fd).map_err(Error::map(maps::QUEUES))?;
         Map::HashMap(data).try_into().map_err(Error::map(maps::QUEUES))
     }
+}
 
-    /// Attaches the program to `interface`. It stays attached as long as the [`Attachment`] lives.
-    ///
-    /// `zero_copy` says that the sockets are bound in zero-copy mode, which needs the program in the driver.
-    pub(super) fn attach(&mut self, interface: &Interface, mode: Mode, zero_copy: bool) -> Result<Attachment, Error> {
-        let program = xdp(&mut self.ebpf)?.fd().map_err(Error::load)?;
-        Attachment::new(program.as_fd(), interface, mode, zero_copy)
+/// Returns the value of [`maps::ADDRESS_RULE`].
+const fn rule(shielded: &Shielded) -> u32 {
+    match shielded {
+        Shielded::Local => maps::ADDRESS_RULE_LOCAL,
+        Shielded::Any => maps::ADDRESS_RULE_ANY,
+        Shielded::Prefixes(_) => maps::ADDRESS_RULE_PREFIXES,
     }
 }
 
@@ -180,7 +196,7 @@ fn replace_users(map: &mut HashMap<MapData, UserPart, u32>, users: &HashSet<User
 }
 
 /// Replaces the keys of `trie` by `prefixes`, in the order of [`replace_users`].
-fn replace_prefixes<K: aya::Pod + Eq + Hash>(
+pub(super) fn replace_prefixes<K: aya::Pod + Eq + Hash>(
     trie: &mut LpmTrie<MapData, K, u32>,
     prefixes: &HashSet<(u32, K)>,
 ) -> Result<(), MapError> {
@@ -190,7 +206,7 @@ fn replace_prefixes<K: aya::Pod + Eq + Hash>(
 }
 
 /// Takes the map `name` out of the object, as a map of type `M`.
-fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error>
+pub(super) fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error>
 where
     M: TryFrom<Map, Error = MapError>,
 {

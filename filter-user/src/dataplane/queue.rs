@@ -5,37 +5,47 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use aya::maps::{HashMap, MapData};
 use filter_common::maps::{QueueKey, QueueState};
 use filter_reply::ResponseTemplate;
 
-use super::interface::Interface;
 use super::status::{QueueStatus, SocketMode};
 use super::{Error, Options, Program, affinity};
+use crate::domain::Alarm;
 use crate::panic;
 use crate::responder::{Counters, Lease, OpenError, QueueSocket, RefusalLog, Shared, Worker, monotonic_ns};
 use crate::stoppable_thread::StoppableThread;
 
 /// An RX queue with its responder thread. Dropping it stops the thread.
 pub(super) struct Queue {
-    interface: String,
+    /// Slot of the queue's socket in the XSKMAP.
+    slot: u32,
+    view: Arc<QueueView>,
+    thread: StoppableThread<io::Result<()>>,
+}
+
+/// The state of an RX queue, which any thread can read at any time.
+pub(super) struct QueueView {
     key: QueueKey,
     zero_copy: bool,
     /// CPU to which the thread is pinned.
     cpu: Option<usize>,
     counters: Arc<Counters>,
     leases: HashMap<MapData, QueueKey, QueueState>,
-    thread: StoppableThread<io::Result<()>>,
-    /// Reason why the thread has ended by itself.
-    end: Option<String>,
+    started: Instant,
 }
+
+/// Time within which a responder has its first lease.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parameters of [`Queue::start`].
 pub(super) struct Start<'a> {
-    pub(super) interface: &'a Interface,
-    pub(super) queue: u32,
+    /// Name of the interface.
+    pub(super) interface: &'a str,
+    pub(super) key: QueueKey,
     /// Slot of the queue's socket in the XSKMAP.
     pub(super) slot: u32,
     pub(super) options: &'a Options,
@@ -48,33 +58,63 @@ pub(super) struct Start<'a> {
 impl Queue {
     /// Opens the socket, adds it to the XSKMAP, and starts the thread, which then owns the socket and renews the lease.
     pub(super) fn start(start: Start<'_>, program: &mut Program) -> Result<Self, Error> {
-        let Start { interface, queue, slot, options, template, log, mtu } = start;
+        let Start { interface, key, slot, options, template, log, mtu } = start;
+        let QueueKey { queue, .. } = key;
         let cpu = options.cpus.as_ref().map(|cpus| cpus.for_thread(slot as usize));
-        let socket = open(interface, queue, cpu, options)?;
+        let socket = open(interface, key, cpu, options)?;
         program.set_socket(slot, &socket.as_fd())?;
-        let key = QueueKey { ifindex: interface.ifindex, queue };
         let lease = Lease::new(program.queues()?, key, slot, options.lease);
         let counters = Arc::<Counters>::default();
         let shared = Shared { mtu, template, counters: Arc::clone(&counters), log };
         let worker = Worker::new(socket, lease, options.busy_poll, shared);
         let leases = program.queues()?;
-        let thread = StoppableThread::spawn(format!("{}/{queue}", interface.name), move |stop| {
+        let thread = StoppableThread::spawn(format!("{interface}/{queue}"), move |stop| {
             cpu.map_or(Ok(()), affinity::pin_current_thread)?;
             worker.run(stop)
         })
-        .map_err(|source| Error::Thread { interface: interface.name.clone(), queue, source })?;
-        Ok(Self {
-            interface: interface.name.clone(),
-            key,
-            zero_copy: options.zero_copy,
-            cpu,
-            counters,
-            leases,
-            thread,
-            end: None,
-        })
+        .map_err(|source| Error::Thread { interface: interface.to_owned(), queue, source })?;
+        let view =
+            Arc::new(QueueView { key, zero_copy: options.zero_copy, cpu, counters, leases, started: Instant::now() });
+        Ok(Self { slot, view, thread })
     }
 
+    /// Returns the number of the queue.
+    pub(super) fn number(&self) -> u32 {
+        self.view.key.queue
+    }
+
+    /// Returns the slot of the queue's socket in the XSKMAP.
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Returns the state of the queue.
+    pub(super) fn view(&self) -> &Arc<QueueView> {
+        &self.view
+    }
+
+    /// Returns the reason why the thread has ended by itself; `None` while it runs.
+    pub(super) fn end(&mut self) -> Option<String> {
+        if !self.thread.is_finished() {
+            return None;
+        }
+        let result = self.thread.join()?;
+        Some(failure_reason(result).unwrap_or_else(|| "it returned".to_owned()))
+    }
+
+    /// Asks the thread to stop. Does not wait for it.
+    pub(super) fn request_stop(&self) {
+        self.thread.request_stop();
+    }
+
+    /// Stops the thread and waits for it. Returns the reason why it failed, if it did.
+    pub(super) fn join(mut self) -> Option<String> {
+        failure_reason(self.thread.join()?)
+    }
+}
+
+impl QueueView {
+    /// Returns the state for `status`.
     pub(super) fn status(&self) -> QueueStatus {
         QueueStatus {
             queue: self.key.queue,
@@ -95,48 +135,35 @@ impl Queue {
         self.cpu.map(|cpu| format!("queue {} on CPU {cpu}", self.key.queue))
     }
 
+    /// Returns the alarm for a queue of `interface` whose calls are not refused now; `None` if they would be.
+    pub(super) fn alarm(&self, interface: String) -> Option<Alarm> {
+        let queue = self.key.queue;
+        if self.counters.cannot_send() {
+            return Some(Alarm::CannotSend { interface, queue });
+        }
+        // A responder that has just been started has no lease yet.
+        let is_new = self.started.elapsed() < START_TIMEOUT;
+        (!is_new && self.lease_remaining_ms().is_none()).then_some(Alarm::NoLease { interface, queue })
+    }
+
     fn lease_remaining_ms(&self) -> Option<u64> {
         let until = self.leases.get(&self.key, 0).ok()?.redirect_until_ns;
         let remaining = until.checked_sub(monotonic_ns().ok()?)?;
         Some(remaining / 1_000_000)
     }
-
-    /// Returns the error of the thread if it has ended by itself. Each call reports it again.
-    pub(super) fn failure(&mut self) -> Option<Error> {
-        if self.thread.is_finished()
-            && let Some(result) = self.thread.join()
-        {
-            self.end = Some(failure_reason(result).unwrap_or_else(|| "it returned".to_owned()));
-        }
-        self.end.clone().map(|reason| self.stopped(reason))
-    }
-
-    /// Asks the thread to stop. Does not wait for it.
-    pub(super) fn request_stop(&self) {
-        self.thread.request_stop();
-    }
-
-    /// Stops the thread and waits for it. Returns its error, if it failed.
-    pub(super) fn join(mut self) -> Option<Error> {
-        let reason = failure_reason(self.thread.join()?)?;
-        Some(self.stopped(reason))
-    }
-
-    fn stopped(&self, reason: String) -> Error {
-        Error::ResponderStopped { interface: self.interface.clone(), queue: self.key.queue, reason }
-    }
 }
 
 /// Opens the socket. If the thread will be pinned, this runs on its CPU: a UMEM is on the NUMA node where it is
 /// registered.
-fn open(interface: &Interface, queue: u32, cpu: Option<usize>, options: &Options) -> Result<QueueSocket, Error> {
-    let open = || QueueSocket::open(interface.ifindex, queue, options.zero_copy, options.busy_poll);
-    let pin_error = |source| Error::Pin { interface: interface.name.clone(), queue, source };
+fn open(interface: &str, key: QueueKey, cpu: Option<usize>, options: &Options) -> Result<QueueSocket, Error> {
+    let QueueKey { ifindex, queue } = key;
+    let open = || QueueSocket::open(ifindex, queue, options.zero_copy, options.busy_poll);
+    let pin_error = |source| Error::Pin { interface: interface.to_owned(), queue, source };
     let opened = match cpu {
         Some(cpu) => affinity::run_pinned(cpu, open).map_err(pin_error)?,
         None => open(),
     };
-    opened.map_err(|error| socket_error(&interface.name, queue, options.zero_copy, error))
+    opened.map_err(|error| socket_error(interface, queue, options.zero_copy, error))
 }
 
 /// Returns the reason why a thread failed, if it did.

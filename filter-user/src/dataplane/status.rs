@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::network::AttachMode;
 use crate::responder::{Frames, Polled};
 
 /// The state of the data plane.
@@ -32,6 +33,9 @@ pub struct InterfaceStatus {
     pub name: String,
     /// Interface index.
     pub ifindex: u32,
+    /// Name of the bond or team that it is a port of, if `--iface` names that one.
+    #[serde(default)]
+    pub bond: Option<String>,
     /// Place in which the XDP program runs; `None` if it is not attached.
     pub mode: Option<AttachMode>,
     /// Id of the XDP program on the interface (`bpftool prog show id`).
@@ -40,28 +44,13 @@ pub struct InterfaceStatus {
     pub queues: Vec<QueueStatus>,
 }
 
-/// The place in which an XDP program runs on an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum AttachMode {
-    /// In the driver.
-    Native,
-    /// In the network stack.
-    Generic,
-    /// On the NIC; never ours.
-    Offloaded,
-    /// Several programs in different places; never ours.
-    Multiple,
-    /// A place that a daemon of a later version reports.
-    #[serde(other)]
-    Unknown,
-}
-
-impl AttachMode {
-    /// Returns the name in JSON and in messages.
-    pub fn name(self) -> &'static str {
-        self.into()
+impl InterfaceStatus {
+    /// Returns the name for people: `eth0 (bond0)` for a port of a bond.
+    pub fn display_name(&self) -> String {
+        match &self.bond {
+            Some(bond) => format!("{} ({bond})", self.name),
+            None => self.name.clone(),
+        }
     }
 }
 

@@ -9,40 +9,8 @@ use super::Finding;
 use super::daemon::Daemon;
 use crate::config::RunSettings;
 use crate::dataplane::ethtool::{self, Channels, Offload};
-use crate::dataplane::interface::{Interface, Link};
-use crate::dataplane::{self, Error, Mode};
-
-/// Checks all interfaces of `run`.
-pub(super) fn examine(run: &RunSettings, daemon: &Daemon) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut interfaces = Vec::new();
-    for name in &run.interfaces() {
-        match Nic::inspect(name) {
-            Ok(nic) => {
-                findings.extend(nic.findings(run, daemon).into_iter().map(|finding| finding.about(name)));
-                interfaces.push(nic.interface);
-            }
-            Err(error) => findings.push(absent(&error).about(name)),
-        }
-    }
-    if let Err(error) = dataplane::check_number_of_queues(&interfaces) {
-        let why = "each RX queue has an AF_XDP socket and a thread";
-        findings.push(Finding::failure(
-            "queues",
-            error.to_string(),
-            why,
-            "use fewer queues: `ethtool -L IF combined N`",
-        ));
-    }
-    findings
-}
-
-fn absent(error: &Error) -> Finding {
-    let why = "`sip-filter run` has nothing to attach to";
-    let fix = "`ip link` lists the interfaces; name one of them with --iface, SIP_FILTER_IFACE, or iface in the table \
-               [run] of the configuration file";
-    Finding::failure("interface", error.to_string(), why, fix)
-}
+use crate::dataplane::{Error, Mode, native_mtu};
+use crate::network::{Device, Network};
 
 /// Ability of the driver to run the XDP program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,19 +25,24 @@ enum Native {
 
 /// A network interface with what is known of it.
 #[derive(Debug)]
-struct Nic {
-    interface: Interface,
-    link: Link,
+pub(super) struct Nic {
+    device: Device,
     driver: Option<String>,
     channels: Channels,
     offloads: HashMap<String, Offload>,
     native: Native,
+    /// Names of the VLAN devices on top of it.
+    vlan_devices: Vec<String>,
+    /// Devices above or below it that have an XDP program.
+    occupied_relatives: Vec<Device>,
 }
 
 impl Nic {
-    fn inspect(name: &str) -> Result<Self, Error> {
-        let (interface, channels) = Interface::look_up(name)?;
-        let native = match NicIndex::new(interface.ifindex).query_capabilities() {
+    /// Reads what is known of an interface.
+    pub(super) fn inspect(network: &Network, device: &Device) -> Result<Self, Error> {
+        let relatives = network.relatives(device.ifindex);
+        let vlan_devices = network.vlan_devices(device.ifindex);
+        let native = match NicIndex::new(device.ifindex).query_capabilities() {
             Err(_) => Native::Unknown,
             Ok(can) if can.xdp_features.basic() && can.xdp_features.redirect() => {
                 Native::Yes { zero_copy: can.xdp_features.zero_copy() }
@@ -77,28 +50,36 @@ impl Nic {
             Ok(_) => Native::No,
         };
         Ok(Self {
-            link: interface.link()?,
-            driver: ethtool::driver(name),
-            offloads: ethtool::offloads(name).unwrap_or_default(),
-            interface,
-            channels,
+            driver: ethtool::driver(&device.name),
+            offloads: ethtool::offloads(&device.name).unwrap_or_default(),
+            channels: Channels::of(device)?,
+            device: device.clone(),
             native,
+            vlan_devices: vlan_devices.into_iter().map(|device| device.name.clone()).collect(),
+            occupied_relatives: relatives.into_iter().filter(|relative| relative.program.is_some()).cloned().collect(),
         })
     }
 
-    fn findings(&self, run: &RunSettings, daemon: &Daemon) -> Vec<Finding> {
+    /// Returns the number of RX queues.
+    pub(super) fn rx_queues(&self) -> u32 {
+        self.channels.rx
+    }
+
+    pub(super) fn findings(&self, run: &RunSettings, daemon: &Daemon) -> Vec<Finding> {
         let mode = Wanted { mode: run.mode, zero_copy: run.zero_copy };
-        let ours = self.link.program.is_some_and(|program| daemon.owns_program(program.id));
+        let ours = self.device.program.is_some_and(|program| daemon.owns_program(program.id));
         let mut findings =
             vec![self.up(), self.program(ours), self.native(mode), self.queues(), self.vlan(), self.mtu()];
         findings.extend(self.kind());
+        findings.extend(self.merging());
+        findings.extend(self.driver_limits());
         findings.extend(self.spare_queues(mode).filter(|_| !ours));
         findings.extend(self.lro(mode));
         findings
     }
 
     fn name(&self) -> &str {
-        &self.interface.name
+        &self.device.name
     }
 
     /// Returns the driver, for a sentence.
@@ -108,11 +89,11 @@ impl Nic {
 
     fn up(&self) -> Finding {
         let why = "calls arrive only on an interface that is up";
-        match self.link {
-            Link { up: false, .. } => {
+        match self.device {
+            Device { up: false, .. } => {
                 Finding::warning("link", "it is down", why, format!("ip link set {} up", self.name()))
             }
-            Link { carrier: false, .. } => Finding::warning(
+            Device { carrier: false, .. } => Finding::warning(
                 "link",
                 "it is up, but has no carrier",
                 why,
@@ -125,15 +106,28 @@ impl Nic {
     /// Checks the XDP program on the interface; `ours` if it belongs to the daemon.
     fn program(&self, ours: bool) -> Finding {
         let why = "`sip-filter run` leaves another XDP program alone and ends";
-        match &self.link.program {
-            None => Finding::ok("program", "no XDP program is on it", why),
+        match &self.device.program {
+            None if !self.occupied_relatives.is_empty() => {
+                let describe =
+                    |relative: &Device| Some(format!("{} on {}", relative.program?.describe(), relative.name));
+                let programs: Vec<String> = self.occupied_relatives.iter().filter_map(describe).collect();
+                let fact = format!("a device above or below it has an XDP program: {}", programs.join(", "));
+                let why = "the kernel allows none on an interface while one is on a device above it";
+                Finding::warning(
+                    "program",
+                    fact,
+                    why,
+                    "stop the program on that device, or name that device with --iface",
+                )
+            }
+            None => Finding::ok("program", "no XDP program is on it or on devices above and below it", why),
             Some(program) if ours => {
                 let fact = format!("the XDP program on it, {}, belongs to the daemon", program.describe());
                 Finding::ok("program", fact, why)
             }
             Some(program) => Finding::failure(
                 "program",
-                self.interface.occupied_by(*program).to_string(),
+                Error::occupied(self.name(), *program).to_string(),
                 why,
                 "stop the program that attached it; if it was left behind: `ip link set IF xdp off`"
                     .replace("IF", self.name()),
@@ -147,6 +141,16 @@ impl Nic {
         let driver = self.driver();
         if wanted.mode == Mode::Generic {
             return Finding::ok("mode", format!("{driver} does not matter: generic mode was chosen"), why);
+        }
+        if let Some(most) = native_mtu::limit(self.name()).filter(|most| self.device.mtu > *most) {
+            let interface = self.name().to_owned();
+            let fact = Error::NativeMtu { interface, mtu: self.device.mtu, most }.to_string();
+            let fix = format!("ip link set {} mtu {most}", self.name());
+            return if wanted.is_driver_only() {
+                Finding::failure("mode", fact, why, fix)
+            } else {
+                Finding::warning("mode", format!("{fact}; it will run in generic mode"), why, fix)
+            };
         }
         // virtio_net rejects XDP if its host does not let it turn off what merges packets (`virtnet_xdp_set()`).
         let merging = self.is_virtio() && self.offload("rx-gro-hw") == Some(Offload { on: true, fixed: true });
@@ -169,7 +173,7 @@ impl Nic {
                 format!("{driver} rejects the XDP program: rx-gro-hw is on and cannot be turned off"),
                 "on its host, let the guest control its offloads (QEMU: ctrl_guest_offloads=on)".to_owned(),
             ),
-            _ if self.link.kind.as_deref() == Some("veth") => (
+            _ if self.device.is_kind("veth") => (
                 format!("{driver} cannot run the XDP program as it is configured"),
                 format!("give {} as many RX queues as its peer has TX queues", self.name()),
             ),
@@ -188,7 +192,7 @@ impl Nic {
     fn queues(&self) -> Finding {
         let Channels { rx, tx, .. } = self.channels;
         let why = "a response leaves by the TX queue with the number of the RX queue of its request";
-        match self.interface.check_queues(&self.channels) {
+        match self.channels.check(self.name()) {
             Ok(()) => Finding::ok("queues", format!("it has {rx} RX queues and {tx} TX queues"), why),
             Err(error) => {
                 let fix = format!("ethtool -L {} rx {tx}", self.name());
@@ -210,32 +214,89 @@ impl Nic {
         Some(Finding::warning("spare-queues", fact, why, fix))
     }
 
+    /// Checks that the XDP program sees the VLAN tags of calls, where there are VLAN devices.
     fn vlan(&self) -> Finding {
         const TAGS: [(&str, &str); 2] =
             [("rx-vlan-hw-parse", "rxvlan"), ("rx-vlan-stag-hw-parse", "rx-vlan-stag-hw-parse")];
-        let why = "the XDP program then does not see the VLAN tag of a call, and the response leaves without it";
+        let why = "a response would leave without the VLAN tag that the XDP program does not see, so that new calls to \
+                   addresses of VLAN devices pass";
+        if self.vlan_devices.is_empty() {
+            return Finding::ok("vlan", "there are no VLAN devices on it", why);
+        }
+        let devices = self.vlan_devices.join(", ");
+        let itself = format!("or name the VLAN devices themselves: `--iface {}`", self.vlan_devices.join(","));
+        if self.device.kind.is_some() {
+            let fact = format!("it is virtual and shows no VLAN tags, and has VLAN devices: {devices}");
+            return Finding::warning("vlan", fact, why, itself.trim_start_matches("or ").to_owned());
+        }
         let on: Vec<(&str, Offload)> = TAGS
             .into_iter()
             .filter_map(|(name, option)| Some((option, self.offload(name)?)))
             .filter(|(_, offload)| offload.on)
             .collect();
         if on.is_empty() {
-            return Finding::ok("vlan", "it leaves VLAN tags in the frames", why);
+            return Finding::ok("vlan", format!("it leaves VLAN tags in the frames, for {devices}"), why);
         }
         let off: Vec<String> = on.iter().map(|(option, _)| format!("{option} off")).collect();
         let fix = if on.iter().any(|(_, offload)| offload.fixed) {
-            "its driver cannot turn that off: do without VLANs on it".to_owned()
+            format!("its driver cannot turn that off: {}", itself.trim_start_matches("or "))
         } else {
-            format!("ethtool -K {} {}", self.name(), off.join(" "))
+            format!("ethtool -K {} {}; {itself}", self.name(), off.join(" "))
         };
-        Finding::warning("vlan", "it removes VLAN tags from the frames (rx-vlan-offload)", why, fix)
+        let fact = format!("it removes VLAN tags from the frames (rx-vlan-offload), and has VLAN devices: {devices}");
+        Finding::warning("vlan", fact, why, fix)
+    }
+
+    /// Checks for offloads that merge several datagrams into one packet.
+    fn merging(&self) -> Option<Finding> {
+        const OFFLOADS: [&str; 2] = ["rx-udp-gro-forwarding", "rx-gro-list"];
+        let on: Vec<&str> =
+            OFFLOADS.into_iter().filter(|name| self.offload(name).is_some_and(|offload| offload.on)).collect();
+        if on.is_empty() {
+            return None;
+        }
+        let fact = format!("it may merge datagrams ({})", on.join(", "));
+        let why = "in generic mode, new calls that were merged into one packet pass as `merged`";
+        let off: Vec<String> = on.iter().map(|name| format!("{name} off")).collect();
+        Some(Finding::warning("merging", fact, why, format!("ethtool -K {} {}", self.name(), off.join(" "))))
+    }
+
+    /// Checks for what the driver is known to lack.
+    fn driver_limits(&self) -> Option<Finding> {
+        let (name, mtu) = (self.name(), self.device.mtu);
+        let (fact, why, fix) = match self.driver.as_deref()? {
+            "hv_netvsc" => (
+                "its driver hv_netvsc receives by a virtual function, if the host gives it one".to_owned(),
+                "packets then arrive on the interface of the virtual function, whose queues are not those of this one",
+                "`ip link` lists it, as a port of this one; in Azure, switch accelerated networking off if calls pass as \
+                 `no_lease`"
+                    .to_owned(),
+            ),
+            "ena" if mtu > 3498 => (
+                format!("its driver ena can run the XDP program only up to an MTU of 3498, and its MTU is {mtu}"),
+                "in generic mode each packet costs more",
+                format!("ip link set {name} mtu 3498"),
+            ),
+            "ena" => (
+                "its driver ena can run the XDP program only with half of its queues".to_owned(),
+                "with more it runs in generic mode, in which each packet costs more",
+                format!("ethtool -L {name} combined N, where N is at most half of the maximum in `ethtool -l {name}`"),
+            ),
+            "gve" if mtu > 2032 => (
+                format!("its driver gve can run the XDP program only up to an MTU of 2032, and its MTU is {mtu}"),
+                "in generic mode each packet costs more",
+                format!("ip link set {name} mtu 2032"),
+            ),
+            _ => return None,
+        };
+        Some(Finding::warning("driver", fact, why, fix))
     }
 
     fn mtu(&self) -> Finding {
         /// Length of an Ethernet header with two VLAN tags, in bytes.
         const HEADER: usize = 14 + 2 * 4;
         let most = MAX_FRAME as usize - HEADER;
-        let mtu = self.link.mtu;
+        let mtu = self.device.mtu as usize;
         let why = format!(
             "an INVITE in a frame of more than {MAX_FRAME} bytes passes to the proxy, since no AF_XDP frame can hold it"
         );
@@ -248,15 +309,9 @@ impl Nic {
 
     fn kind(&self) -> Option<Finding> {
         let stack = "its packets have passed the network stack of the device below, so that work is not saved";
-        let (what, why, lower) = match self.link.kind.as_deref()? {
-            "bond" | "team" => (
-                "a bond",
-                "in native mode the program runs in the drivers of its members, whose queues then have no responder: \
-                 new calls reach the proxy",
-                "its members, each with an --iface of its own",
-            ),
+        let (what, why, lower) = match self.device.kind.as_deref()? {
             "bridge" => ("a bridge", stack, "its port on which calls arrive"),
-            "vlan" => ("a VLAN device", stack, "the device below it, with rxvlan off"),
+            "vlan" => ("a VLAN device", stack, "the device below it, with rxvlan off where it is a NIC"),
             "macvlan" | "ipvlan" => ("a device on top of another", stack, "the device below it"),
             _ => return None,
         };
@@ -299,7 +354,7 @@ mod tests {
 
     use rstest::rstest;
 
-    use super::{Channels, Finding, Interface, Link, Mode, Native, Nic, Offload, Wanted};
+    use super::{Channels, Device, Finding, Mode, Native, Nic, Offload, Wanted};
     use crate::doctor::Level;
 
     const AUTO: Wanted = Wanted { mode: Mode::Auto, zero_copy: false };
@@ -307,12 +362,13 @@ mod tests {
     /// Returns a NIC without problems.
     fn nic(driver: &str, native: Native) -> Nic {
         Nic {
-            interface: Interface { name: "eth0".into(), ifindex: 2, rx_queues: 2 },
-            link: Link { mtu: 1500, up: true, carrier: true, ..Link::default() },
+            device: Device { ifindex: 2, name: "eth0".into(), mtu: 1500, up: true, carrier: true, ..Device::default() },
             driver: Some(driver.into()),
             channels: Channels { rx: 2, tx: 2, combined: 2, max_combined: 2 },
             offloads: HashMap::new(),
             native,
+            vlan_devices: Vec::new(),
+            occupied_relatives: Vec::new(),
         }
     }
 
@@ -384,14 +440,43 @@ mod tests {
     }
 
     #[test]
-    fn vlan_tags_that_the_nic_removes_are_a_warning() {
-        assert_eq!(nic("ixgbe", YES).vlan().level, Level::Ok);
-        let finding = offload(nic("ixgbe", YES), "rx-vlan-hw-parse", false).vlan();
-        assert_eq!((finding.level, fix(&finding)), (Level::Warning, "ethtool -K eth0 rxvlan off"));
-        let both = offload(offload(nic("ixgbe", YES), "rx-vlan-hw-parse", false), "rx-vlan-stag-hw-parse", false);
-        assert_eq!(fix(&both.vlan()), "ethtool -K eth0 rxvlan off rx-vlan-stag-hw-parse off");
-        let fixed = offload(nic("ixgbe", YES), "rx-vlan-hw-parse", true).vlan();
-        assert!(fix(&fixed).contains("do without VLANs"), "{fixed:?}");
+    fn vlan_tags_that_the_nic_removes_are_a_warning_where_there_are_vlan_devices() {
+        let with_vlan = |nic: Nic| Nic { vlan_devices: vec!["eth0.5".into()], ..nic };
+        let stripping = || offload(nic("ixgbe", YES), "rx-vlan-hw-parse", false);
+        assert_eq!(stripping().vlan().level, Level::Ok);
+        assert_eq!(with_vlan(nic("ixgbe", YES)).vlan().level, Level::Ok);
+        let finding = with_vlan(stripping()).vlan();
+        assert_eq!(finding.level, Level::Warning);
+        assert!(fix(&finding).starts_with("ethtool -K eth0 rxvlan off; or name"), "{finding:?}");
+        let both = offload(with_vlan(stripping()), "rx-vlan-stag-hw-parse", false).vlan();
+        assert!(fix(&both).starts_with("ethtool -K eth0 rxvlan off rx-vlan-stag-hw-parse off;"), "{both:?}");
+        let fixed = with_vlan(offload(nic("ixgbe", YES), "rx-vlan-hw-parse", true)).vlan();
+        assert!(fix(&fixed).ends_with("name the VLAN devices themselves: `--iface eth0.5`"), "{fixed:?}");
+        let mut virtual_one = with_vlan(nic("veth", YES));
+        virtual_one.device.kind = Some("veth".into());
+        assert!(fix(&virtual_one.vlan()).contains("--iface eth0.5"));
+    }
+
+    #[rstest]
+    #[case("ena", 3498, "combined N")]
+    #[case("ena", 9001, "mtu 3498")]
+    #[case("gve", 2033, "mtu 2032")]
+    #[case("hv_netvsc", 1500, "virtual")]
+    fn known_limits_of_a_driver_are_a_warning(#[case] driver: &str, #[case] mtu: u32, #[case] text: &str) {
+        let mut nic = nic(driver, YES);
+        nic.device.mtu = mtu;
+        let finding = nic.driver_limits().unwrap();
+        assert!(finding.fact.contains(text) || fix(&finding).contains(text), "{finding:?}");
+        nic.driver = Some("gve".into());
+        nic.device.mtu = 1500;
+        assert_eq!(nic.driver_limits(), None);
+    }
+
+    #[test]
+    fn offloads_that_merge_datagrams_are_a_warning() {
+        assert_eq!(nic("veth", YES).merging(), None);
+        let finding = offload(nic("ixgbe", YES), "rx-udp-gro-forwarding", false).merging().unwrap();
+        assert_eq!(fix(&finding), "ethtool -K eth0 rx-udp-gro-forwarding off");
     }
 
     #[rstest]
@@ -401,7 +486,7 @@ mod tests {
     #[case(9000, Level::Warning)]
     fn mtu_that_allows_frames_too_long_for_af_xdp_is_a_warning(#[case] mtu: usize, #[case] level: Level) {
         let mut nic = nic("ixgbe", YES);
-        nic.link.mtu = mtu;
+        nic.device.mtu = mtu as u32;
         assert_eq!(nic.mtu().level, level);
     }
 
@@ -413,13 +498,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("bond", Some("its members"))]
     #[case("bridge", Some("its port"))]
     #[case("vlan", Some("the device below"))]
     #[case("veth", None)]
     fn device_on_top_of_others_is_a_warning(#[case] kind: &str, #[case] attach_to: Option<&str>) {
         let mut nic = nic("x", YES);
-        nic.link.kind = Some(kind.into());
+        nic.device.kind = Some(kind.into());
         let finding = nic.kind();
         assert_eq!(finding.is_some(), attach_to.is_some());
         assert!(finding.is_none_or(|finding| fix(&finding).contains(attach_to.unwrap())));

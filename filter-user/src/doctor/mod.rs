@@ -3,11 +3,14 @@
 //! If `run` would fail to start, the fact is the error of `run`, from the same function.
 #![forbid(unsafe_code)]
 
+mod bond;
 mod daemon;
 mod database;
 mod finding;
 mod host;
 mod interface;
+mod interfaces;
+mod routes;
 
 pub use self::database::examine as examine_database;
 pub use self::finding::{Finding, Level};
@@ -21,7 +24,7 @@ pub fn examine(settings: &Settings, run: Option<&RunSettings>) -> Vec<Finding> {
     let daemon = Daemon::query(&settings.socket);
     let mut findings = host::examine(daemon.is_running());
     if let Some(run) = run {
-        findings.extend(interface::examine(run, &daemon));
+        findings.extend(interfaces::examine(run, &daemon));
     }
     findings.extend(daemon.findings());
     findings

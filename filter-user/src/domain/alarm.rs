@@ -82,6 +82,57 @@ pub enum Alarm {
         /// Error.
         error: String,
     },
+    /// Calls on an interface, or on some of its queues, are not refused.
+    Interface {
+        /// Name of the interface, as `--iface` or the kernel has it.
+        interface: String,
+        /// Error.
+        error: String,
+    },
+    /// The interfaces and addresses cannot be read. The last known ones stay in force.
+    Network {
+        /// Error.
+        error: String,
+    },
+    /// This host has more addresses than can be shielded. The last known ones stay in force.
+    TooManyAddresses {
+        /// Number of addresses.
+        addresses: usize,
+        /// Maximum number of addresses.
+        most: usize,
+    },
+    /// The MTU is larger than what the driver can handle while the XDP program is attached in native mode.
+    Mtu {
+        /// Name of the interface.
+        interface: String,
+        /// MTU in bytes.
+        mtu: u32,
+        /// Largest possible MTU in bytes.
+        most: u32,
+    },
+    /// Calls pass because they may have lost their VLAN tag, which the response would need.
+    VlanStripped {
+        /// Name of the interface.
+        interface: String,
+        /// Command that makes the NIC leave the tags in the frames; `None` for a virtual interface.
+        fix: Option<String>,
+    },
+    /// The responder of a queue has no valid lease, so that its new calls pass.
+    NoLease {
+        /// Name of the interface.
+        interface: String,
+        /// RX queue, from 0.
+        queue: u32,
+    },
+    /// The kernel sends none of the responses of a queue, which has given up its lease.
+    CannotSend {
+        /// Name of the interface.
+        interface: String,
+        /// RX queue, from 0.
+        queue: u32,
+    },
+    /// New calls pass although each queue that is known has a responder with a lease.
+    Unserved,
     /// Kamailio rewrites the policy table when it stops (`dbmode=1`).
     KamailioRewrites {
         /// Name of the htable.
@@ -98,6 +149,52 @@ impl Alarm {
     /// Returns the kind of alarm, as the control protocol names it.
     pub fn kind(&self) -> &'static str {
         AlarmKind::from(self).into()
+    }
+}
+
+impl Alarm {
+    /// Writes the alarms of the data plane for people.
+    fn fmt_data_plane(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface { interface: _, error } => write!(f, "{error}; new calls on it go to the proxy"),
+            Self::Network { error } => write!(f, "{error}; those that were known last stay in force"),
+            Self::TooManyAddresses { addresses, most } => write!(
+                f,
+                "this host has {addresses} addresses and broadcast addresses, but at most {most} can be shielded; the \
+                 last known ones stay in force; name prefixes with --address"
+            ),
+            Self::Mtu { interface, mtu, most } => write!(
+                f,
+                "interface {interface}: its MTU is {mtu} now, and while the XDP program is on it, its driver loses \
+                 longer frames than {most} bytes, and above 4064 cannot even let the program go; type `ip link set \
+                 {interface} mtu {most}`"
+            ),
+            Self::VlanStripped { interface, fix: Some(fix) } => write!(
+                f,
+                "interface {interface}: its NIC takes VLAN tags out of the frames, so that new calls to addresses of \
+                 its VLANs go to the proxy; type `{fix}`"
+            ),
+            Self::VlanStripped { interface, fix: None } => write!(
+                f,
+                "interface {interface}: a virtual interface shows no VLAN tags, so that new calls to addresses of its \
+                 VLANs go to the proxy; name the VLAN device itself with --iface"
+            ),
+            Self::NoLease { interface, queue } => write!(
+                f,
+                "interface {interface}, queue {queue}: its responder makes no progress, so that its new calls go to \
+                 the proxy; if this does not end, restart the daemon"
+            ),
+            Self::CannotSend { interface, queue } => write!(
+                f,
+                "interface {interface}, queue {queue}: the kernel sends none of its responses, so that its new calls \
+                 go to the proxy; check the link, and use the interface below if it is an ipvlan or another virtual one"
+            ),
+            Self::Unserved => f.write_str(
+                "new calls go to the proxy although each known queue has a responder: packets arrive on queues that \
+                 sip-filter does not know; restart the daemon, and report this",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -140,6 +237,14 @@ impl fmt::Display for Alarm {
                 "the flag cannot be set in Kamailio at {socket}, or cannot be read from it, so that Kamailio treats \
                  new calls over TCP, TLS and WebSocket by the flag that it already has: {error}"
             ),
+            Self::Interface { .. }
+            | Self::Network { .. }
+            | Self::TooManyAddresses { .. }
+            | Self::Mtu { .. }
+            | Self::VlanStripped { .. }
+            | Self::NoLease { .. }
+            | Self::CannotSend { .. }
+            | Self::Unserved => self.fmt_data_plane(f),
             Self::KamailioRewrites { htable, table } => write!(
                 f,
                 "Kamailio's htable {htable} has dbmode=1: when Kamailio stops, it replaces all rows of {table} by \
@@ -164,10 +269,12 @@ pub enum Subject {
     Reports,
     /// The local Kamailio.
     Kamailio,
+    /// The interfaces and their queues.
+    DataPlane,
 }
 
 /// An alarm that is raised.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
     subject: Subject,
     /// Time at which it was raised.
@@ -212,7 +319,7 @@ impl Alarms {
 
 /// Returns an alarm of each kind, in the order of [`Alarm::KINDS`].
 #[cfg(test)]
-pub(crate) fn alarm_samples() -> [Alarm; 11] {
+pub(crate) fn alarm_samples() -> [Alarm; 19] {
     let text = String::new;
     [
         Alarm::Database { database: text(), error: text() },
@@ -225,6 +332,14 @@ pub(crate) fn alarm_samples() -> [Alarm; 11] {
         Alarm::TagChanged,
         Alarm::Unwritable { error: text() },
         Alarm::Kamailio { socket: text(), error: text() },
+        Alarm::Interface { interface: text(), error: text() },
+        Alarm::Network { error: text() },
+        Alarm::TooManyAddresses { addresses: 2, most: 1 },
+        Alarm::Mtu { interface: text(), mtu: 2, most: 1 },
+        Alarm::VlanStripped { interface: text(), fix: None },
+        Alarm::NoLease { interface: text(), queue: 0 },
+        Alarm::CannotSend { interface: text(), queue: 0 },
+        Alarm::Unserved,
         Alarm::KamailioRewrites { htable: text(), table: text() },
     ]
 }

@@ -1,6 +1,6 @@
 //! Counters of a responder, which other threads read while it runs.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use filter_reply::Unanswered;
 
@@ -24,6 +24,8 @@ pub struct Counters {
     busy_poll_us: AtomicU32,
     /// NAPI instance; 0 if there is none.
     napi_id: AtomicU32,
+    /// True if the kernel sends none of the responses.
+    cannot_send: AtomicBool,
 }
 
 /// Number of frames of a UMEM by their place. `free + receiving + sending` is constant.
@@ -39,7 +41,8 @@ pub struct Frames {
 }
 
 impl Counters {
-    /// Returns the number of requests that were answered: their response is in the TX ring.
+    /// Returns the number of requests that were answered: the kernel has taken their response and did not drop it at
+    /// once.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
@@ -55,9 +58,15 @@ impl Counters {
     }
 
     /// Returns the number of times that the kernel did not accept responses at once: the interface was down, or its
-    /// queue was full.
+    /// queue was full, or it dropped a
+    /// response.
     pub fn send_errors(&self) -> u64 {
         self.send_errors.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the kernel sends none of the responses, so that the responder has given up its lease.
+    pub fn cannot_send(&self) -> bool {
+        self.cannot_send.load(Ordering::Relaxed)
     }
 
     /// Returns the places of the frames after the last batch.
@@ -86,8 +95,12 @@ impl Counters {
         }
     }
 
-    pub(super) fn count_send_error(&self) {
-        add(&self.send_errors, 1);
+    pub(super) fn count_send_errors(&self, errors: u64) {
+        add(&self.send_errors, errors);
+    }
+
+    pub(super) fn set_cannot_send(&self, cannot_send: bool) {
+        self.cannot_send.store(cannot_send, Ordering::Relaxed);
     }
 
     pub(super) fn set_lost(&self, lost: u64) {

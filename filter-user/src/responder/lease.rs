@@ -89,13 +89,15 @@ mod tests {
 
     use super::Lease;
     use crate::dataplane::{Program, ProgramSettings};
+    use crate::domain::Shielded;
 
     const QUEUE: QueueKey = QueueKey { ifindex: 7, queue: 3 };
 
     /// Returns a renewed lease of an hour, and the map that it is in.
     #[track_caller]
     fn renewed() -> (Lease, HashMap<MapData, QueueKey, QueueState>) {
-        let settings = ProgramSettings { ports: &[5060], transactions: 1024, hash_seed: 0, debug: false };
+        let shielded = &Shielded::Local;
+        let settings = ProgramSettings { ports: &[5060], transactions: 1024, hash_seed: 0, shielded, debug: false };
         let program = Program::load(&settings)
             .unwrap_or_else(|error| panic!("{error}\nThis test loads a BPF program, for which it must run as root."));
         let queues = program.queues().unwrap();

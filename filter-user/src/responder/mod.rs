@@ -10,6 +10,7 @@ mod lease;
 mod prefetch;
 mod refusal_log;
 mod refusal_log_writer;
+mod send_health;
 mod socket;
 mod worker;
 

@@ -23,6 +23,7 @@ use xdp::{CompletionRing, Packet, RingConfigBuilder, RxRing, Umem, WakableFillRi
 
 use super::busy_poll::{self, Polled};
 use super::counters::Frames;
+use super::send_health::Flushed;
 
 /// Number of entries in each ring.
 const RING: u32 = 2048;
@@ -198,31 +199,43 @@ impl QueueSocket {
         queued
     }
 
-    /// Has the kernel send what is in the TX ring, and takes back the frames that it has sent.
+    /// Has the kernel send what is in the TX ring, and takes back the frames that it is done with.
     ///
-    /// In copy mode, `sendto` itself sends [`TX_BATCH`] frames per call and returns EAGAIN if there are more. The
-    /// number of calls is bounded; the rest is sent with the next batch.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.reclaim();
-        for _ in 0..=self.sending / TX_BATCH {
+    /// In copy mode, `sendto` itself sends [`TX_BATCH`] frames per call and returns EAGAIN if there are more, and EBUSY
+    /// after a frame that it has dropped. The number of calls is bounded; the rest is sent with the next batch.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel sends nothing now: the interface is down.
+    pub(super) fn flush(&mut self) -> (Flushed, io::Result<()>) {
+        let mut done = self.reclaim();
+        let mut dropped = 0;
+        let mut result = Ok(());
+        for _ in 0..=self.sending / TX_BATCH + BATCH {
             if self.sending == 0 {
                 break;
             }
             let sent = send(self.socket.as_raw_fd(), &[], MsgFlags::MSG_DONTWAIT);
-            self.reclaim();
+            done += self.reclaim();
             match sent {
                 Ok(_) => break,
+                Err(nix::Error::EBUSY) => dropped += 1,
                 // There is more to send, or the queue of the device is full.
                 Err(nix::Error::EAGAIN | nix::Error::EINTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    result = Err(error.into());
+                    break;
+                }
             }
         }
-        Ok(())
+        (Flushed { sent: (done as u64).saturating_sub(dropped), dropped }, result)
     }
 
-    /// Takes back frames that have been sent.
-    fn reclaim(&mut self) {
-        self.sending -= self.completion.dequeue(&mut self.umem, FRAMES as usize);
+    /// Takes back frames that the kernel is done with. Returns their number.
+    fn reclaim(&mut self) -> usize {
+        let done = self.completion.dequeue(&mut self.umem, FRAMES as usize);
+        self.sending -= done;
+        done
     }
 
     /// Fills the fill ring, as far as the responses leave enough frames.

@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::lease::Lease;
 use super::prefetch::prefetch;
 use super::refusal_log::RefusalLog;
+use super::send_health::{Flushed, SendHealth};
 use super::socket::{BATCH, QueueSocket};
 use crate::stoppable_thread::StopFlag;
 
@@ -30,6 +31,7 @@ pub(crate) struct Worker {
     socket: QueueSocket,
     busy_poll: BusyPoll,
     statistics: StatisticsTimer,
+    health: SendHealth,
     shared: Shared,
 }
 
@@ -75,7 +77,8 @@ impl Worker {
     /// Creates the responder of a queue. `busy_poll` is the time after a packet for which it polls the driver.
     pub(crate) fn new(socket: QueueSocket, lease: Lease, busy_poll: Duration, shared: Shared) -> Self {
         let statistics = StatisticsTimer { next: Instant::now(), is_outdated: false };
-        let mut this = Self { lease, socket, busy_poll: BusyPoll::new(busy_poll), statistics, shared };
+        let (busy_poll, health) = (BusyPoll::new(busy_poll), SendHealth::default());
+        let mut this = Self { lease, socket, busy_poll, statistics, health, shared };
         this.publish_statistics(Instant::now());
         this
     }
@@ -170,36 +173,52 @@ impl Worker {
     /// Sends the responses, unless the lease has expired while they were written.
     fn send(&mut self, batch: &mut Batch) {
         let written = batch.responses.len();
-        let counters = &self.shared.counters;
         if written > 0 && !self.lease.is_valid(Instant::now()) {
-            counters.count_unanswered(Unanswered::Late, written as u64);
+            self.shared.counters.count_unanswered(Unanswered::Late, written as u64);
             while let Some(response) = batch.responses.pop_back() {
                 self.socket.free(response);
             }
+            self.service_rings(&mut batch.handled);
         } else {
-            let queued = self.socket.send(&mut batch.responses);
-            counters.count_answered(queued as u64);
-            counters.count_unanswered(Unanswered::Unsent, (written - queued) as u64);
+            let queued = self.socket.send(&mut batch.responses) as u64;
+            let dropped = self.service_rings(&mut batch.handled);
+            // Those that were dropped are of this batch, unless the kernel has been late.
+            let answered = queued.saturating_sub(dropped);
+            self.shared.counters.count_answered(answered);
+            self.shared.counters.count_unanswered(Unanswered::Unsent, written as u64 - answered);
         }
-        self.service_rings(&mut batch.handled);
     }
 
-    /// Has the kernel send, and gives it frames to receive into: those of the `handled` requests.
+    /// Has the kernel send, and gives it frames to receive into: those of the `handled` requests. Returns the number of
+    /// responses that the kernel has dropped.
     ///
     /// The frame freed last is used next. So requests are freed after the responses that have been sent, and right
     /// before the kernel gets frames. A frame then keeps its use: for requests, written by the CPU of the queue, or for
     /// responses, which are in the cache of this CPU and not of that one.
-    fn service_rings(&mut self, handled: &mut HeapSlab) {
-        if self.socket.flush().is_err() {
-            self.shared.counters.count_send_error();
-        }
+    fn service_rings(&mut self, handled: &mut HeapSlab) -> u64 {
+        let (flushed, result) = self.socket.flush();
+        self.record(flushed, result.is_err());
         while let Some(request) = handled.pop_back() {
             self.socket.free(request);
         }
         if self.socket.refill().is_err() {
-            self.shared.counters.count_send_error();
+            self.shared.counters.count_send_errors(1);
         }
         self.shared.counters.set_frames(self.socket.frames());
+        flushed.dropped
+    }
+
+    /// Records what a flush has sent, and gives up the lease if the kernel drops everything.
+    fn record(&mut self, flushed: Flushed, has_failed: bool) {
+        if flushed == Flushed::default() && !has_failed {
+            return;
+        }
+        let counters = &self.shared.counters;
+        counters.count_send_errors(flushed.dropped + u64::from(has_failed));
+        if self.health.record(flushed, Instant::now()) {
+            self.lease.revoke();
+        }
+        counters.set_cannot_send(self.health.has_failed());
     }
 
     /// Writes the response to `request`. Returns whether there is one.
@@ -222,7 +241,8 @@ impl Worker {
         }
     }
 
-    /// Renews the lease if that is due, but only if a packet that is redirected now can be answered.
+    /// Renews the lease if that is due, but only if a packet that is redirected now can be answered, as far as is
+    /// known.
     ///
     /// After a lease has expired, the next one is a new lease: requests that arrived under the old one are discarded
     /// first.
@@ -230,7 +250,8 @@ impl Worker {
         if !self.lease.is_valid(Instant::now()) {
             self.discard_late(batch);
         }
-        if self.socket.has_room() { self.lease.renew(Instant::now()) } else { Ok(()) }
+        let now = Instant::now();
+        if self.socket.has_room() && self.health.allows_lease(now) { self.lease.renew(now) } else { Ok(()) }
     }
 
     fn publish_statistics_if_due(&mut self, now: Instant) {

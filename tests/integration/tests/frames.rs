@@ -12,7 +12,7 @@ use filter_lab::message::Message;
 use filter_lab::packet::Packet;
 use filter_lab::packet_socket::PacketSocket;
 use filter_lab::request::Request;
-use filter_lab::wire::{End, Family};
+use filter_lab::wire::{End, Family, PROXY_INTERFACE};
 use rstest::rstest;
 
 /// Source port of the frames.
@@ -94,7 +94,10 @@ fn lab_in_maintenance(mode: &str) -> (Daemon, Lab) {
 #[case::dot1q_generic(Family::V4, "generic", &[(DOT1Q, 0x602a)])]
 #[case::qinq_generic(Family::V6, "generic", &[(DOT1AD, 7), (DOT1Q, 42)])]
 fn refusal_returns_to_the_vlan_of_the_invite(#[case] family: Family, #[case] mode: &str, #[case] tags: &[Tag]) {
-    let (_daemon, lab) = lab_in_maintenance(mode);
+    let lab = Lab::new();
+    // The kernel of the tests may have no VLAN devices, so that all addresses are shielded, in whatever VLAN.
+    let _daemon = lab.filter.start(&["--iface", PROXY_INTERFACE, "--mode", mode, "--address", "any"]);
+    lab.filter.run(&["on"]);
     let (mut frame, invite) = invite_frame(&lab, family);
     frame.tags = tags.to_vec();
     assert_refused(&lab, &frame, &invite);
@@ -136,6 +139,24 @@ fn call_to_a_multicast_address_gets_no_response() {
     frame.destination.set_ip([224, 0, 1, 75].into());
     assert_no_response(&lab, &frame);
     assert_eq!(lab.filter.stats().verdict(Verdict::NotUnicast), 1);
+}
+
+#[rstest]
+#[case::mac(|frame: &mut Frame| frame.destination_mac[5] = 0x99, Verdict::OtherHost)]
+#[case::address(|frame: &mut Frame| frame.destination.set_ip([198, 18, 9, 9].into()), Verdict::OtherAddress)]
+#[case::vlan(|frame: &mut Frame| frame.tags = vec![(DOT1Q, 777)], Verdict::OtherHost)]
+#[case::address_of_itself(|frame: &mut Frame| frame.source = frame.destination, Verdict::OwnSource)]
+#[case::broadcast_source(|frame: &mut Frame| frame.source.set_ip([198, 18, 0, 255].into()), Verdict::NotUnicast)]
+fn call_that_is_not_this_hosts_gets_no_response_in_anyones_name(
+    #[case] change: fn(&mut Frame),
+    #[case] verdict: Verdict,
+    #[values("native", "generic")] mode: &str,
+) {
+    let (_daemon, lab) = lab_in_maintenance(mode);
+    let (mut frame, _) = invite_frame(&lab, Family::V4);
+    change(&mut frame);
+    assert_no_response(&lab, &frame);
+    assert_eq!(lab.filter.stats().verdict(verdict), 1);
 }
 
 #[test]

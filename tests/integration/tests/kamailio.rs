@@ -64,7 +64,9 @@ fn unreachable_kamailio_does_not_delay_a_switch_and_gets_the_flag_when_it_starts
     let mut kamailio = kamailio(&lab, &Options::default());
     let _daemon = start(&lab, &kamailio);
     let begin = Instant::now();
-    lab.filter.run(&["on"]);
+    // Works, but degraded, if the alarm is already raised.
+    let on = lab.filter.output(&["on"]);
+    assert!(matches!(on.code, Some(0 | 3)), "{on:#?}");
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     wait::until("the alarm", TIMEOUT, || has_alarm(&lab, "kamailio"));
 

@@ -16,7 +16,7 @@ use filter_lab::wait;
 use filter_lab::wire::{self, PROXY_INTERFACE, WireOptions};
 use filter_reply::TagSecret;
 use filter_user::dataplane::{DataPlane, Mode, Options};
-use filter_user::domain::Policy;
+use filter_user::domain::{Policy, Shielded};
 use nix::libc;
 use nix::sys::socket::getsockopt;
 use nix::{getsockopt_impl, sockopt_impl};
@@ -67,6 +67,7 @@ fn socket_is_closed_when_its_responder_thread_ends() {
     wire::connect(&outside, &inside, WireOptions { queues: 2, ..WireOptions::default() });
     let options = Options {
         interfaces: vec![PROXY_INTERFACE.to_owned()],
+        shielded: Shielded::Local,
         ports: vec![5060],
         mode: Mode::Auto,
         zero_copy: false,

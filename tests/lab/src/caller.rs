@@ -4,6 +4,9 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
+
 use crate::failure::OrFail as _;
 use crate::interrupt;
 use crate::message::Message;
@@ -67,6 +70,22 @@ impl Caller {
     #[track_caller]
     pub fn send(&self, bytes: &[u8]) {
         self.socket.send_to(bytes, self.proxy).or_fail(format_args!("cannot send to {}", self.proxy));
+    }
+
+    /// Sends requests of the same length in one system call, which the kernel may keep in one packet (`UDP_SEGMENT`).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the requests differ in length, or the kernel does not send them.
+    #[track_caller]
+    pub fn send_burst(&self, requests: &[Request]) {
+        let messages: Vec<Vec<u8>> = requests.iter().map(Request::to_bytes).collect();
+        let segment = messages.first().or_fail("a burst of nothing").len();
+        assert!(messages.iter().all(|message| message.len() == segment), "the requests differ in length");
+        let set = |segment: usize| setsockopt(&self.socket, UdpGsoSegment, &(segment as i32));
+        set(segment).or_fail("cannot set UDP_SEGMENT");
+        self.send(&messages.concat());
+        set(0).or_fail("cannot set UDP_SEGMENT");
     }
 
     /// Returns the next message, or `None` if there is none within `timeout`.

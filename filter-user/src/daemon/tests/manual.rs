@@ -100,6 +100,7 @@ fn interface() -> InterfaceStatus {
     InterfaceStatus {
         name: "eth0".into(),
         ifindex: 2,
+        bond: None,
         mode: Some(AttachMode::Native),
         program: Some(1),
         queues: vec![queue],

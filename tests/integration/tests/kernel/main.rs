@@ -5,6 +5,7 @@ mod corpus;
 mod differential;
 mod exemptions;
 mod methods;
+mod ownership;
 mod packets;
 mod policy;
 mod rig;

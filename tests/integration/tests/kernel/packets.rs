@@ -1,10 +1,13 @@
 //! Named packets, one for each path through the headers of a frame, with the verdict that each must get.
 
+use filter_common::maps::Vlan;
 use filter_common::verdict::Verdict;
 use filter_lab::frame::{DOT1AD, DOT1Q, Frame};
 use rstest::rstest;
 
-use crate::rig::{Rig, XDP_REDIRECT, bytes, invite, ipv4, ipv4_frame, ipv6, ipv6_frame, new_invite, packet};
+use crate::rig::{
+    Rig, TEST_QUEUE, XDP_REDIRECT, bytes, invite, ipv4, ipv4_frame, ipv6, ipv6_frame, new_invite, packet,
+};
 
 /// Offset of the ethertype in a frame without VLAN tags.
 const ETHERTYPE: usize = 12;
@@ -71,7 +74,16 @@ fn new6() -> Frame {
 #[case::after_blank_lines(ipv4(&[b"\r\n\r\n", &new_invite()[..]].concat()))]
 #[case::with_a_udp_checksum_of_zero(patched(new4(), UDP + 6, &[0, 0]))]
 fn new_call_is_redirected(#[case] packet: Vec<u8>) {
-    assert_eq!(Rig::in_maintenance().verdict(&packet), Verdict::Redirected);
+    let mut rig = Rig::in_maintenance();
+    rig.own(|owned| {
+        let tag = |ethertype: u16, id: u32| (u32::from(ethertype) << 16) | id;
+        for (outer, inner) in
+            [(tag(DOT1Q, 100), 0), (tag(DOT1AD, 7), tag(DOT1Q, 100)), (tag(DOT1Q, 7), tag(DOT1Q, 100))]
+        {
+            owned.vlans.insert(Vlan { ifindex: TEST_QUEUE.ifindex, outer, inner, reserved: 0 });
+        }
+    });
+    assert_eq!(rig.verdict(&packet), Verdict::Redirected);
 }
 
 #[rstest]

@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use filter_common::maps::{Policy, QueueKey, QueueState, TRANSACTION_NS};
+use filter_common::maps::{AddressKind, InterfaceState, Policy, QueueKey, QueueState, TRANSACTION_NS, mac_number};
 use filter_common::sip::{Decision, Method, Request};
 use filter_common::verdict::Verdict;
 use filter_lab::af_xdp;
 use filter_lab::frame::Frame;
-use filter_user::dataplane::{Program, ProgramSettings};
+use filter_user::dataplane::{Ownership, OwnershipMaps, Program, ProgramSettings};
+use filter_user::domain::Shielded;
 use nix::time::{ClockId, clock_gettime};
 
 pub(crate) const XDP_DROP: u32 = 1;
@@ -21,9 +22,12 @@ pub(crate) const XDP_REDIRECT: u32 = 4;
 /// Prefix of our To tags.
 pub(crate) const TAG_PREFIX: [u8; 8] = *b"ourtag01";
 
+/// MAC address of the proxy.
+pub(crate) const PROXY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
 /// RX queue that `BPF_PROG_TEST_RUN` reports for a packet: queue 0 of the loopback interface, whose index is 1 in every
 /// network namespace.
-const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
+pub(crate) const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
 
 /// Slot of the XSKMAP that holds the socket.
 const SOCKET_SLOT: u32 = 0;
@@ -40,12 +44,15 @@ static SOCKET: LazyLock<OwnedFd> = LazyLock::new(|| af_xdp::bound_socket());
 pub(crate) struct Rig {
     program: Program,
     policy: Policy,
+    ownership: OwnershipMaps,
+    owned: Ownership,
 }
 
 /// Loads the program for port 5060, with room for `transactions` transactions in each cache.
 #[track_caller]
-pub(crate) fn load(transactions: u32) -> Program {
-    let settings = ProgramSettings { ports: &[5060], transactions, hash_seed: 0x0123_4567_89ab_cdef, debug: false };
+pub(crate) fn load(transactions: u32, shielded: &Shielded) -> Program {
+    let hash_seed = 0x0123_4567_89ab_cdef;
+    let settings = ProgramSettings { ports: &[5060], transactions, hash_seed, shielded, debug: false };
     Program::load(&settings).unwrap_or_else(|error| panic!("load the XDP program, which requires root: {error}"))
 }
 
@@ -59,7 +66,12 @@ impl Rig {
     /// Creates a rig without maintenance and without a lease, with room for `transactions` transactions in each cache.
     #[track_caller]
     pub(crate) fn with_transactions(transactions: u32) -> Self {
-        let mut program = load(transactions);
+        Self::with_settings(transactions, &Shielded::Local)
+    }
+
+    #[track_caller]
+    fn with_settings(transactions: u32, shielded: &Shielded) -> Self {
+        let mut program = load(transactions, shielded);
         program.set_socket(SOCKET_SLOT, &*SOCKET).expect("put the socket into the XSKMAP");
         let policy = Policy {
             maintenance: 0,
@@ -70,8 +82,39 @@ impl Rig {
             emergency: [u64::MAX; 2],
             tail_until_ns: 0,
         };
-        let mut rig = Self { program, policy };
+        let ownership = program.take_ownership().expect("take the maps of what is this host's");
+        let mut rig = Self { program, policy, ownership, owned: Ownership::default() };
         rig.set_policy(|_| {});
+        rig.own(|owned| {
+            let mac = mac_number(PROXY_MAC);
+            owned.interfaces.insert(TEST_QUEUE.ifindex, InterfaceState { mac, mtu: 65_535, flags: 0 });
+            for address in ["198.18.0.2", "2001:db8::2"] {
+                owned.addresses.insert(words(address), AddressKind::Own as u32);
+            }
+        });
+        rig
+    }
+
+    /// Changes what is this host's.
+    #[track_caller]
+    pub(crate) fn own(&mut self, change: impl FnOnce(&mut Ownership)) {
+        change(&mut self.owned);
+        self.ownership.write(self.owned.clone()).expect("write what is this host's");
+    }
+
+    /// Sets flags of the interface on which the packets arrive, and its MTU.
+    #[track_caller]
+    pub(crate) fn set_interface(&mut self, flags: u32, mtu: u32) {
+        let mac = mac_number(PROXY_MAC);
+        self.own(|owned| _ = owned.interfaces.insert(TEST_QUEUE.ifindex, InterfaceState { mac, mtu, flags }));
+    }
+
+    /// Creates a rig that refuses new calls to these addresses.
+    #[track_caller]
+    pub(crate) fn shielding(shielded: &Shielded) -> Self {
+        let mut rig = Self::with_settings(1024, shielded);
+        rig.set_maintenance(true);
+        rig.grant_lease();
         rig
     }
 
@@ -248,7 +291,7 @@ pub(crate) fn ipv6_frame(payload: &[u8]) -> Frame {
 fn frame(source: &str, destination: &str, payload: &[u8]) -> Frame {
     Frame {
         source_mac: [2, 0, 0, 0, 0, 1],
-        destination_mac: [2, 0, 0, 0, 0, 2],
+        destination_mac: PROXY_MAC,
         tags: Vec::new(),
         ipv4_options: Vec::new(),
         ipv6_extensions: Vec::new(),
@@ -262,6 +305,12 @@ fn frame(source: &str, destination: &str, payload: &[u8]) -> Frame {
 #[track_caller]
 fn socket_address(text: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Returns an IP address as the maps have it.
+#[track_caller]
+pub(crate) fn words(address: &str) -> [u64; 2] {
+    Ownership::words(address.parse().unwrap_or_else(|error| panic!("{address}: {error}")))
 }
 
 /// Returns the bytes of `frame`.
