@@ -113,7 +113,7 @@ impl Nic {
                 let programs: Vec<String> = self.occupied_relatives.iter().filter_map(describe).collect();
                 let fact = format!("a device above or below it has an XDP program: {}", programs.join(", "));
                 let why = "the kernel allows none on an interface while one is on a device above it";
-                Finding::warning(
+                Finding::failure(
                     "program",
                     fact,
                     why,
