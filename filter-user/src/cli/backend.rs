@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use filter_user::config::Settings;
 use filter_user::control::{Client, ClientError, Received};
-use filter_user::domain::{Change, Edit, Exemption, Switch, Why};
+use filter_user::domain::{Change, Edit, EntryList, Switch, Why};
 use filter_user::protocol::{
     ChangedEntries, Edited, Entries, Events, History, Listed, NoParams, Nodes, Off, On, Prefixes, Remark, Switched,
     Users, method,
@@ -36,7 +36,7 @@ pub(super) struct SwitchReport {
     pub(super) json: Value,
 }
 
-/// The result of a change of exemptions, for people and for programs.
+/// The result of a change of a list, for people and for programs.
 pub(super) struct EditReport {
     /// Number of entries that the table has now and that can be used.
     pub(super) left: usize,
@@ -44,7 +44,7 @@ pub(super) struct EditReport {
     pub(super) json: Value,
 }
 
-/// The entries of a table of exemptions, for people and for programs.
+/// The entries of a list, for people and for programs.
 pub(super) struct ListReport {
     pub(super) entries: Entries,
     /// Lines below the entries.
@@ -70,7 +70,7 @@ struct SwitchInDatabase<'a> {
     written: &'a BTreeMap<String, String>,
 }
 
-/// Exemptions in the database, or a change of them.
+/// Entries in the database, or a change of them.
 #[derive(Serialize)]
 struct InDatabase<'a, T> {
     #[serde(flatten)]
@@ -105,30 +105,30 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// Adds or removes exemptions.
+    /// Adds entries to a list, or removes them.
     pub(super) fn edit(
         self,
-        exemption: Exemption,
+        list: EntryList,
         edit: Edit,
         entries: Vec<String>,
         why: Option<Why>,
     ) -> Result<EditReport, Error> {
         match self {
             Self::Daemon(mut client) => {
-                let Received { reply, json: reply_json } = call_edit(&mut client, exemption, edit, entries, why)?;
-                let left = exemption.entries_in(&reply.in_force.policy).len();
+                let Received { reply, json: reply_json } = call_edit(&mut client, list, edit, entries, why)?;
+                let left = list.entries_in(&reply.in_force.policy).len();
                 let mut lines = entries::changed_lines(&reply.entries);
-                lines.push(("in force", entries::noun(exemption, left)));
+                lines.push(("in force", entries::noun(list, left)));
                 lines.extend(reply.in_force.alarms.iter().map(in_force::alarm_line));
                 Ok(EditReport { left, lines, json: json(Applied { reply: reply_json, applied: true })? })
             }
             Self::Database(settings) => {
-                let change = Change::new(exemption, edit, &entries, database::origin(settings, why))?;
+                let change = Change::new(list, edit, &entries, database::origin(settings, why))?;
                 let (changed, not_applied) = database::with_store(settings, async |store| store.change(&change).await)?;
                 let left = changed.left;
                 let changed = ChangedEntries::new(edit, changed);
                 let mut lines = entries::changed_lines(&changed);
-                let noun = entries::noun(exemption, left);
+                let noun = entries::noun(list, left);
                 lines.push(("database", format!("{}, {noun}", not_applied.database())));
                 let json = json(InDatabase { content: &changed, not_applied: &not_applied })?;
                 Ok(EditReport { left, lines: not_applied.around(lines), json })
@@ -136,16 +136,16 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// Lists exemptions.
-    pub(super) fn list(self, exemption: Exemption) -> Result<ListReport, Error> {
+    /// Returns the entries of a list.
+    pub(super) fn list(self, list: EntryList) -> Result<ListReport, Error> {
         match self {
             Self::Daemon(mut client) => {
-                let Received { reply: Listed { entries, alarms }, json } = call_list(&mut client, exemption)?;
+                let Received { reply: Listed { entries, alarms }, json } = call_list(&mut client, list)?;
                 Ok(ListReport { entries, notes: alarms.iter().map(in_force::alarm_line).collect(), json })
             }
             Self::Database(settings) => {
-                let (entries, not_applied) = database::with_store(settings, async |store| store.list(exemption).await)?;
-                let entries = Entries::new(exemption, entries, None);
+                let (entries, not_applied) = database::with_store(settings, async |store| store.list(list).await)?;
+                let entries = Entries::new(list, entries, None);
                 let json = json(InDatabase { content: &entries, not_applied: &not_applied })?;
                 Ok(ListReport { entries, notes: not_applied.around([]), json })
             }
@@ -194,28 +194,28 @@ fn write(settings: &Settings, switch: &Switch) -> Result<SwitchReport, Error> {
 
 fn call_edit(
     client: &mut Client,
-    exemption: Exemption,
+    list: EntryList,
     edit: Edit,
     entries: Vec<String>,
     why: Option<Why>,
 ) -> Result<Received<Edited>, ClientError> {
     let remark = Remark { why };
-    match (exemption, edit) {
-        (Exemption::Bypass, Edit::Add) => client.call::<method::BypassAdd>(&Prefixes { prefixes: entries, remark }),
-        (Exemption::Bypass, Edit::Remove) => {
+    match (list, edit) {
+        (EntryList::Bypass, Edit::Add) => client.call::<method::BypassAdd>(&Prefixes { prefixes: entries, remark }),
+        (EntryList::Bypass, Edit::Remove) => {
             client.call::<method::BypassRemove>(&Prefixes { prefixes: entries, remark })
         }
-        (Exemption::Emergency, Edit::Add) => client.call::<method::EmergencyAdd>(&Users { users: entries, remark }),
-        (Exemption::Emergency, Edit::Remove) => {
+        (EntryList::Emergency, Edit::Add) => client.call::<method::EmergencyAdd>(&Users { users: entries, remark }),
+        (EntryList::Emergency, Edit::Remove) => {
             client.call::<method::EmergencyRemove>(&Users { users: entries, remark })
         }
     }
 }
 
-fn call_list(client: &mut Client, exemption: Exemption) -> Result<Received<Listed>, ClientError> {
-    match exemption {
-        Exemption::Bypass => client.call::<method::BypassList>(&NoParams {}),
-        Exemption::Emergency => client.call::<method::EmergencyList>(&NoParams {}),
+fn call_list(client: &mut Client, list: EntryList) -> Result<Received<Listed>, ClientError> {
+    match list {
+        EntryList::Bypass => client.call::<method::BypassList>(&NoParams {}),
+        EntryList::Emergency => client.call::<method::EmergencyList>(&NoParams {}),
     }
 }
 

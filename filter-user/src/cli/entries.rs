@@ -1,22 +1,22 @@
-//! Entries of the exemption tables, as text for people.
+//! The entries of a list, as text for people.
 
-use filter_user::domain::{Exemption, display_utc};
+use filter_user::domain::{EntryList, display_utc};
 use filter_user::protocol::{ChangedEntries, Entries, EntryState};
 
 use super::output::{self, Line, counted, printable};
 
-/// Returns the entries of a table as text, with the state of each.
+/// Returns the entries of a list as text, with the state of each.
 pub(super) fn table(entries: &Entries) -> String {
-    let (exemption, name, entries): (_, _, Vec<(&str, &EntryState)>) = match entries {
+    let (list, name, entries): (_, _, Vec<(&str, &EntryState)>) = match entries {
         Entries::Prefixes(entries) => {
-            (Exemption::Bypass, "PREFIX", entries.iter().map(|entry| (&*entry.prefix, &entry.state)).collect())
+            (EntryList::Bypass, "PREFIX", entries.iter().map(|entry| (&*entry.prefix, &entry.state)).collect())
         }
         Entries::Users(entries) => {
-            (Exemption::Emergency, "USER", entries.iter().map(|entry| (&*entry.user, &entry.state)).collect())
+            (EntryList::Emergency, "USER", entries.iter().map(|entry| (&*entry.user, &entry.state)).collect())
         }
     };
     if entries.is_empty() {
-        return format!("{}\n", noun(exemption, 0));
+        return format!("{}\n", noun(list, 0));
     }
     let mut rows = vec![[name, "IN FORCE", "SINCE", "BY", "WHY"].map(str::to_owned).to_vec()];
     rows.extend(entries.into_iter().map(|(entry, state)| row(entry, state)));
@@ -53,9 +53,9 @@ pub(super) fn changed_lines(changed: &ChangedEntries) -> Vec<Line> {
 }
 
 /// Formats a number of entries.
-pub(super) fn noun(exemption: Exemption, count: usize) -> String {
-    match exemption {
-        Exemption::Bypass => counted(count, "bypass prefix", "bypass prefixes"),
-        Exemption::Emergency => counted(count, "emergency number", "emergency numbers"),
+pub(super) fn noun(list: EntryList, count: usize) -> String {
+    match list {
+        EntryList::Bypass => counted(count, "bypass prefix", "bypass prefixes"),
+        EntryList::Emergency => counted(count, "emergency number", "emergency numbers"),
     }
 }

@@ -38,7 +38,7 @@ fn row(event: &Event) -> Vec<String> {
     ]
 }
 
-/// Formats what was written: `maint=1 maint_code=480`, or the entries of an exemption.
+/// Formats what was written: `maint=1 maint_code=480`, or the entries of a list.
 fn written(written: &Value) -> String {
     let pairs = written.as_object().into_iter().flatten().map(|(key, value)| match value {
         Value::Array(entries) => entries.iter().map(unquoted).collect::<Vec<_>>().join(" "),

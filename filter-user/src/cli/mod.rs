@@ -6,9 +6,9 @@ mod database;
 mod doctor;
 mod entries;
 mod error;
-mod exempt;
 mod history;
 mod in_force;
+mod lists;
 mod migrate;
 mod nodes;
 mod output;
@@ -108,7 +108,7 @@ enum Command {
     /// command returns. Without a daemon, it is written to the database, and the command says that no daemon on this
     /// host has applied it.
     #[command(subcommand)]
-    Bypass(exempt::Bypass),
+    Bypass(lists::Bypass),
 
     /// List or change the numbers to which calls are never refused: 911, 112 and 999 unless changed
     ///
@@ -119,7 +119,7 @@ enum Command {
     /// Whatever the list contains, calls to urn:service:sos are never refused either, nor are calls that a Priority or
     /// Resource-Priority header marks as emergencies.
     #[command(subcommand)]
-    Emergency(exempt::Emergency),
+    Emergency(lists::Emergency),
 
     /// Show what is in force, since when, by whom and why, and whether all is well
     ///
@@ -174,8 +174,8 @@ fn dispatch(cli: Cli) -> Result<Outcome, Error> {
         Command::Doctor(options) => doctor::doctor(&settings, &config, options, output),
         Command::On(options) => switch::on(&settings, options, output),
         Command::Off(options) => switch::off(&settings, options, output),
-        Command::Bypass(command) => exempt::bypass(&settings, command, output),
-        Command::Emergency(command) => exempt::emergency(&settings, command, output),
+        Command::Bypass(command) => lists::bypass(&settings, command, output),
+        Command::Emergency(command) => lists::emergency(&settings, command, output),
         Command::Status => status::status(&settings, output),
         Command::Reload => reload::reload(&settings, output),
         Command::History(options) => history::history(&settings, options, output),

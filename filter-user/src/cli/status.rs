@@ -3,7 +3,7 @@
 use filter_user::config::Settings;
 use filter_user::control::Client;
 use filter_user::dataplane::{AttachMode, InterfaceStatus, QueueStatus};
-use filter_user::domain::{Exemption, Policy, display_utc};
+use filter_user::domain::{EntryList, Policy, display_utc};
 use filter_user::kamailio::{self, State};
 use filter_user::protocol::{NoParams, Status, method};
 use filter_user::responder::Polled;
@@ -63,8 +63,8 @@ fn database(status: &Status) -> [Line; 2] {
 
 /// Returns the numbers of exemptions in force.
 fn exempt(policy: &Policy) -> String {
-    let bypass = entries::noun(Exemption::Bypass, policy.bypass.len());
-    let emergency = entries::noun(Exemption::Emergency, policy.emergency.len());
+    let bypass = entries::noun(EntryList::Bypass, policy.bypass.len());
+    let emergency = entries::noun(EntryList::Emergency, policy.emergency.len());
     format!("{bypass}, {emergency}")
 }
 

@@ -10,7 +10,7 @@ use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::Service;
 use crate::dataplane::PlaneStatus;
-use crate::domain::{Change, Channel, Edit, Entry, Exemption, Origin, Policy, Switch, Why};
+use crate::domain::{Change, Channel, Edit, Entry, EntryList, Origin, Policy, Switch, Why};
 use crate::kamailio;
 use crate::protocol::{
     self, Alarm, ChangedEntries, Code, Database, Edited, Entries, Error, Events, InForce, Listed, Nodes, Prefixes,
@@ -62,31 +62,25 @@ impl Control {
         Ok(self.in_force(&snapshot).await)
     }
 
-    async fn edit(
-        &self,
-        exemption: Exemption,
-        edit: Edit,
-        entries: &[String],
-        origin: Origin,
-    ) -> Result<Edited, Error> {
-        let change = Change::new(exemption, edit, entries, origin).map_err(invalid_params)?;
+    async fn edit(&self, list: EntryList, edit: Edit, entries: &[String], origin: Origin) -> Result<Edited, Error> {
+        let change = Change::new(list, edit, entries, origin).map_err(invalid_params)?;
         let (changed, snapshot) = self.ask(|reply| Command::Change(change, reply)).await?;
         Ok(Edited { in_force: self.in_force(&snapshot).await, entries: ChangedEntries::new(edit, changed) })
     }
 
     /// Returns the entries in the database, or those in force while the database is down, which is an alarm.
-    async fn list(&self, exemption: Exemption) -> Result<Listed, Error> {
-        let listed = self.ask(|reply| Command::List(exemption, reply)).await;
+    async fn list(&self, list: EntryList) -> Result<Listed, Error> {
+        let listed = self.ask(|reply| Command::List(list, reply)).await;
         let snapshot = self.snapshot.borrow().clone();
         let entries = match listed {
             Ok(entries) => entries,
             Err(error @ sync::Error::Ending) => return Err(error.into()),
             Err(_) => {
                 let entry = |text| Entry { text, why: None, actor: None, at: None };
-                exemption.entries_in(&snapshot.policy).into_iter().map(entry).collect()
+                list.entries_in(&snapshot.policy).into_iter().map(entry).collect()
             }
         };
-        let entries = Entries::new(exemption, entries, Some(&snapshot.policy));
+        let entries = Entries::new(list, entries, Some(&snapshot.policy));
         Ok(Listed { entries, alarms: self.alarms(&snapshot).await })
     }
 
@@ -147,8 +141,8 @@ impl Control {
 impl Service for Control {
     async fn call(&self, caller: &str, request: Request) -> Result<Reply, Error> {
         let origin = |why| self.origin(why, caller);
-        let edit = async |exemption, edit, entries: &[String], why| {
-            self.edit(exemption, edit, entries, origin(why)).await.map(Reply::Edited)
+        let edit = async |list, edit, entries: &[String], why| {
+            self.edit(list, edit, entries, origin(why)).await.map(Reply::Edited)
         };
         match request {
             Request::On(on) => self.switch(on.into_switch(origin).map_err(invalid_params)?).await.map(Reply::Switched),
@@ -160,19 +154,19 @@ impl Service for Control {
             Request::Stats(_) => Ok(Reply::Counters(self.plane().await?.counters)),
             Request::History(history) => self.history(history.limit.unwrap_or_default()).await.map(Reply::Events),
             Request::Nodes(_) => self.nodes().await.map(Reply::Nodes),
-            Request::BypassList(_) => self.list(Exemption::Bypass).await.map(Reply::Listed),
-            Request::EmergencyList(_) => self.list(Exemption::Emergency).await.map(Reply::Listed),
+            Request::BypassList(_) => self.list(EntryList::Bypass).await.map(Reply::Listed),
+            Request::EmergencyList(_) => self.list(EntryList::Emergency).await.map(Reply::Listed),
             Request::BypassAdd(Prefixes { prefixes, remark }) => {
-                edit(Exemption::Bypass, Edit::Add, &prefixes, remark.why).await
+                edit(EntryList::Bypass, Edit::Add, &prefixes, remark.why).await
             }
             Request::BypassRemove(Prefixes { prefixes, remark }) => {
-                edit(Exemption::Bypass, Edit::Remove, &prefixes, remark.why).await
+                edit(EntryList::Bypass, Edit::Remove, &prefixes, remark.why).await
             }
             Request::EmergencyAdd(Users { users, remark }) => {
-                edit(Exemption::Emergency, Edit::Add, &users, remark.why).await
+                edit(EntryList::Emergency, Edit::Add, &users, remark.why).await
             }
             Request::EmergencyRemove(Users { users, remark }) => {
-                edit(Exemption::Emergency, Edit::Remove, &users, remark.why).await
+                edit(EntryList::Emergency, Edit::Remove, &users, remark.why).await
             }
         }
     }

@@ -17,7 +17,7 @@ use filter_common::verdict::Verdict;
 use super::Error;
 use super::load_error::LoadError;
 use super::ownership_maps::OwnershipMaps;
-use crate::domain::{Exemption, Prefix, Shielded};
+use crate::domain::{EntryList, Prefix, Shielded};
 
 /// The object file that the build script has compiled.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"));
@@ -27,8 +27,8 @@ const PROGRAM: &str = "sip_filter";
 
 // A new set of exemptions is inserted before the old one is removed, so that an entry of both is never missing from the
 // map. Each map therefore holds two sets: a full map would end the daemon.
-const _: () = assert!(maps::MAX_BYPASS as usize >= 2 * Exemption::Bypass.max_in_force());
-const _: () = assert!(maps::MAX_EMERGENCY as usize >= 2 * Exemption::Emergency.max_in_force());
+const _: () = assert!(maps::MAX_BYPASS as usize >= 2 * EntryList::Bypass.max_in_force());
+const _: () = assert!(maps::MAX_EMERGENCY as usize >= 2 * EntryList::Emergency.max_in_force());
 
 /// The XDP program, loaded and not attached, with its maps.
 pub struct Program {

@@ -41,7 +41,7 @@ pub enum Alarm {
         /// Number of rows.
         rows: usize,
     },
-    /// Entries of a table of exemptions cannot be used. The other entries apply.
+    /// Entries of a list cannot be used. The other entries apply.
     BadEntries {
         /// Name of the table.
         table: String,
@@ -52,7 +52,7 @@ pub enum Alarm {
         /// Reason why it cannot be used.
         problem: String,
     },
-    /// A table of exemptions has more entries than can be in force. The last good ones stay in force.
+    /// A list has more entries than can be in force. The last good ones stay in force.
     TooManyEntries {
         /// Name of the table.
         table: String,
@@ -259,7 +259,7 @@ impl fmt::Display for Alarm {
 pub enum Subject {
     /// The connection to the database.
     Database,
-    /// The policy rows and the exemptions.
+    /// The policy rows and the lists.
     Rows,
     /// The state file.
     StateFile,

@@ -6,8 +6,8 @@
 
 mod alarm;
 mod emergency_user;
+mod entry_list;
 mod event;
-mod exemption;
 mod methods;
 mod node;
 mod node_name;
@@ -28,8 +28,8 @@ pub use filter_reply::{ReasonPhrase, Refusal, RetryAfter, StatusCode, TagSecret}
 pub(crate) use self::alarm::alarm_samples;
 pub use self::alarm::{Alarm, Alarms, Raised, Subject};
 pub use self::emergency_user::{EmergencyUser, InvalidUser};
+pub use self::entry_list::{Change, Changed, Edit, Entry, EntryList, InvalidEntry};
 pub use self::event::{Event, NOBODY};
-pub use self::exemption::{Change, Changed, Edit, Entry, Exemption, InvalidEntry};
 pub use self::methods::{InvalidMethods, Methods};
 pub use self::node::{Node, NodeReport};
 pub use self::node_name::{InvalidNodeName, NodeName};

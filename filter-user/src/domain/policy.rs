@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EmergencyUser, Methods, Percent, Prefix, Refusal, display_utc};
 
-/// A policy, as the policy table and the tables of exemptions state it.
+/// A policy, as the policy table and the tables of the lists state it.
 ///
 /// The default is the policy of a database without any of our rows: maintenance off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::dataplane::{Counters, InterfaceStatus};
-use crate::domain::{self, Changed, Edit, Event, Exemption, Node, NodeName, Policy, Raised, Since};
+use crate::domain::{self, Changed, Edit, EntryList, Event, Node, NodeName, Policy, Raised, Since};
 use crate::kamailio;
 use crate::sync::Source;
 
@@ -141,7 +141,7 @@ pub struct Listed {
     pub alarms: Vec<Alarm>,
 }
 
-/// The entries of a table of exemptions.
+/// The entries of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Entries {
@@ -225,20 +225,20 @@ impl From<&Raised> for Alarm {
 
 impl Entries {
     /// Creates the reply from the entries of a table. Without a daemon there is no `policy`, and no entry is in force.
-    pub fn new(exemption: Exemption, entries: Vec<domain::Entry>, policy: Option<&Policy>) -> Self {
+    pub fn new(list: EntryList, entries: Vec<domain::Entry>, policy: Option<&Policy>) -> Self {
         let entries = entries.into_iter().map(|entry| {
             let state = EntryState {
-                in_force: policy.is_some_and(|policy| exemption.is_in(policy, &entry.text)),
-                problem: entry.problem(exemption),
+                in_force: policy.is_some_and(|policy| list.is_in(policy, &entry.text)),
+                problem: entry.problem(list),
                 why: entry.why,
                 who: entry.actor,
                 at: entry.at,
             };
             (entry.text, state)
         });
-        match exemption {
-            Exemption::Bypass => Self::Prefixes(entries.map(|(prefix, state)| PrefixEntry { prefix, state }).collect()),
-            Exemption::Emergency => Self::Users(entries.map(|(user, state)| UserEntry { user, state }).collect()),
+        match list {
+            EntryList::Bypass => Self::Prefixes(entries.map(|(prefix, state)| PrefixEntry { prefix, state }).collect()),
+            EntryList::Emergency => Self::Users(entries.map(|(user, state)| UserEntry { user, state }).collect()),
         }
     }
 }

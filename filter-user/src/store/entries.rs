@@ -1,42 +1,42 @@
-//! The entries of the exemption tables: what they mean, and how many of them can be in force.
+//! The entries of the lists: what they mean, and how many of them can be in force.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::domain::{Alarm, EmergencyUser, Exemption, Policy, Prefix};
+use crate::domain::{Alarm, EmergencyUser, EntryList, Policy, Prefix};
 
-/// Returns the name of the table that holds the entries of `exemption`.
-pub(super) const fn table(exemption: Exemption) -> &'static str {
-    match exemption {
-        Exemption::Bypass => "sip_filter_bypass",
-        Exemption::Emergency => "sip_filter_emergency",
+/// Returns the name of the table that holds the entries of `list`.
+pub(super) const fn table(list: EntryList) -> &'static str {
+    match list {
+        EntryList::Bypass => "sip_filter_bypass",
+        EntryList::Emergency => "sip_filter_emergency",
     }
 }
 
 /// The number of valid entries of a table. Entries that differ only in spelling count once.
 pub(super) struct Tally {
-    exemption: Exemption,
+    list: EntryList,
     valid: usize,
     /// Entries that share one limit: all emergency numbers, or the prefixes of the larger address family.
     limited: usize,
 }
 
 impl Tally {
-    /// Counts `entries` of the table of `exemption`.
-    pub(super) fn new(exemption: Exemption, entries: &[String]) -> Self {
-        let (valid, limited) = match exemption {
-            Exemption::Bypass => {
+    /// Counts `entries` of the table of `list`.
+    pub(super) fn new(list: EntryList, entries: &[String]) -> Self {
+        let (valid, limited) = match list {
+            EntryList::Bypass => {
                 let prefixes: BTreeSet<Prefix> = parse_valid(entries);
                 let ipv4 = prefixes.iter().filter(|prefix| prefix.is_ipv4()).count();
                 (prefixes.len(), ipv4.max(prefixes.len() - ipv4))
             }
-            Exemption::Emergency => {
+            EntryList::Emergency => {
                 let users: BTreeSet<EmergencyUser> = parse_valid(entries);
                 (users.len(), users.len())
             }
         };
-        Self { exemption, valid, limited }
+        Self { list, valid, limited }
     }
 
     /// Returns the number of valid entries.
@@ -46,7 +46,7 @@ impl Tally {
 
     /// Returns whether there are more entries than can be in force.
     pub(super) const fn is_over_limit(&self) -> bool {
-        self.limited > self.exemption.max_in_force()
+        self.limited > self.list.max_in_force()
     }
 }
 
@@ -59,19 +59,19 @@ fn parse_valid<T: FromStr + Ord>(entries: &[String]) -> BTreeSet<T> {
 /// An invalid entry is left out and the others count: the calls that they exempt must not be refused because of it.
 /// If a table has more entries than can be in force, `policy` keeps its entries. Both raise an alarm.
 pub(super) fn interpret(bypass: &[String], emergency: &[String], policy: &mut Policy, alarms: &mut Vec<Alarm>) {
-    alarms.extend(adopt(Exemption::Bypass, bypass, &mut policy.bypass));
-    alarms.extend(adopt(Exemption::Emergency, emergency, &mut policy.emergency));
+    alarms.extend(adopt(EntryList::Bypass, bypass, &mut policy.bypass));
+    alarms.extend(adopt(EntryList::Emergency, emergency, &mut policy.emergency));
 }
 
 /// Replaces `set` by `entries`. Returns the alarm to raise, if any.
-fn adopt<T>(exemption: Exemption, entries: &[String], set: &mut BTreeSet<T>) -> Option<Alarm>
+fn adopt<T>(list: EntryList, entries: &[String], set: &mut BTreeSet<T>) -> Option<Alarm>
 where
     T: FromStr<Err: Display> + Ord,
 {
-    let table = table(exemption).to_owned();
-    let tally = Tally::new(exemption, entries);
+    let table = table(list).to_owned();
+    let tally = Tally::new(list, entries);
     if tally.is_over_limit() {
-        return Some(Alarm::TooManyEntries { table, entries: tally.limited, most: exemption.max_in_force() });
+        return Some(Alarm::TooManyEntries { table, entries: tally.limited, most: list.max_in_force() });
     }
     set.clear();
     let mut invalid = Vec::new();
@@ -91,7 +91,7 @@ mod tests {
     use rstest::rstest;
 
     use super::interpret;
-    use crate::domain::{Alarm, Exemption, Policy};
+    use crate::domain::{Alarm, EntryList, Policy};
 
     fn strings(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
@@ -99,7 +99,7 @@ mod tests {
 
     /// Returns the bypass prefixes and the emergency numbers of `policy`.
     fn entries_of(policy: &Policy) -> (Vec<String>, Vec<String>) {
-        (Exemption::Bypass.entries_in(policy), Exemption::Emergency.entries_in(policy))
+        (EntryList::Bypass.entries_in(policy), EntryList::Emergency.entries_in(policy))
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
     fn table_over_the_limit_leaves_the_last_good_entries_in_force(#[case] entry: &dyn Fn(usize) -> String) {
         let mut policy = Policy { bypass: ["192.0.2.0/24".parse().unwrap()].into(), ..Policy::default() };
         let (before, mut alarms) = (policy.clone(), Vec::new());
-        let most = Exemption::Bypass.max_in_force();
+        let most = EntryList::Bypass.max_in_force();
         let mut entries: Vec<String> = (0..=most).map(entry).collect();
         interpret(&entries, &strings(&["911", "112", "999"]), &mut policy, &mut alarms);
         assert_eq!(policy, before);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::entries;
-use crate::domain::{Exemption, InvalidEntry, TableName};
+use crate::domain::{EntryList, InvalidEntry, TableName};
 
 /// An error of the store.
 ///
@@ -92,14 +92,14 @@ pub enum Error {
     /// An entry to remove is not in the table, and is not a valid entry.
     #[error(transparent)]
     Entry(#[from] InvalidEntry),
-    /// An exemption table has as many entries as can be in force.
+    /// A list has as many entries as can be in force.
     #[error(
         "{} is full: at most {} entries{} can be in force; nothing was added",
         entries::table(*.0),
         .0.max_in_force(),
-        if *.0 == Exemption::Bypass { " of each address family" } else { "" }
+        if *.0 == EntryList::Bypass { " of each address family" } else { "" }
     )]
-    Full(Exemption),
+    Full(EntryList),
     /// The cluster's row is damaged.
     #[error("the row of sip_filter_cluster holds no valid To tag; delete it, and restart the daemons of all hosts")]
     Tag,

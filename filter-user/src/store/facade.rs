@@ -9,9 +9,9 @@ use super::reading::{self, Reading};
 use super::timeout::with_timeout;
 use super::url::{DatabaseUrl, DriverOptions};
 use super::watch::Watch;
-use super::{cluster_table, event_table, exemption_table, node_table, outside, policy_table, server, sqlite};
+use super::{cluster_table, entry_table, event_table, node_table, outside, policy_table, server, sqlite};
 use crate::domain::{
-    Change, Changed, Entry, Event, Exemption, Node, NodeName, NodeReport, Origin, Switch, TableName, TagSecret,
+    Change, Changed, Entry, EntryList, Event, Node, NodeName, NodeReport, Origin, Switch, TableName, TagSecret,
 };
 
 /// An open database with our schema, as the host `node` uses it.
@@ -52,7 +52,7 @@ impl Store {
         Ok((Self { connection, watch, table: table.clone(), node: node.clone(), timeout }, steps))
     }
 
-    /// Reads the policy rows, the exemptions and the last switch, as of one moment.
+    /// Reads the policy rows, the lists and the last switch, as of one moment.
     pub async fn read(&mut self) -> Result<Reading, Error> {
         let Self { connection, watch, table, node, timeout } = self;
         let read = async {
@@ -83,11 +83,11 @@ impl Store {
         self.connection.write("write the policy rows", work).await
     }
 
-    /// Adds or removes exemptions and writes the event in one transaction: either all entries or none.
+    /// Changes the entries of a list and writes the event in one transaction: either all entries or none.
     pub async fn change(&mut self, change: &Change) -> Result<Changed, Error> {
         self.ensure_writable().await?;
-        let work = async |connection: &mut Connection| exemption_table::change(connection, change).await;
-        self.connection.write("write the exemptions", work).await
+        let work = async |connection: &mut Connection| entry_table::change(connection, change).await;
+        self.connection.write("write the entries", work).await
     }
 
     /// Ends maintenance in the table if its planned end has passed. Returns whether it did: another host may have done
@@ -107,10 +107,10 @@ impl Store {
         self.connection.write("write the event", work).await
     }
 
-    /// Returns the entries of an exemption table.
-    pub async fn list(&mut self, exemption: Exemption) -> Result<Vec<Entry>, Error> {
-        let list = exemption_table::list(&mut self.connection, exemption);
-        with_timeout(self.timeout, "read the exemptions", list).await
+    /// Returns the entries of a list.
+    pub async fn list(&mut self, list: EntryList) -> Result<Vec<Entry>, Error> {
+        let list = entry_table::list(&mut self.connection, list);
+        with_timeout(self.timeout, "read the entries", list).await
     }
 
     /// Returns the last `limit` events, the newest first.

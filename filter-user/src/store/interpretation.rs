@@ -16,7 +16,7 @@ pub struct Interpretation {
     pub alarms: Vec<Alarm>,
 }
 
-/// Returns the meaning of `rows` for the host `node`. The exemptions of the policy are those of `last`.
+/// Returns the meaning of `rows` for the host `node`. The lists of the policy are those of `last`.
 ///
 /// If the rows of a key cannot be used, the value in `last`, the policy in force, is kept, and an alarm is raised.
 pub(super) fn interpret_rows(rows: &[Row], node: &NodeName, last: &Policy) -> Interpretation {

@@ -1,6 +1,6 @@
 //! The database: the policy rows that it shares with Kamailio, and our own tables.
 //!
-//! [`Store`] (`facade`) is an open database. Each table has a file (`policy_table`, `exemption_table`, `event_table`,
+//! [`Store`] (`facade`) is an open database. Each table has a file (`policy_table`, `entry_table`, `event_table`,
 //! `node_table`, `cluster_table`) with what is read from it and written to it, the same for SQLite, MySQL and
 //! PostgreSQL. The meaning of the contents for a host is computed without a database: by `rows` and `entries`, which
 //! `interpretation` and `reading` put together.
@@ -13,9 +13,9 @@ mod cluster_table;
 mod connection;
 mod dialect;
 mod entries;
+mod entry_table;
 mod error;
 mod event_table;
-mod exemption_table;
 mod facade;
 mod file;
 mod if_missing;

@@ -4,8 +4,8 @@ use super::connection::Connection;
 use super::error::Error;
 use super::interpretation::{self, Interpretation};
 use super::rows::Row;
-use super::{entries, event_table, exemption_table, policy_table};
-use crate::domain::{Event, Exemption, NodeName, Policy, TableName};
+use super::{entries, entry_table, event_table, policy_table};
+use crate::domain::{EntryList, Event, NodeName, Policy, TableName};
 
 /// A consistent reading of the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) async fn read(connection: &mut Connection, table: &TableName, node: &
         rows: policy_table::read(connection, table).await?,
         event: event_table::last_switch(connection, node).await?,
         last_event: event_table::last_id(connection).await?,
-        bypass: exemption_table::texts(connection, Exemption::Bypass).await?,
-        emergency: exemption_table::texts(connection, Exemption::Emergency).await?,
+        bypass: entry_table::texts(connection, EntryList::Bypass).await?,
+        emergency: entry_table::texts(connection, EntryList::Emergency).await?,
     })
 }

@@ -17,7 +17,7 @@ use super::error::{Error, while_doing};
 use super::if_missing::IfMissing;
 use super::rows::Row;
 use super::timeout::{SERVER_TIMEOUT, with_timeout};
-use super::{event_table, exemption_table, policy_table, schema};
+use super::{entry_table, event_table, policy_table, schema};
 use crate::domain::TableName;
 
 /// Interval between two polls of a server that does not notify us. A row has to be in force within 250 ms: this is less
@@ -167,6 +167,6 @@ struct Fingerprint {
 async fn fingerprint(connection: &mut Connection, table: &TableName) -> Result<Fingerprint, Error> {
     let rows = policy_table::read(connection, table).await?;
     let event = event_table::last_id(connection).await?;
-    let (bypass, emergency) = exemption_table::digests(connection).await?;
+    let (bypass, emergency) = entry_table::digests(connection).await?;
     Ok(Fingerprint { rows, event, bypass, emergency })
 }

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{Error, Snapshot, report};
-use crate::domain::{Change, Changed, Entry, Event, Exemption, Node, Switch};
+use crate::domain::{Change, Changed, Entry, EntryList, Event, Node, Switch};
 use crate::store::{self, Store};
 
 /// A channel for the reply to a command.
@@ -14,12 +14,12 @@ pub type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub enum Command {
     /// Write a switch and put it in force. The reply has the number of its event.
     Switch(Switch, Reply<(i64, Snapshot)>),
-    /// Add or remove exemptions and put them in force.
+    /// Change the entries of a list and put them in force.
     Change(Change, Reply<(Changed, Snapshot)>),
     /// Read the database now and apply it, changed or not.
     Reload(Reply<Snapshot>),
-    /// Read the entries of a table of exemptions, with who added them and why.
-    List(Exemption, Reply<Vec<Entry>>),
+    /// Read the entries of a list, with who added them and why.
+    List(EntryList, Reply<Vec<Entry>>),
     /// Read the last events, the newest first, up to this number.
     History(u32, Reply<Vec<Event>>),
     /// Read the hosts that share the database.
@@ -58,7 +58,7 @@ impl StoreOp for Change {
     }
 }
 
-impl StoreOp for Exemption {
+impl StoreOp for EntryList {
     type Output = Vec<Entry>;
 
     async fn run(&self, store: &mut Store) -> Result<Vec<Entry>, store::Error> {

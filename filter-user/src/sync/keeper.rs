@@ -178,8 +178,8 @@ impl Keeper {
                 }
                 self.reply(reply, outcome.map(|()| self.snapshot()), publish)
             }
-            Command::List(exemption, reply) => {
-                let outcome = self.query(&exemption, enforcer).await;
+            Command::List(list, reply) => {
+                let outcome = self.query(&list, enforcer).await;
                 self.reply(reply, outcome, publish)
             }
             Command::History(limit, reply) => {

@@ -1,4 +1,4 @@
-//! Log lines about policies and exemptions.
+//! Log lines about policies and lists.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -11,7 +11,7 @@ use crate::domain::{Change, Changed, Policy};
 /// Maximum number of entries that a log line names. A change may replace a whole table.
 const MAX_NAMED: usize = 10;
 
-/// Logs the policy that is now in force, and the differences between its exemptions and those of `before`.
+/// Logs the policy that is now in force, and the differences between its lists and those of `before`.
 pub(super) fn in_force(before: &Policy, now: &State) {
     let policy = &now.policy;
     difference("bypass prefixes", &before.bypass, &policy.bypass);
@@ -27,7 +27,7 @@ pub(super) fn in_force(before: &Policy, now: &State) {
     info!("in force: {policy} (switched by {who}{})", why.unwrap_or_default());
 }
 
-/// Logs who has changed exemptions.
+/// Logs who has changed a list.
 pub(super) fn changed(change: &Change, done: &Changed) {
     if !done.changed.is_empty() {
         let why = change.origin.why.as_ref().map(|why| format!(", why: {why}"));

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Command, Enforcer, Error, Keeper, NotInForce, Snapshot, Source};
 use crate::config::Settings;
 use crate::dataplane;
-use crate::domain::{Action, Alarm, Change, Changed, Channel, Edit, Exemption, Hosts, Origin, Policy, Switch};
+use crate::domain::{Action, Alarm, Change, Changed, Channel, Edit, EntryList, Hosts, Origin, Policy, Switch};
 use crate::store::sqlite3;
 
 /// Far longer than anything here takes.
@@ -107,7 +107,7 @@ impl Running {
     }
 
     async fn change(&self, edit: Edit, prefix: &str) -> Result<(Changed, Snapshot), Error> {
-        let change = Change::new(Exemption::Bypass, edit, &[prefix.to_owned()], origin("test callers")).unwrap();
+        let change = Change::new(EntryList::Bypass, edit, &[prefix.to_owned()], origin("test callers")).unwrap();
         self.ask(|reply| Command::Change(change, reply)).await
     }
 }
@@ -335,8 +335,8 @@ async fn exemption_that_is_changed_from_outside_is_put_in_force() {
          DELETE FROM sip_filter_emergency WHERE user_part = '999'",
     );
     let now = running.until(|now| now.policy.emergency.len() == 2 && now.policy.bypass.len() == 2).await;
-    assert_eq!(Exemption::Bypass.entries_in(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
-    assert_eq!(Exemption::Emergency.entries_in(&now.policy), ["112", "911"]);
+    assert_eq!(EntryList::Bypass.entries_in(&now.policy), ["198.18.0.0/15", "2001:db8::1/128"]);
+    assert_eq!(EntryList::Emergency.entries_in(&now.policy), ["112", "911"]);
     assert_eq!(running.record.last().as_ref(), Some(&now.policy), "in force, not only read");
     assert_eq!(now.since, None, "a change of exemptions is not a switch");
 
@@ -351,7 +351,7 @@ async fn change_of_exemptions_is_written_and_in_force_by_the_time_of_its_reply()
     for (edit, there) in [(Edit::Add, vec!["198.18.0.0/15".to_owned()]), (Edit::Remove, vec![])] {
         let (changed, now) = running.change(edit, "198.18.0.0/15").await.unwrap();
         assert_eq!((changed.changed.len(), changed.left), (1, there.len()));
-        assert_eq!(Exemption::Bypass.entries_in(&now.policy), there);
+        assert_eq!(EntryList::Bypass.entries_in(&now.policy), there);
         assert_eq!(running.record.last().as_ref(), Some(&now.policy));
         assert_eq!(now.since, None, "a change of exemptions is not a switch");
     }
@@ -365,7 +365,7 @@ async fn removal_of_an_impossible_prefix_is_rejected_without_an_alarm() {
     let running = host.run().await;
     let error = running.change(Edit::Remove, "198.18.1.7/15").await.unwrap_err();
     assert!(matches!(error, Error::Rejected(_)) && error.to_string().contains("198.18.0.0/15"), "{error}");
-    let list = running.ask(|reply| Command::List(Exemption::Emergency, reply)).await.unwrap();
+    let list = running.ask(|reply| Command::List(EntryList::Emergency, reply)).await.unwrap();
     assert_eq!(list.len(), 3);
     assert_eq!(alarms(&running.snapshot.borrow()), []);
 }
@@ -375,7 +375,7 @@ async fn listing_a_table_that_cannot_be_read_raises_the_alarm() {
     let host = Host::new();
     let running = host.run().await;
     host.sql("DROP TABLE sip_filter_bypass");
-    let listed = running.ask(|reply| Command::List(Exemption::Bypass, reply)).await;
+    let listed = running.ask(|reply| Command::List(EntryList::Bypass, reply)).await;
     assert!(matches!(listed, Err(Error::NotRead(_))));
     assert!(
         database_alarm(&running.snapshot.borrow()).is_some(),
@@ -390,7 +390,7 @@ async fn unusable_exemption_is_an_alarm_and_the_others_are_in_force() {
     let mut running = host.run().await;
     host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.1.7/15'), ('10.0.0.0/8')");
     let now = running.until(|now| !now.policy.bypass.is_empty()).await;
-    assert_eq!(Exemption::Bypass.entries_in(&now.policy), ["10.0.0.0/8"]);
+    assert_eq!(EntryList::Bypass.entries_in(&now.policy), ["10.0.0.0/8"]);
     let found = alarms(&now);
     assert!(
         matches!(&found[..], [Alarm::BadEntries { entries: 1, first, .. }] if first == "198.18.1.7/15"),
@@ -412,7 +412,7 @@ async fn start_with_the_database_down_takes_the_exemptions_of_the_state_file() {
     host.sql("DROP TABLE sip_filter_emergency");
     let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert_eq!(snapshot.source, Source::StateFile);
-    assert_eq!(Exemption::Bypass.entries_in(&snapshot.policy), ["10.0.0.0/8"]);
+    assert_eq!(EntryList::Bypass.entries_in(&snapshot.policy), ["10.0.0.0/8"]);
     assert!(snapshot.policy.emergency.is_empty(), "not the default, which nobody has chosen");
     assert!(database_alarm(&snapshot).unwrap().contains("sip_filter_emergency"));
 }

@@ -3,7 +3,7 @@
 
 mod changes;
 mod cluster;
-mod exemptions;
+mod entries;
 mod schema;
 mod switches;
 

@@ -1,4 +1,4 @@
-//! Exemptions from maintenance: bypass prefixes and emergency numbers, and how they are changed.
+//! The lists of entries that the operator maintains: bypass prefixes and emergency numbers, and how they are changed.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,16 @@ use thiserror::Error;
 
 use super::{EmergencyUser, InvalidPrefix, InvalidUser, Origin, Policy, Prefix};
 
-/// A kind of exemption, with a table of its own.
+/// A list of entries, with a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exemption {
-    /// Calls from a prefix.
+pub enum EntryList {
+    /// Prefixes from which calls are never refused.
     Bypass,
-    /// Calls to a number.
+    /// Numbers to which calls are never refused.
     Emergency,
 }
 
-/// The error of a text that is not an entry of a table.
+/// The error of a text that is not an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidEntry {
     /// Not an entry of the bypass table.
@@ -36,11 +36,11 @@ pub enum Edit {
     Remove,
 }
 
-/// A requested change of a table.
+/// A requested change of a list.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Table to change.
-    pub exemption: Exemption,
+    /// List to change.
+    pub list: EntryList,
     /// Direction.
     pub edit: Edit,
     entries: Vec<String>,
@@ -59,7 +59,7 @@ pub struct Changed {
     pub left: usize,
 }
 
-/// An entry of a table.
+/// An entry of a list, as its table has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Prefix or user part, as written in the table.
@@ -74,12 +74,12 @@ pub struct Entry {
 
 impl Entry {
     /// Returns the reason why the entry cannot be used; `None` if it can.
-    pub fn problem(&self, exemption: Exemption) -> Option<String> {
-        exemption.canonical(&self.text).err().map(|error| error.to_string())
+    pub fn problem(&self, list: EntryList) -> Option<String> {
+        list.canonical(&self.text).err().map(|error| error.to_string())
     }
 }
 
-impl Exemption {
+impl EntryList {
     /// Returns the maximum number of entries in force; for bypass prefixes, of each address family.
     pub const fn max_in_force(self) -> usize {
         match self {
@@ -118,11 +118,11 @@ impl Change {
     ///
     /// An entry to add must be valid. An entry to remove may be invalid, as it is in the table: otherwise only SQL
     /// could remove it.
-    pub fn new(exemption: Exemption, edit: Edit, entries: &[String], origin: Origin) -> Result<Self, InvalidEntry> {
+    pub fn new(list: EntryList, edit: Edit, entries: &[String], origin: Origin) -> Result<Self, InvalidEntry> {
         let mut seen = BTreeSet::new();
         let mut unique = Vec::new();
         for text in entries {
-            let entry = match (exemption.canonical(text), edit) {
+            let entry = match (list.canonical(text), edit) {
                 (Ok(entry), _) => entry,
                 (Err(_), Edit::Remove) => text.clone(),
                 (Err(error), Edit::Add) => return Err(error),
@@ -131,7 +131,7 @@ impl Change {
                 unique.push(entry);
             }
         }
-        Ok(Self { exemption, edit, entries: unique, origin })
+        Ok(Self { list, edit, entries: unique, origin })
     }
 
     /// Returns the entries.
@@ -141,11 +141,11 @@ impl Change {
 
     /// Returns the name of the change in the event table: `bypass.add` and the like.
     pub const fn action(&self) -> &'static str {
-        match (self.exemption, self.edit) {
-            (Exemption::Bypass, Edit::Add) => "bypass.add",
-            (Exemption::Bypass, Edit::Remove) => "bypass.remove",
-            (Exemption::Emergency, Edit::Add) => "emergency.add",
-            (Exemption::Emergency, Edit::Remove) => "emergency.remove",
+        match (self.list, self.edit) {
+            (EntryList::Bypass, Edit::Add) => "bypass.add",
+            (EntryList::Bypass, Edit::Remove) => "bypass.remove",
+            (EntryList::Emergency, Edit::Add) => "emergency.add",
+            (EntryList::Emergency, Edit::Remove) => "emergency.remove",
         }
     }
 }
@@ -153,31 +153,31 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::super::Channel;
-    use super::{Change, Edit, Exemption, InvalidEntry, Origin};
+    use super::{Change, Edit, EntryList, InvalidEntry, Origin};
 
     fn strings(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
-    fn change(exemption: Exemption, edit: Edit, entries: &[&str]) -> Result<Vec<String>, InvalidEntry> {
+    fn change(list: EntryList, edit: Edit, entries: &[&str]) -> Result<Vec<String>, InvalidEntry> {
         let origin = Origin { actor: "alice".into(), why: None, channel: Channel::Daemon, node: "sbc1".into() };
-        Ok(Change::new(exemption, edit, &strings(entries), origin)?.entries().to_vec())
+        Ok(Change::new(list, edit, &strings(entries), origin)?.entries().to_vec())
     }
 
     #[test]
     fn change_has_each_entry_once_in_canonical_spelling() {
         let entries = ["2001:DB8::1", "10.0.0.0/8", "2001:db8:0::1/128"];
         let expected = Ok(strings(&["2001:db8::1/128", "10.0.0.0/8"]));
-        assert_eq!(change(Exemption::Bypass, Edit::Add, &entries), expected);
-        assert_eq!(change(Exemption::Bypass, Edit::Remove, &entries), expected);
-        assert_eq!(change(Exemption::Emergency, Edit::Add, &["110", "110"]), Ok(strings(&["110"])));
+        assert_eq!(change(EntryList::Bypass, Edit::Add, &entries), expected);
+        assert_eq!(change(EntryList::Bypass, Edit::Remove, &entries), expected);
+        assert_eq!(change(EntryList::Emergency, Edit::Add, &["110", "110"]), Ok(strings(&["110"])));
     }
 
     #[test]
     fn only_an_entry_to_remove_may_be_invalid() {
-        let error = change(Exemption::Bypass, Edit::Add, &["10.0.0.0/8", "198.18.1.7/15"]).unwrap_err();
+        let error = change(EntryList::Bypass, Edit::Add, &["10.0.0.0/8", "198.18.1.7/15"]).unwrap_err();
         assert!(error.to_string().contains("198.18.0.0/15"), "{error}");
-        change(Exemption::Emergency, Edit::Add, &["sip:911@a"]).unwrap_err();
-        assert_eq!(change(Exemption::Bypass, Edit::Remove, &["198.18.1.7/15"]), Ok(strings(&["198.18.1.7/15"])));
+        change(EntryList::Emergency, Edit::Add, &["sip:911@a"]).unwrap_err();
+        assert_eq!(change(EntryList::Bypass, Edit::Remove, &["198.18.1.7/15"]), Ok(strings(&["198.18.1.7/15"])));
     }
 }

@@ -1,8 +1,8 @@
-//! `sip-filter bypass` and `sip-filter emergency`: the exemptions.
+//! `sip-filter bypass` and `sip-filter emergency`: the lists of entries in the database.
 
 use clap::Subcommand;
 use filter_user::config::Settings;
-use filter_user::domain::{Edit, Exemption, Why};
+use filter_user::domain::{Edit, EntryList, Why};
 use filter_user::protocol::{Prefixes, Users};
 
 use super::backend::{Backend, ListReport};
@@ -45,10 +45,10 @@ pub(super) enum Emergency {
 
 pub(super) fn bypass(settings: &Settings, command: Bypass, output: Output) -> Result<Outcome, Error> {
     let edit = |edit, Prefixes { prefixes, remark }| {
-        self::edit(settings, Exemption::Bypass, edit, prefixes, remark.why, output)
+        self::edit(settings, EntryList::Bypass, edit, prefixes, remark.why, output)
     };
     match command {
-        Bypass::List => list(settings, Exemption::Bypass, output),
+        Bypass::List => list(settings, EntryList::Bypass, output),
         Bypass::Add(prefixes) => edit(Edit::Add, prefixes),
         Bypass::Remove(prefixes) => edit(Edit::Remove, prefixes),
     }
@@ -56,31 +56,31 @@ pub(super) fn bypass(settings: &Settings, command: Bypass, output: Output) -> Re
 
 pub(super) fn emergency(settings: &Settings, command: Emergency, output: Output) -> Result<Outcome, Error> {
     let edit =
-        |edit, Users { users, remark }| self::edit(settings, Exemption::Emergency, edit, users, remark.why, output);
+        |edit, Users { users, remark }| self::edit(settings, EntryList::Emergency, edit, users, remark.why, output);
     match command {
-        Emergency::List => list(settings, Exemption::Emergency, output),
+        Emergency::List => list(settings, EntryList::Emergency, output),
         Emergency::Add(users) => edit(Edit::Add, users),
         Emergency::Remove(users) => edit(Edit::Remove, users),
     }
 }
 
-fn list(settings: &Settings, exemption: Exemption, output: Output) -> Result<Outcome, Error> {
-    let ListReport { entries, notes, json } = Backend::find(settings)?.list(exemption)?;
+fn list(settings: &Settings, list: EntryList, output: Output) -> Result<Outcome, Error> {
+    let ListReport { entries, notes, json } = Backend::find(settings)?.list(list)?;
     output.print(&json, || format!("{}{}", entries::table(&entries), pairs(&notes)))?;
     Ok(Outcome::Done)
 }
 
 fn edit(
     settings: &Settings,
-    exemption: Exemption,
+    list: EntryList,
     edit: Edit,
     entries: Vec<String>,
     why: Option<Why>,
     output: Output,
 ) -> Result<Outcome, Error> {
-    let report = Backend::find(settings)?.edit(exemption, edit, entries, why)?;
+    let report = Backend::find(settings)?.edit(list, edit, entries, why)?;
     output.print(&report.json, || pairs(&report.lines))?;
-    if (exemption, edit, report.left) == (Exemption::Emergency, Edit::Remove, 0) {
+    if (list, edit, report.left) == (EntryList::Emergency, Edit::Remove, 0) {
         warn_of_no_number();
     }
     Ok(Outcome::Done)

@@ -4,13 +4,13 @@ use rstest::rstest;
 
 use super::super::{Error, Recovery};
 use super::{Database, switch};
-use crate::domain::{Action, Change, Changed, Edit, Exemption, Origin};
+use crate::domain::{Action, Change, Changed, Edit, EntryList, Origin};
 
 #[track_caller]
-fn change(exemption: Exemption, edit: Edit, entries: &[&str]) -> Change {
+fn change(list: EntryList, edit: Edit, entries: &[&str]) -> Change {
     let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
     let origin = Origin { why: Some("test callers".parse().unwrap()), ..switch(Action::On).origin };
-    Change::new(exemption, edit, &entries, origin).unwrap()
+    Change::new(list, edit, &entries, origin).unwrap()
 }
 
 fn changed(changed: &[&str], unchanged: &[&str], left: usize) -> Changed {
@@ -21,7 +21,7 @@ fn changed(changed: &[&str], unchanged: &[&str], left: usize) -> Changed {
 #[tokio::test]
 async fn exemptions_are_added_and_removed_once_and_each_change_is_an_event() {
     let (database, mut store) = Database::with_schema().await;
-    let (bypass, emergency) = (Exemption::Bypass, Exemption::Emergency);
+    let (bypass, emergency) = (EntryList::Bypass, EntryList::Emergency);
 
     let add = change(bypass, Edit::Add, &["198.18.0.0/15", "2001:DB8::/32"]);
     assert_eq!(store.change(&add).await.unwrap(), changed(&["198.18.0.0/15", "2001:db8::/32"], &[], 2));
@@ -57,7 +57,7 @@ async fn exemptions_are_added_and_removed_once_and_each_change_is_an_event() {
 async fn change_of_exemptions_does_not_hide_the_last_switch() {
     let (_database, mut store) = Database::with_schema().await;
     store.switch(&switch(Action::On)).await.unwrap();
-    store.change(&change(Exemption::Bypass, Edit::Add, &["198.18.0.0/15"])).await.unwrap();
+    store.change(&change(EntryList::Bypass, Edit::Add, &["198.18.0.0/15"])).await.unwrap();
     assert_eq!(store.read().await.unwrap().event.unwrap().action, "on");
 }
 
@@ -65,9 +65,9 @@ async fn change_of_exemptions_does_not_hide_the_last_switch() {
 async fn entries_are_found_in_every_spelling() {
     let (database, mut store) = Database::with_schema().await;
     database.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('2001:DB8::'), ('2001:db8::/128'), ('198.18.1.7/15')");
-    let add = change(Exemption::Bypass, Edit::Add, &["2001:db8::"]);
+    let add = change(EntryList::Bypass, Edit::Add, &["2001:db8::"]);
     assert_eq!(store.change(&add).await.unwrap(), changed(&[], &["2001:db8::/128"], 1));
-    let remove = change(Exemption::Bypass, Edit::Remove, &["2001:db8::", "198.18.1.7/15"]);
+    let remove = change(EntryList::Bypass, Edit::Remove, &["2001:db8::", "198.18.1.7/15"]);
     assert_eq!(store.change(&remove).await.unwrap(), changed(&["2001:db8::/128", "198.18.1.7/15"], &[], 0));
     assert_eq!(database.sql("SELECT count(*) FROM sip_filter_bypass"), "0");
 }
@@ -75,19 +75,19 @@ async fn entries_are_found_in_every_spelling() {
 #[tokio::test]
 async fn change_of_exemptions_is_made_whole_or_not_at_all() {
     let (database, mut store) = Database::with_schema().await;
-    let remove = change(Exemption::Emergency, Edit::Remove, &["911", "9 1 1"]);
+    let remove = change(EntryList::Emergency, Edit::Remove, &["911", "9 1 1"]);
     assert!(matches!(store.change(&remove).await, Err(Error::Entry(_))), "it could never have been in the table");
 
-    let most = Exemption::Emergency.max_in_force();
+    let most = EntryList::Emergency.max_in_force();
     let digits = "WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n)";
     database.sql(&format!("{digits} INSERT INTO sip_filter_emergency (user_part) SELECT i FROM n LIMIT {}", most - 4));
-    let add = change(Exemption::Emergency, Edit::Add, &["110", "120"]);
+    let add = change(EntryList::Emergency, Edit::Add, &["110", "120"]);
     let Err(error) = store.change(&add).await else { panic!("added") };
     assert_eq!(error.recovery(), Recovery::Reject);
     assert!(error.to_string().contains(&format!("at most {most} entries can be in force")), "{error}");
 
     database.sql("CREATE TRIGGER no BEFORE INSERT ON sip_filter_event BEGIN SELECT RAISE(ABORT, 'no'); END");
-    let add = change(Exemption::Emergency, Edit::Add, &["110"]);
+    let add = change(EntryList::Emergency, Edit::Add, &["110"]);
     assert!(matches!(store.change(&add).await, Err(Error::Sql { .. })));
     assert_eq!(database.sql("SELECT count(*) FROM sip_filter_emergency"), (most - 1).to_string());
     // The connection has left its transaction.
@@ -98,9 +98,9 @@ async fn change_of_exemptions_is_made_whole_or_not_at_all() {
 #[tokio::test]
 async fn list_shows_every_entry_with_its_actor_and_reason() {
     let (database, mut store) = Database::with_schema().await;
-    store.change(&change(Exemption::Emergency, Edit::Add, &["110"])).await.unwrap();
+    store.change(&change(EntryList::Emergency, Edit::Add, &["110"])).await.unwrap();
     database.sql("INSERT INTO sip_filter_emergency (user_part, why, at_ms) VALUES (x'39ff', x'61ff', 'yesterday')");
-    let list = store.list(Exemption::Emergency).await.unwrap();
+    let list = store.list(EntryList::Emergency).await.unwrap();
     let texts: Vec<&str> = list.iter().map(|entry| entry.text.as_str()).collect();
     assert_eq!(texts, ["110", "112", "911", "999", "9\u{fffd}"]);
     assert_eq!((list[0].actor.as_deref(), list[0].why.as_deref()), (Some("alice"), Some("test callers")));
@@ -113,7 +113,7 @@ async fn list_shows_every_entry_with_its_actor_and_reason() {
 #[case::bypass("sip_filter_bypass", "prefix")]
 #[case::emergency("sip_filter_emergency", "user_part")]
 #[tokio::test]
-async fn error_of_a_missing_exemption_table_names_the_table(#[case] table: &str, #[case] column: &str) {
+async fn error_of_a_missing_entry_table_names_the_table(#[case] table: &str, #[case] column: &str) {
     let (database, mut store) = Database::with_schema().await;
     for statement in [format!("ALTER TABLE {table} RENAME COLUMN {column} TO other"), format!("DROP TABLE {table}")] {
         database.sql(&statement);

@@ -1,4 +1,4 @@
-//! The tables `sip_filter_bypass` and `sip_filter_emergency`: the exemptions, with who added them and why.
+//! The tables of the lists (`sip_filter_bypass` and so on): the entries, with who added them and why.
 
 use std::collections::HashMap;
 
@@ -9,46 +9,46 @@ use super::connection::Connection;
 use super::entries::{self, Tally};
 use super::error::{Error, while_doing};
 use super::event_table;
-use crate::domain::{Change, Changed, Edit, Entry, Exemption};
+use crate::domain::{Change, Changed, Edit, Entry, EntryList};
 
 /// Returns the name of the column that holds the entries.
-const fn column(exemption: Exemption) -> &'static str {
-    match exemption {
-        Exemption::Bypass => "prefix",
-        Exemption::Emergency => "user_part",
+const fn column(list: EntryList) -> &'static str {
+    match list {
+        EntryList::Bypass => "prefix",
+        EntryList::Emergency => "user_part",
     }
 }
 
-const fn reading(exemption: Exemption) -> &'static str {
-    match exemption {
-        Exemption::Bypass => "read the table sip_filter_bypass",
-        Exemption::Emergency => "read the table sip_filter_emergency",
+const fn reading(list: EntryList) -> &'static str {
+    match list {
+        EntryList::Bypass => "read the table sip_filter_bypass",
+        EntryList::Emergency => "read the table sip_filter_emergency",
     }
 }
 
-const fn writing(exemption: Exemption) -> &'static str {
-    match exemption {
-        Exemption::Bypass => "write the table sip_filter_bypass",
-        Exemption::Emergency => "write the table sip_filter_emergency",
+const fn writing(list: EntryList) -> &'static str {
+    match list {
+        EntryList::Bypass => "write the table sip_filter_bypass",
+        EntryList::Emergency => "write the table sip_filter_emergency",
     }
 }
 
 /// Returns the entries as written. NULL, which SQLite allows even in this column, becomes an empty text, which is not a
 /// valid entry.
-pub(super) async fn texts(connection: &mut Connection, exemption: Exemption) -> Result<Vec<String>, Error> {
-    let (table, column) = (entries::table(exemption), column(exemption));
+pub(super) async fn texts(connection: &mut Connection, list: EntryList) -> Result<Vec<String>, Error> {
+    let (table, column) = (entries::table(list), column(list));
     let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().bytes(column));
-    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(exemption)))?;
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(list)))?;
     let texts = records.iter().map(|record| record.text_or_empty(0));
-    texts.collect::<sqlx::Result<_>>().map_err(while_doing(reading(exemption)))
+    texts.collect::<sqlx::Result<_>>().map_err(while_doing(reading(list)))
 }
 
 /// Returns the entries with who added them, when and why.
-pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> Result<Vec<Entry>, Error> {
-    let (table, column, dialect) = (entries::table(exemption), column(exemption), connection.dialect());
+pub(super) async fn list(connection: &mut Connection, list: EntryList) -> Result<Vec<Entry>, Error> {
+    let (table, column, dialect) = (entries::table(list), column(list), connection.dialect());
     let texts = [column, "why", "actor"].map(|name| dialect.bytes(name)).join(", ");
     let select = format!("SELECT {texts}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
-    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(exemption)))?;
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(list)))?;
     let entries = records.iter().map(|record| {
         Ok(Entry {
             text: record.text_or_empty(0)?,
@@ -57,15 +57,15 @@ pub(super) async fn list(connection: &mut Connection, exemption: Exemption) -> R
             at: record.number(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
         })
     });
-    entries.collect::<sqlx::Result<_>>().map_err(while_doing(reading(exemption)))
+    entries.collect::<sqlx::Result<_>>().map_err(while_doing(reading(list)))
 }
 
 /// Changes the entries and writes the event, unless nothing changes. Called within a transaction that writes.
 pub(super) async fn change(connection: &mut Connection, change: &Change) -> Result<Changed, Error> {
-    let exemption = change.exemption;
-    let writing = while_doing(writing(exemption));
-    let before = texts(connection, exemption).await?;
-    let present = by_canonical(&before, exemption);
+    let list = change.list;
+    let writing = while_doing(writing(list));
+    let before = texts(connection, list).await?;
+    let present = by_canonical(&before, list);
     let mut done = Changed::default();
     for wanted in change.entries() {
         let list = match (change.edit, present.get(wanted)) {
@@ -74,25 +74,25 @@ pub(super) async fn change(connection: &mut Connection, change: &Change) -> Resu
                 &mut done.changed
             }
             (Edit::Remove, Some(texts)) => {
-                delete(connection, exemption, texts).await.map_err(&writing)?;
+                delete(connection, list, texts).await.map_err(&writing)?;
                 &mut done.changed
             }
             (Edit::Add, Some(_)) => &mut done.unchanged,
             (Edit::Remove, None) => {
                 // An invalid entry that is not in the table is a typing mistake.
-                exemption.canonical(wanted)?;
+                list.canonical(wanted)?;
                 &mut done.unchanged
             }
         };
         list.push(wanted.clone());
     }
-    let tally = Tally::new(exemption, &texts(connection, exemption).await?);
+    let tally = Tally::new(list, &texts(connection, list).await?);
     if change.edit == Edit::Add && !done.changed.is_empty() && tally.is_over_limit() {
-        return Err(Error::Full(exemption));
+        return Err(Error::Full(list));
     }
     done.left = tally.valid();
     if !done.changed.is_empty() {
-        let written = json!({column(exemption): done.changed});
+        let written = json!({column(list): done.changed});
         event_table::insert(connection, change.action(), None, &change.origin, &written).await?;
     }
     Ok(done)
@@ -100,9 +100,9 @@ pub(super) async fn change(connection: &mut Connection, change: &Change) -> Resu
 
 /// Returns a digest of the bypass prefixes and one of the emergency numbers. It changes with any entry.
 pub(super) async fn digests(connection: &mut Connection) -> Result<(String, String), Error> {
-    let doing = "watch the exemptions";
-    let digest = |exemption| connection.dialect().digest(entries::table(exemption), column(exemption));
-    let select = format!("SELECT {}, {}", digest(Exemption::Bypass), digest(Exemption::Emergency));
+    let doing = "watch the lists";
+    let digest = |list| connection.dialect().digest(entries::table(list), column(list));
+    let select = format!("SELECT {}, {}", digest(EntryList::Bypass), digest(EntryList::Emergency));
     let record = connection.row(&select, &[]).await.map_err(while_doing(doing))?;
     let text = |column| record.as_ref().map_or(Ok(String::new()), |record| record.text_or_empty(column));
     Ok((text(0).map_err(while_doing(doing))?, text(1).map_err(while_doing(doing))?))
@@ -110,16 +110,16 @@ pub(super) async fn digests(connection: &mut Connection) -> Result<(String, Stri
 
 /// Returns the texts of each entry by its canonical spelling. Other programs may have written it several times, in
 /// different spellings.
-fn by_canonical(texts: &[String], exemption: Exemption) -> HashMap<String, Vec<&String>> {
+fn by_canonical(texts: &[String], list: EntryList) -> HashMap<String, Vec<&String>> {
     let mut entries: HashMap<String, Vec<&String>> = HashMap::new();
     for text in texts {
-        entries.entry(exemption.canonical(text).unwrap_or_else(|_| text.clone())).or_default().push(text);
+        entries.entry(list.canonical(text).unwrap_or_else(|_| text.clone())).or_default().push(text);
     }
     entries
 }
 
 async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sqlx::Result<()> {
-    let (table, column) = (entries::table(change.exemption), column(change.exemption));
+    let (table, column) = (entries::table(change.list), column(change.list));
     let insert = format!("INSERT INTO {table} ({column}, why, actor, at_ms) VALUES (?, ?, ?, ?)");
     let Change { origin, .. } = change;
     let at = Timestamp::now().as_millisecond();
@@ -127,8 +127,8 @@ async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sq
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, exemption: Exemption, texts: &[&String]) -> sqlx::Result<()> {
-    let (table, column) = (entries::table(exemption), column(exemption));
+async fn delete(connection: &mut Connection, list: EntryList, texts: &[&String]) -> sqlx::Result<()> {
+    let (table, column) = (entries::table(list), column(list));
     let is_text = connection.dialect().equals(&format!("COALESCE({column}, '')"));
     for text in texts {
         connection.execute(&format!("DELETE FROM {table} WHERE {is_text}"), &[(*text).into()]).await?;
