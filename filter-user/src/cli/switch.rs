@@ -63,14 +63,14 @@ struct Wait {
 
 pub(super) fn on(settings: &Settings, options: OnOptions, output: Output) -> Result<Outcome, Error> {
     let OnOptions { on, end, wait } = options;
-    let node = on.scope.node.clone();
+    let node = on.target.node.clone();
     let report = Backend::find(settings)?.on(On { until: end.length.or(end.until), ..on })?;
     finish(settings, report, node.as_ref(), &wait, output)
 }
 
 pub(super) fn off(settings: &Settings, options: OffOptions, output: Output) -> Result<Outcome, Error> {
     let OffOptions { off, wait } = options;
-    let node = off.scope.node.clone();
+    let node = off.target.node.clone();
     let report = Backend::find(settings)?.off(off)?;
     finish(settings, report, node.as_ref(), &wait, output)
 }

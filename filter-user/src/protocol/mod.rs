@@ -16,7 +16,9 @@ pub use self::reply::{
     Alarm, Cause, ChangedEntries, Database, Edited, Entries, EntryState, Events, InForce, Listed, Nodes, PrefixEntry,
     Reply, Status, Switched, UserEntry,
 };
-pub use self::request::{EventLimit, History, InvalidEventLimit, NoParams, Off, On, Prefixes, Remark, Scope, Users};
+pub use self::request::{
+    EventLimit, History, InvalidEventLimit, NoParams, Off, On, Prefixes, Remark, TargetHosts, Users,
+};
 
 /// Maximum length of a request in bytes, LF included.
 pub const MAX_REQUEST_LEN: usize = 64 << 10;

@@ -55,7 +55,7 @@ pub struct On {
     /// Hosts to switch.
     #[command(flatten)]
     #[serde(flatten)]
-    pub scope: Scope,
+    pub target: TargetHosts,
 
     /// Reason for the switch.
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub struct Off {
     /// Hosts to switch.
     #[command(flatten)]
     #[serde(flatten)]
-    pub scope: Scope,
+    pub target: TargetHosts,
 
     /// Reason for the switch.
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub struct Off {
 
 /// The hosts that a switch is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
-pub struct Scope {
+pub struct TargetHosts {
     /// Switch the host NAME alone, whatever is switched for all hosts [row maint@NAME, which wins over maint]
     ///
     /// The host keeps this state until it is switched again with --node, or all hosts are switched with --all.
@@ -166,7 +166,7 @@ impl On {
             retry_after: self.retry_after,
             percent: self.percent,
             methods: self.methods,
-            ..Switch::new(Action::On, self.scope.try_into()?, origin(self.remark.why))
+            ..Switch::new(Action::On, self.target.try_into()?, origin(self.remark.why))
         })
     }
 }
@@ -174,14 +174,14 @@ impl On {
 impl Off {
     /// Returns the requested switch.
     pub fn into_switch(self, origin: impl FnOnce(Option<Why>) -> Origin) -> Result<Switch, InvalidHosts> {
-        Ok(Switch::new(Action::Off, self.scope.try_into()?, origin(self.remark.why)))
+        Ok(Switch::new(Action::Off, self.target.try_into()?, origin(self.remark.why)))
     }
 }
 
-impl TryFrom<Scope> for Hosts {
+impl TryFrom<TargetHosts> for Hosts {
     type Error = InvalidHosts;
 
-    fn try_from(Scope { node, all }: Scope) -> Result<Self, InvalidHosts> {
+    fn try_from(TargetHosts { node, all }: TargetHosts) -> Result<Self, InvalidHosts> {
         match (node, all) {
             (Some(_), true) => Err(InvalidHosts),
             (Some(node), false) => Ok(Self::One(node)),
