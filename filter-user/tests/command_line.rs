@@ -114,6 +114,12 @@ fn flag_wins_over_the_environment_and_the_environment_over_the_file() {
 #[case::no_prefix(&["bypass", "add", "proxy.example.com"], "not an IPv4 or IPv6 address")]
 #[case::prefix_missing(&["bypass", "add"], "PREFIX")]
 #[case::user(&["emergency", "add", "sip:911@example.com"], "is not a user part")]
+#[case::scope_without_entries(&["scope", "add"], "--source")]
+#[case::scope_of_both(&["scope", "add", "--source", "10.0.0.0/8", "--destination", "198.18.0.2"], "cannot be used with")]
+#[case::scope_without_a_kind(&["scope", "add", "10.0.0.0/8"], "unexpected argument")]
+#[case::scope_source(&["scope", "add", "--source", "198.18.1.7/15"], "198.18.0.0/15 would be the whole range")]
+#[case::scope_destination(&["scope", "add", "--destination", "198.18.0.2:0"], "is not a UDP port")]
+#[case::scope_loopback(&["scope", "add", "--destination", "127.0.0.1"], "is a loopback address")]
 #[case::exemption_why(&["emergency", "remove", "911", "--why", "a\nb"], "line breaks")]
 #[case::why(&["off", "--why", "a\nb"], "line breaks")]
 #[case::table(&["migrate", "--table", "a b"], "table name")]
@@ -288,6 +294,45 @@ fn removing_the_last_emergency_number_warns() {
     assert_eq!((&shown["users"], &shown["applied"]), (&serde_json::json!([]), &serde_json::json!(false)));
 }
 
+#[test]
+fn scope_without_a_daemon_is_written_and_removing_its_last_entry_warns() {
+    let host = Host::new();
+    let shown = text(&host.on_database(&["scope", "list"]).stdout);
+    assert_eq!(shown.lines().next(), Some("no entries, so the scope is all new calls"));
+    let output = host.on_database(&["scope", "add", "--source", "198.18.0.0/15", "2001:DB8::1", "--why", "trunk A"]);
+    exits(&output, 0);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("added        2001:db8::1/128\n") && shown.contains("NOT APPLIED"), "{shown}");
+    assert!(shown.contains("2 scope sources"), "{shown}");
+    let destinations = ["scope", "add", "--destination", "198.18.0.2", "--destination", "[2001:db8::2]:5060"];
+    exits(&host.on_database(&destinations), 0);
+
+    let lines = words(&host.on_database(&["scope", "list"]));
+    assert_eq!(lines[0], ["CALLS", "IN", "FORCE", "SINCE", "BY", "WHY"]);
+    assert_eq!(lines[1][..3], ["from", "198.18.0.0/15", "NO"]);
+    assert_eq!(lines[3][..3], ["to", "198.18.0.2", "NO"]);
+    let output = host.on_database(&["scope", "list", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["sources"][1]["prefix"], "2001:db8::1/128");
+    assert_eq!(shown["destinations"][1]["address"], "[2001:db8::2]:5060");
+    let history = text(&host.on_database(&["history"]).stdout);
+    assert!(history.contains("from 198.18.0.0/15 2001:db8::1/128  ") && history.contains("trunk A"), "{history}");
+
+    // An entry that cannot be used is an entry.
+    sqlite3(host.path("sip-filter.db"), "UPDATE sip_filter_scope_source SET prefix = 'x' WHERE prefix LIKE '2001%'");
+    for arguments in [
+        &["scope", "remove", "--destination", "198.18.0.2", "[2001:db8::2]:5060"][..],
+        &["scope", "remove", "--source", "198.18.0.0/15"],
+    ] {
+        let output = host.on_database(arguments);
+        exits(&output, 0);
+        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    }
+    let output = host.on_database(&["scope", "remove", "--source", "x"]);
+    exits(&output, 0);
+    assert!(text(&output.stderr).contains("no entry of the scope is left"), "{}", text(&output.stderr));
+}
+
 /// Starts a daemon that replies to one request with this result, and returns the request.
 fn daemon(host: &Host, result: serde_json::Value) -> std::thread::JoinHandle<serde_json::Value> {
     let listener = std::os::unix::net::UnixListener::bind(host.path("control.sock")).unwrap();
@@ -320,6 +365,25 @@ fn exemption_with_a_daemon_goes_through_the_daemon() {
 }
 
 #[test]
+fn scope_with_a_daemon_goes_through_the_daemon() {
+    let host = Host::new();
+    let refusal = serde_json::json!({"code": 503, "reason": "Maintenance", "retry_after": 30});
+    let scope = serde_json::json!({"sources": ["198.18.0.0/15"], "destinations": ["198.18.0.2:5060"]});
+    let policy = serde_json::json!({"maintenance": false, "refusal": refusal, "emergency": [], "scope": scope});
+    let reply =
+        serde_json::json!({"added": ["198.18.0.2:5060"], "present": [], "policy": policy, "since": null, "alarms": []});
+    let daemon = daemon(&host, reply);
+    let add = ["scope", "add", "--destination", "198.18.0.2:5060", "--why", "trunk A"];
+    let output = host.command(&add).output().unwrap();
+    exits(&output, 0);
+    assert_eq!(text(&output.stdout), "added     198.18.0.2:5060\nin force  scope: 1 source, 1 destination\n");
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    let request = daemon.join().unwrap();
+    assert_eq!(request["method"], "scope.add");
+    assert_eq!(request["params"], serde_json::json!({"destinations": ["198.18.0.2:5060"], "why": "trunk A"}));
+}
+
+#[test]
 fn json_is_the_reply_of_the_daemon_with_members_of_later_versions() {
     let host = Host::new();
     let reply = serde_json::json!({"verdicts": {"off": 1}, "responder": {}, "later": {"a": [1, null]}});
@@ -349,7 +413,7 @@ fn migrate_reports_its_steps_and_repeats_none() {
         exits(&output, 0);
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["steps"].as_array().unwrap().len()
     };
-    assert_eq!(steps(migrate()), 5);
+    assert_eq!(steps(migrate()), 6);
     assert_eq!(steps(migrate()), 0);
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use filter_user::config::Settings;
 use filter_user::control::{Client, ClientError, Received};
-use filter_user::domain::{Change, Edit, EntryList, Switch, Why};
+use filter_user::domain::{Change, Edit, EntryList, ListKind, Switch, Why};
 use filter_user::protocol::{
-    ChangedEntries, Edited, Entries, Events, History, Listed, NoParams, Nodes, Off, On, Prefixes, Remark, Switched,
-    Users, method,
+    ChangedEntries, Edited, Entries, Events, History, Listed, NoParams, Nodes, Off, On, Prefixes, Remark, ScopeEntries,
+    Switched, Users, method,
 };
 use filter_user::store::rows;
 use serde::Serialize;
@@ -38,13 +38,13 @@ pub(super) struct SwitchReport {
 
 /// The result of a change of a list, for people and for programs.
 pub(super) struct EditReport {
-    /// Number of entries that the table has now and that can be used.
-    pub(super) left: usize,
+    /// True if nothing is left: no emergency number that can be used, or no entry of the scope.
+    pub(super) is_cleared: bool,
     pub(super) lines: Vec<Line>,
     pub(super) json: Value,
 }
 
-/// The entries of a list, for people and for programs.
+/// The entries of the lists of a kind, for people and for programs.
 pub(super) struct ListReport {
     pub(super) entries: Entries,
     /// Lines below the entries.
@@ -116,36 +116,47 @@ impl<'a> Backend<'a> {
         match self {
             Self::Daemon(mut client) => {
                 let Received { reply, json: reply_json } = call_edit(&mut client, list, edit, entries, why)?;
-                let left = list.entries_in(&reply.in_force.policy).len();
+                let policy = &reply.in_force.policy;
+                let (left, is_cleared) = match list.kind() {
+                    ListKind::Scope => (format!("scope: {}", entries::scope(policy)), policy.scope.is_none()),
+                    ListKind::Bypass | ListKind::Emergency => {
+                        let left = list.entries_in(policy).len();
+                        (entries::noun(list, left), left == 0)
+                    }
+                };
                 let mut lines = entries::changed_lines(&reply.entries);
-                lines.push(("in force", entries::noun(list, left)));
+                lines.push(("in force", left));
                 lines.extend(reply.in_force.alarms.iter().map(in_force::alarm_line));
-                Ok(EditReport { left, lines, json: json(Applied { reply: reply_json, applied: true })? })
+                Ok(EditReport { is_cleared, lines, json: json(Applied { reply: reply_json, applied: true })? })
             }
             Self::Database(settings) => {
                 let change = Change::new(list, edit, &entries, database::origin(settings, why))?;
-                let (changed, not_applied) = database::with_store(settings, async |store| store.change(&change).await)?;
+                let ((changed, entries), not_applied) = database::with_store(settings, async |store| {
+                    Ok((store.change(&change).await?, store.list(list.kind()).await?))
+                })?;
                 let left = changed.left;
+                // An entry of the scope that cannot be used is a scope all the same.
+                let is_cleared = if list.kind() == ListKind::Scope { entries.is_empty() } else { left == 0 };
                 let changed = ChangedEntries::new(edit, changed);
                 let mut lines = entries::changed_lines(&changed);
                 let noun = entries::noun(list, left);
                 lines.push(("database", format!("{}, {noun}", not_applied.database())));
                 let json = json(InDatabase { content: &changed, not_applied: &not_applied })?;
-                Ok(EditReport { left, lines: not_applied.around(lines), json })
+                Ok(EditReport { is_cleared, lines: not_applied.around(lines), json })
             }
         }
     }
 
-    /// Returns the entries of a list.
-    pub(super) fn list(self, list: EntryList) -> Result<ListReport, Error> {
+    /// Returns the entries of the lists of `kind`.
+    pub(super) fn list(self, kind: ListKind) -> Result<ListReport, Error> {
         match self {
             Self::Daemon(mut client) => {
-                let Received { reply: Listed { entries, alarms }, json } = call_list(&mut client, list)?;
+                let Received { reply: Listed { entries, alarms }, json } = call_list(&mut client, kind)?;
                 Ok(ListReport { entries, notes: alarms.iter().map(in_force::alarm_line).collect(), json })
             }
             Self::Database(settings) => {
-                let (entries, not_applied) = database::with_store(settings, async |store| store.list(list).await)?;
-                let entries = Entries::new(list, entries, None);
+                let (entries, not_applied) = database::with_store(settings, async |store| store.list(kind).await)?;
+                let entries = Entries::new(kind, &entries, None);
                 let json = json(InDatabase { content: &entries, not_applied: &not_applied })?;
                 Ok(ListReport { entries, notes: not_applied.around([]), json })
             }
@@ -209,13 +220,27 @@ fn call_edit(
         (EntryList::Emergency, Edit::Remove) => {
             client.call::<method::EmergencyRemove>(&Users { users: entries, remark })
         }
+        (EntryList::ScopeSource, edit) => {
+            call_scope_edit(client, edit, &ScopeEntries { sources: entries, remark, ..ScopeEntries::default() })
+        }
+        (EntryList::ScopeDestination, edit) => {
+            call_scope_edit(client, edit, &ScopeEntries { destinations: entries, remark, ..ScopeEntries::default() })
+        }
     }
 }
 
-fn call_list(client: &mut Client, list: EntryList) -> Result<Received<Listed>, ClientError> {
-    match list {
-        EntryList::Bypass => client.call::<method::BypassList>(&NoParams {}),
-        EntryList::Emergency => client.call::<method::EmergencyList>(&NoParams {}),
+fn call_scope_edit(client: &mut Client, edit: Edit, entries: &ScopeEntries) -> Result<Received<Edited>, ClientError> {
+    match edit {
+        Edit::Add => client.call::<method::ScopeAdd>(entries),
+        Edit::Remove => client.call::<method::ScopeRemove>(entries),
+    }
+}
+
+fn call_list(client: &mut Client, kind: ListKind) -> Result<Received<Listed>, ClientError> {
+    match kind {
+        ListKind::Bypass => client.call::<method::BypassList>(&NoParams {}),
+        ListKind::Emergency => client.call::<method::EmergencyList>(&NoParams {}),
+        ListKind::Scope => client.call::<method::ScopeList>(&NoParams {}),
     }
 }
 

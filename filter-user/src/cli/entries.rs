@@ -1,25 +1,35 @@
 //! The entries of a list, as text for people.
 
-use filter_user::domain::{EntryList, display_utc};
+use filter_user::domain::{EntryList, Policy, display_utc};
 use filter_user::protocol::{ChangedEntries, Entries, EntryState};
 
 use super::output::{self, Line, counted, printable};
 
-/// Returns the entries of a list as text, with the state of each.
+/// The scope, if there is none.
+const NO_SCOPE: &str = "all new calls";
+
+/// Returns the entries of the lists of a kind as text, with the state of each.
 pub(super) fn table(entries: &Entries) -> String {
-    let (list, name, entries): (_, _, Vec<(&str, &EntryState)>) = match entries {
-        Entries::Prefixes(entries) => {
-            (EntryList::Bypass, "PREFIX", entries.iter().map(|entry| (&*entry.prefix, &entry.state)).collect())
+    let (name, empty, rows): (_, _, Vec<Vec<String>>) = match entries {
+        Entries::Bypass { prefixes } => (
+            "PREFIX",
+            noun(EntryList::Bypass, 0),
+            prefixes.iter().map(|entry| row(&entry.prefix, &entry.state)).collect(),
+        ),
+        Entries::Emergency { users } => {
+            ("USER", noun(EntryList::Emergency, 0), users.iter().map(|entry| row(&entry.user, &entry.state)).collect())
         }
-        Entries::Users(entries) => {
-            (EntryList::Emergency, "USER", entries.iter().map(|entry| (&*entry.user, &entry.state)).collect())
+        Entries::Scope { sources, destinations } => {
+            let sources = sources.iter().map(|entry| row(&format!("from {}", entry.prefix), &entry.state));
+            let destinations = destinations.iter().map(|entry| row(&format!("to {}", entry.address), &entry.state));
+            ("CALLS", format!("no entries, so the scope is {NO_SCOPE}"), sources.chain(destinations).collect())
         }
     };
-    if entries.is_empty() {
-        return format!("{}\n", noun(list, 0));
+    if rows.is_empty() {
+        return format!("{empty}\n");
     }
-    let mut rows = vec![[name, "IN FORCE", "SINCE", "BY", "WHY"].map(str::to_owned).to_vec()];
-    rows.extend(entries.into_iter().map(|(entry, state)| row(entry, state)));
+    let head = [name, "IN FORCE", "SINCE", "BY", "WHY"].map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     output::table(&rows)
 }
 
@@ -57,5 +67,12 @@ pub(super) fn noun(list: EntryList, count: usize) -> String {
     match list {
         EntryList::Bypass => counted(count, "bypass prefix", "bypass prefixes"),
         EntryList::Emergency => counted(count, "emergency number", "emergency numbers"),
+        EntryList::ScopeSource => counted(count, "scope source", "scope sources"),
+        EntryList::ScopeDestination => counted(count, "scope destination", "scope destinations"),
     }
+}
+
+/// Formats the scope of a policy.
+pub(super) fn scope(policy: &Policy) -> String {
+    policy.scope.as_ref().map_or_else(|| NO_SCOPE.to_owned(), ToString::to_string)
 }

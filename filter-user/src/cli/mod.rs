@@ -39,6 +39,7 @@ Examples:
   sip-filter on --for 30m --wait              for 30 minutes; wait for all hosts
   sip-filter on --node sbc2                   the host sbc2 alone
   sip-filter bypass add 198.18.0.0/15 --why 'test callers'
+  sip-filter scope add --source 203.0.113.0/24 --why 'trunk of carrier A'
   sip-filter status                           what is in force, and is all well?
   sip-filter off                              new calls reach the proxy again
 
@@ -121,6 +122,19 @@ enum Command {
     #[command(subcommand)]
     Emergency(lists::Emergency),
 
+    /// List or change the scope: the new calls that maintenance is about, all unless limited
+    ///
+    /// Without entries, maintenance is about all new calls. With entries, it is about calls from a source in the list
+    /// and about calls to a destination in the list. All other calls pass, and the host's firewall and the proxy decide
+    /// about them, as without sip-filter. If a source is in several prefixes of scope and bypass, the longest prefix
+    /// counts, and bypass wins a tie.
+    ///
+    /// The list is in the database and applies to all hosts that share it. With a daemon, a change is in force when the
+    /// command returns. Without a daemon, it is written to the database, and the command says that no daemon on this
+    /// host has applied it.
+    #[command(subcommand)]
+    Scope(lists::Scope),
+
     /// Show what is in force, since when, by whom and why, and whether all is well
     ///
     /// Exit status: 0 if all is well, 3 if an alarm is raised, or if a queue has no responder while maintenance is on,
@@ -176,6 +190,7 @@ fn dispatch(cli: Cli) -> Result<Outcome, Error> {
         Command::Off(options) => switch::off(&settings, options, output),
         Command::Bypass(command) => lists::bypass(&settings, command, output),
         Command::Emergency(command) => lists::emergency(&settings, command, output),
+        Command::Scope(command) => lists::scope(&settings, command, output),
         Command::Status => status::status(&settings, output),
         Command::Reload => reload::reload(&settings, output),
         Command::History(options) => history::history(&settings, options, output),

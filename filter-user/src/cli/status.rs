@@ -35,6 +35,7 @@ fn lines(status: &Status) -> Vec<Line> {
         lines.push(("host", format!("has its own row maint@{node}, which wins over maint")));
     }
     lines.extend(database(status));
+    lines.push(("scope", entries::scope(&status.in_force.policy)));
     lines.push(("exempt", exempt(&status.in_force.policy)));
     lines.extend(status.kamailio.as_ref().map(|kamailio| ("kamailio", kamailio_value(kamailio))));
     let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
@@ -143,7 +144,8 @@ mod tests {
         let frames = json!({"free": 2048, "receiving": 2040, "sending": 8});
         let reply = json!({
             "policy": {"maintenance": true, "refusal": {"code": 503, "reason": "Maintenance", "retry_after": 30},
-                "percent": 30, "methods": "INVITE,OPTIONS", "bypass": ["198.18.0.0/15"], "emergency": []},
+                "percent": 30, "methods": "INVITE,OPTIONS", "bypass": ["198.18.0.0/15"], "emergency": [],
+                "scope": {"sources": ["192.0.2.0/24", "2001:db8::/32"], "destinations": ["198.18.0.2:5060"]}},
             "since": {"at": "2026-11-24T14:00:00Z", "who": "alice", "why": "upgrade"},
             "alarms": [{"kind": "duplicate", "key": "maint", "rows": 2, "since": "2026-11-24T14:01:00Z", "text": "2 rows"}],
             "degraded": true, "version": "0.1.0", "node": "sbc1", "own_flag": false, "pid": 42,
@@ -159,11 +161,12 @@ mod tests {
             "verdicts": {"off": 3, "redirected": 1240, "not_udp": 0}, "responder": {"answered": 1239},
         });
         let expected = "\
-in force  maintenance on: 503 Maintenance, Retry-After 30 s, 30 % of new calls, methods INVITE,OPTIONS
+in force  maintenance on: 503 Maintenance, Retry-After 30 s, 30 % of new calls, methods INVITE,OPTIONS, scope: 2 sources, 1 destination
 since     2026-11-24 14:00:00 UTC by alice, why: upgrade
 ALARM     since 2026-11-24 14:01:00 UTC: 2 rows
 database  sqlite:///a.db, table htable_config
           is read, last change read 2026-11-24 14:00:00 UTC
+scope     2 sources, 1 destination
 exempt    1 bypass prefix, no emergency numbers
 kamailio  /run/k.sock, htable config: in step since 2026-11-24 13:00:01 UTC, has maintenance on
 ports     UDP 5060, 5080

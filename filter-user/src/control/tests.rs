@@ -98,6 +98,8 @@ async fn exchange(path: &Path, bytes: Vec<u8>) -> String {
 #[case::users_of_the_other_table(r#"{"jsonrpc": "2.0", "id": 7, "method": "emergency.add", "params": {"prefixes": ["911"]}}"#, -32602, json!(7))]
 #[case::exemption_why(r#"{"jsonrpc": "2.0", "id": 7, "method": "emergency.add", "params": {"users": ["911"], "why": "\u0007"}}"#, -32602, json!(7))]
 #[case::list_has_no_params(r#"{"jsonrpc": "2.0", "id": 7, "method": "bypass.list", "params": {"prefixes": ["::/0"]}}"#, -32602, json!(7))]
+#[case::no_sources(r#"{"jsonrpc": "2.0", "id": 7, "method": "scope.add", "params": {"sources": []}}"#, -32602, json!(7))]
+#[case::scope_as_list(r#"{"jsonrpc": "2.0", "id": 7, "method": "scope.add", "params": {"prefixes": ["10.0.0.0/8"]}}"#, -32602, json!(7))]
 #[case::execution_fails(r#"{"jsonrpc": "2.0", "id": 7, "method": "reload"}"#, -32000, json!(7))]
 #[tokio::test]
 async fn error_replies_have_their_code_and_the_id_of_the_request(

@@ -75,6 +75,11 @@ fn policy(to: &mut Exposition, snapshot: &Snapshot) {
     );
     gauge("sip_filter_bypass_prefixes", "Prefixes whose calls are never refused.", policy.bypass.len());
     gauge("sip_filter_emergency_numbers", "Numbers to which calls are never refused.", policy.emergency.len());
+    let scope = policy.scope.as_ref();
+    let sources = scope.map_or(0, |scope| scope.sources.len());
+    gauge("sip_filter_scope_sources", "Prefixes of callers whose calls are in the scope of maintenance.", sources);
+    let destinations = scope.map_or(0, |scope| scope.destinations.len());
+    gauge("sip_filter_scope_destinations", "Addresses to which calls are in the scope of maintenance.", destinations);
     let mut until = to.family(
         Kind::Gauge,
         "sip_filter_policy_until_timestamp_seconds",
@@ -171,7 +176,7 @@ mod tests {
 
     use super::text;
     use crate::dataplane::{AttachMode, Counters, InterfaceStatus, PlaneStatus, QueueStatus, SocketMode};
-    use crate::domain::{Alarm, Alarms, Policy, Subject};
+    use crate::domain::{Alarm, Alarms, Policy, Scope, Subject};
     use crate::responder::Frames;
     use crate::sync::{Snapshot, Source};
 
@@ -224,6 +229,8 @@ mod tests {
         assert_has(&shown, "sip_filter_policy_percent 30");
         assert_has(&shown, "sip_filter_bypass_prefixes 0");
         assert_has(&shown, "sip_filter_emergency_numbers 3");
+        assert_has(&shown, "sip_filter_scope_sources 0");
+        assert_has(&shown, "sip_filter_scope_destinations 0");
         assert_has(&shown, "sip_filter_packets_total{verdict=\"off\"} 7");
         assert_has(&shown, "sip_filter_packets_total{verdict=\"redirected\"} 0");
         for absent in ["sip_filter_policy_until_timestamp_seconds ", "sip_filter_database_last_read_timestamp_seconds "]
@@ -231,10 +238,17 @@ mod tests {
             assert!(!shown.lines().any(|line| line.starts_with(absent)), "{shown}");
         }
 
-        Arc::make_mut(&mut snapshot.policy).until = Some(Timestamp::from_second(1_800_000_000).unwrap());
+        let policy = Arc::make_mut(&mut snapshot.policy);
+        policy.until = Some(Timestamp::from_second(1_800_000_000).unwrap());
+        policy.scope = Some(Scope {
+            sources: ["198.18.0.0/15".parse().unwrap(), "2001:db8::/32".parse().unwrap()].into(),
+            destinations: ["198.18.0.2:5060".parse().unwrap()].into(),
+        });
         snapshot.read = Some(Timestamp::from_millisecond(1_700_000_000_250).unwrap());
         let shown = text(&snapshot, snapshot.alarms.raised(), &plane(&[], &[]));
         assert_has(&shown, "sip_filter_policy_until_timestamp_seconds 1800000000");
+        assert_has(&shown, "sip_filter_scope_sources 2");
+        assert_has(&shown, "sip_filter_scope_destinations 1");
         assert_has(&shown, "sip_filter_database_last_read_timestamp_seconds 1700000000.25");
     }
 

@@ -10,7 +10,7 @@ use super::raised;
 use crate::config::{RunSettings, Settings};
 use crate::control::Service;
 use crate::dataplane::PlaneStatus;
-use crate::domain::{Change, Channel, Edit, Entry, EntryList, Origin, Policy, Switch, Why};
+use crate::domain::{Change, Channel, Edit, EntryList, ListKind, Origin, Policy, Switch, Why};
 use crate::kamailio;
 use crate::protocol::{
     self, Alarm, ChangedEntries, Code, Database, Edited, Entries, Error, Events, InForce, Listed, Nodes, Prefixes,
@@ -69,18 +69,15 @@ impl Control {
     }
 
     /// Returns the entries in the database, or those in force while the database is down, which is an alarm.
-    async fn list(&self, list: EntryList) -> Result<Listed, Error> {
-        let listed = self.ask(|reply| Command::List(list, reply)).await;
+    async fn list(&self, kind: ListKind) -> Result<Listed, Error> {
+        let listed = self.ask(|reply| Command::List(kind, reply)).await;
         let snapshot = self.snapshot.borrow().clone();
         let entries = match listed {
             Ok(entries) => entries,
             Err(error @ sync::Error::Ending) => return Err(error.into()),
-            Err(_) => {
-                let entry = |text| Entry { text, why: None, actor: None, at: None };
-                list.entries_in(&snapshot.policy).into_iter().map(entry).collect()
-            }
+            Err(_) => kind.entries_in(&snapshot.policy),
         };
-        let entries = Entries::new(list, entries, Some(&snapshot.policy));
+        let entries = Entries::new(kind, &entries, Some(&snapshot.policy));
         Ok(Listed { entries, alarms: self.alarms(&snapshot).await })
     }
 
@@ -154,8 +151,9 @@ impl Service for Control {
             Request::Stats(_) => Ok(Reply::Counters(self.plane().await?.counters)),
             Request::History(history) => self.history(history.limit.unwrap_or_default()).await.map(Reply::Events),
             Request::Nodes(_) => self.nodes().await.map(Reply::Nodes),
-            Request::BypassList(_) => self.list(EntryList::Bypass).await.map(Reply::Listed),
-            Request::EmergencyList(_) => self.list(EntryList::Emergency).await.map(Reply::Listed),
+            Request::BypassList(_) => self.list(ListKind::Bypass).await.map(Reply::Listed),
+            Request::EmergencyList(_) => self.list(ListKind::Emergency).await.map(Reply::Listed),
+            Request::ScopeList(_) => self.list(ListKind::Scope).await.map(Reply::Listed),
             Request::BypassAdd(Prefixes { prefixes, remark }) => {
                 edit(EntryList::Bypass, Edit::Add, &prefixes, remark.why).await
             }
@@ -167,6 +165,14 @@ impl Service for Control {
             }
             Request::EmergencyRemove(Users { users, remark }) => {
                 edit(EntryList::Emergency, Edit::Remove, &users, remark.why).await
+            }
+            Request::ScopeAdd(entries) => {
+                let (list, entries, why) = entries.into_list().map_err(invalid_params)?;
+                edit(list, Edit::Add, &entries, why).await
+            }
+            Request::ScopeRemove(entries) => {
+                let (list, entries, why) = entries.into_list().map_err(invalid_params)?;
+                edit(list, Edit::Remove, &entries, why).await
             }
         }
     }

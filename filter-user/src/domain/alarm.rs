@@ -56,11 +56,13 @@ pub enum Alarm {
     TooManyEntries {
         /// Name of the table.
         table: String,
-        /// Number of entries; for bypass prefixes, of the address family that has too many.
+        /// Number of entries; for a list of prefixes, of the address family that has too many.
         entries: usize,
         /// Maximum number of entries.
         most: usize,
     },
+    /// The scope has entries, but none that can be used. Nothing is in scope, so maintenance refuses no call.
+    EmptyScope,
     /// The state file cannot be read or written: after a reboot during an outage, the policy would be unknown.
     StateFile {
         /// Path of the file.
@@ -223,6 +225,10 @@ impl fmt::Display for Alarm {
                 f,
                 "{table} has {entries} entries, but at most {most} can be in force; the last good ones stay in force"
             ),
+            Self::EmptyScope => f.write_str(
+                "the scope has entries, but none that can be used, so nothing is in scope and no call is refused; \
+                 `sip-filter scope list` shows the entries: correct one, or remove all to refuse all new calls",
+            ),
             Self::StateFile { path, error } => write!(f, "state file {path}: {error}"),
             Self::TagChanged => f.write_str(
                 "the cluster's secret for To tags in the database is not the one in use; restart the daemon to use it",
@@ -319,7 +325,7 @@ impl Alarms {
 
 /// Returns an alarm of each kind, in the order of [`Alarm::KINDS`].
 #[cfg(test)]
-pub(crate) fn alarm_samples() -> [Alarm; 19] {
+pub(crate) fn alarm_samples() -> [Alarm; 20] {
     let text = String::new;
     [
         Alarm::Database { database: text(), error: text() },
@@ -328,6 +334,7 @@ pub(crate) fn alarm_samples() -> [Alarm; 19] {
         Alarm::Duplicate { key: text(), rows: 2 },
         Alarm::BadEntries { table: text(), entries: 1, first: text(), problem: text() },
         Alarm::TooManyEntries { table: text(), entries: 2, most: 1 },
+        Alarm::EmptyScope,
         Alarm::StateFile { path: text(), error: text() },
         Alarm::TagChanged,
         Alarm::Unwritable { error: text() },

@@ -1,11 +1,24 @@
-//! The lists of entries that the operator maintains: bypass prefixes and emergency numbers, and how they are changed.
+//! The lists of entries that the operator maintains (bypass prefixes, emergency numbers, the scope), and how they are
+//! changed.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{EmergencyUser, InvalidPrefix, InvalidUser, Origin, Policy, Prefix};
+use super::{Destination, EmergencyUser, InvalidDestination, InvalidPrefix, InvalidUser, Origin, Policy, Prefix};
+
+/// The kinds of lists, each with commands of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    /// Bypass prefixes.
+    Bypass,
+    /// Emergency numbers.
+    Emergency,
+    /// The scope of maintenance: sources and destinations.
+    Scope,
+}
 
 /// A list of entries, with a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,17 +27,24 @@ pub enum EntryList {
     Bypass,
     /// Numbers to which calls are never refused.
     Emergency,
+    /// Prefixes of callers whose calls are in the scope of maintenance.
+    ScopeSource,
+    /// Addresses to which calls are in the scope of maintenance.
+    ScopeDestination,
 }
 
 /// The error of a text that is not an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidEntry {
-    /// Not an entry of the bypass table.
+    /// Not an entry of a list of prefixes.
     #[error(transparent)]
     Prefix(#[from] InvalidPrefix),
-    /// Not an entry of the emergency table.
+    /// Not an emergency number.
     #[error(transparent)]
     User(#[from] InvalidUser),
+    /// Not a destination.
+    #[error(transparent)]
+    Destination(#[from] InvalidDestination),
 }
 
 /// The direction of a change.
@@ -62,7 +82,9 @@ pub struct Changed {
 /// An entry of a list, as its table has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Prefix or user part, as written in the table.
+    /// List.
+    pub list: EntryList,
+    /// Prefix, user part or destination, as written in the table.
     pub text: String,
     /// Reason why it was added.
     pub why: Option<String>,
@@ -74,43 +96,96 @@ pub struct Entry {
 
 impl Entry {
     /// Returns the reason why the entry cannot be used; `None` if it can.
-    pub fn problem(&self, list: EntryList) -> Option<String> {
-        list.canonical(&self.text).err().map(|error| error.to_string())
+    pub fn problem(&self) -> Option<String> {
+        self.list.canonical(&self.text).err().map(|error| error.to_string())
+    }
+
+    /// Returns whether `policy` has the entry.
+    pub fn is_in(&self, policy: &Policy) -> bool {
+        let Policy { bypass, emergency, scope, .. } = policy;
+        match self.list {
+            EntryList::Bypass => has(bypass, &self.text),
+            EntryList::Emergency => has(emergency, &self.text),
+            EntryList::ScopeSource => scope.as_ref().is_some_and(|scope| has(&scope.sources, &self.text)),
+            EntryList::ScopeDestination => scope.as_ref().is_some_and(|scope| has(&scope.destinations, &self.text)),
+        }
+    }
+}
+
+impl ListKind {
+    /// Returns the lists of this kind.
+    pub const fn lists(self) -> &'static [EntryList] {
+        match self {
+            Self::Bypass => &[EntryList::Bypass],
+            Self::Emergency => &[EntryList::Emergency],
+            Self::Scope => &[EntryList::ScopeSource, EntryList::ScopeDestination],
+        }
+    }
+
+    /// Returns the entries that `policy` has, of which nothing else is known.
+    pub fn entries_in(self, policy: &Policy) -> Vec<Entry> {
+        let entries = |list: &EntryList| {
+            let list = *list;
+            let entry = move |text| Entry { list, text, why: None, actor: None, at: None };
+            list.entries_in(policy).into_iter().map(entry)
+        };
+        self.lists().iter().flat_map(entries).collect()
     }
 }
 
 impl EntryList {
-    /// Returns the maximum number of entries in force; for bypass prefixes, of each address family.
+    /// All lists.
+    pub const ALL: [Self; 4] = [Self::Bypass, Self::Emergency, Self::ScopeSource, Self::ScopeDestination];
+
+    /// Returns the maximum number of entries in force; for a list of prefixes, of each address family.
     pub const fn max_in_force(self) -> usize {
         match self {
-            Self::Bypass => 8192,
+            Self::Bypass | Self::ScopeSource | Self::ScopeDestination => 8192,
             Self::Emergency => 512,
+        }
+    }
+
+    /// Returns whether the list is one of prefixes, whose limit is for each address family.
+    pub const fn has_prefixes(self) -> bool {
+        matches!(self, Self::Bypass | Self::ScopeSource)
+    }
+
+    /// Returns the kind of the list.
+    pub const fn kind(self) -> ListKind {
+        match self {
+            Self::Bypass => ListKind::Bypass,
+            Self::Emergency => ListKind::Emergency,
+            Self::ScopeSource | Self::ScopeDestination => ListKind::Scope,
         }
     }
 
     /// Returns an entry in canonical spelling: `2001:db8::1/128` for `2001:DB8::1`.
     pub fn canonical(self, text: &str) -> Result<String, InvalidEntry> {
         Ok(match self {
-            Self::Bypass => text.parse::<Prefix>()?.to_string(),
+            Self::Bypass | Self::ScopeSource => text.parse::<Prefix>()?.to_string(),
             Self::Emergency => text.parse::<EmergencyUser>()?.to_string(),
+            Self::ScopeDestination => text.parse::<Destination>()?.to_string(),
         })
-    }
-
-    /// Returns whether `policy` has this entry.
-    pub fn is_in(self, policy: &Policy, text: &str) -> bool {
-        match self {
-            Self::Bypass => text.parse().is_ok_and(|prefix| policy.bypass.contains(&prefix)),
-            Self::Emergency => text.parse().is_ok_and(|user| policy.emergency.contains(&user)),
-        }
     }
 
     /// Returns the entries that `policy` has.
     pub fn entries_in(self, policy: &Policy) -> Vec<String> {
+        let Policy { bypass, emergency, scope, .. } = policy;
         match self {
-            Self::Bypass => policy.bypass.iter().map(Prefix::to_string).collect(),
-            Self::Emergency => policy.emergency.iter().map(EmergencyUser::to_string).collect(),
+            Self::Bypass => texts(bypass),
+            Self::Emergency => texts(emergency),
+            Self::ScopeSource => texts(scope.iter().flat_map(|scope| &scope.sources)),
+            Self::ScopeDestination => texts(scope.iter().flat_map(|scope| &scope.destinations)),
         }
     }
+}
+
+fn has<T: FromStr + Ord>(set: &BTreeSet<T>, text: &str) -> bool {
+    text.parse().is_ok_and(|entry| set.contains(&entry))
+}
+
+fn texts<'a, T: ToString + 'a>(entries: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+    entries.into_iter().map(T::to_string).collect()
 }
 
 impl Change {
@@ -141,11 +216,13 @@ impl Change {
 
     /// Returns the name of the change in the event table: `bypass.add` and the like.
     pub const fn action(&self) -> &'static str {
-        match (self.list, self.edit) {
-            (EntryList::Bypass, Edit::Add) => "bypass.add",
-            (EntryList::Bypass, Edit::Remove) => "bypass.remove",
-            (EntryList::Emergency, Edit::Add) => "emergency.add",
-            (EntryList::Emergency, Edit::Remove) => "emergency.remove",
+        match (self.list.kind(), self.edit) {
+            (ListKind::Bypass, Edit::Add) => "bypass.add",
+            (ListKind::Bypass, Edit::Remove) => "bypass.remove",
+            (ListKind::Emergency, Edit::Add) => "emergency.add",
+            (ListKind::Emergency, Edit::Remove) => "emergency.remove",
+            (ListKind::Scope, Edit::Add) => "scope.add",
+            (ListKind::Scope, Edit::Remove) => "scope.remove",
         }
     }
 }
@@ -170,7 +247,11 @@ mod tests {
         let expected = Ok(strings(&["2001:db8::1/128", "10.0.0.0/8"]));
         assert_eq!(change(EntryList::Bypass, Edit::Add, &entries), expected);
         assert_eq!(change(EntryList::Bypass, Edit::Remove, &entries), expected);
+        assert_eq!(change(EntryList::ScopeSource, Edit::Add, &entries), expected);
         assert_eq!(change(EntryList::Emergency, Edit::Add, &["110", "110"]), Ok(strings(&["110"])));
+        let destinations = ["[2001:DB8::2]:5060", "198.18.0.2", "[2001:db8:0::2]:5060"];
+        let expected = Ok(strings(&["[2001:db8::2]:5060", "198.18.0.2"]));
+        assert_eq!(change(EntryList::ScopeDestination, Edit::Add, &destinations), expected);
     }
 
     #[test]
@@ -178,6 +259,8 @@ mod tests {
         let error = change(EntryList::Bypass, Edit::Add, &["10.0.0.0/8", "198.18.1.7/15"]).unwrap_err();
         assert!(error.to_string().contains("198.18.0.0/15"), "{error}");
         change(EntryList::Emergency, Edit::Add, &["sip:911@a"]).unwrap_err();
+        change(EntryList::ScopeSource, Edit::Add, &["198.18.0.2:5060"]).unwrap_err();
+        change(EntryList::ScopeDestination, Edit::Add, &["198.18.0.0/15"]).unwrap_err();
         assert_eq!(change(EntryList::Bypass, Edit::Remove, &["198.18.1.7/15"]), Ok(strings(&["198.18.1.7/15"])));
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod alarm;
+mod destination;
 mod emergency_user;
 mod entry_list;
 mod event;
@@ -15,6 +16,7 @@ mod origin;
 mod percent;
 mod policy;
 mod prefix;
+mod scope;
 mod shielded;
 mod since;
 mod switch;
@@ -27,8 +29,9 @@ pub use filter_reply::{ReasonPhrase, Refusal, RetryAfter, StatusCode, TagSecret}
 #[cfg(test)]
 pub(crate) use self::alarm::alarm_samples;
 pub use self::alarm::{Alarm, Alarms, Raised, Subject};
+pub use self::destination::{Destination, InvalidDestination};
 pub use self::emergency_user::{EmergencyUser, InvalidUser};
-pub use self::entry_list::{Change, Changed, Edit, Entry, EntryList, InvalidEntry};
+pub use self::entry_list::{Change, Changed, Edit, Entry, EntryList, InvalidEntry, ListKind};
 pub use self::event::{Event, NOBODY};
 pub use self::methods::{InvalidMethods, Methods};
 pub use self::node::{Node, NodeReport};
@@ -37,6 +40,7 @@ pub use self::origin::{Channel, Origin};
 pub use self::percent::{InvalidPercent, Percent};
 pub use self::policy::{InvalidPlannedEnd, Policy, parse_planned_end};
 pub use self::prefix::{InvalidPrefix, Prefix};
+pub use self::scope::Scope;
 pub use self::shielded::{InvalidShielded, InvalidShieldedAddress, Shielded, ShieldedAddress};
 pub use self::since::Since;
 pub use self::switch::{Action, Hosts, InvalidHosts, Switch};

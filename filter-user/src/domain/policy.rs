@@ -7,7 +7,7 @@ use filter_reply::parse_decimal;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{EmergencyUser, Methods, Percent, Prefix, Refusal, display_utc};
+use super::{EmergencyUser, Methods, Percent, Prefix, Refusal, Scope, display_utc};
 
 /// A policy, as the policy table and the tables of the lists state it.
 ///
@@ -33,6 +33,9 @@ pub struct Policy {
     /// User parts to which calls are never refused; table `sip_filter_emergency`.
     #[serde(default = "EmergencyUser::defaults")]
     pub emergency: BTreeSet<EmergencyUser>,
+    /// New calls that maintenance is about; `None` for all.
+    #[serde(default)]
+    pub scope: Option<Scope>,
 }
 
 impl Default for Policy {
@@ -45,6 +48,7 @@ impl Default for Policy {
             until: None,
             bypass: BTreeSet::new(),
             emergency: EmergencyUser::defaults(),
+            scope: None,
         }
     }
 }
@@ -64,13 +68,14 @@ impl fmt::Display for Policy {
 }
 
 impl Policy {
-    /// Returns the limits of maintenance, for people: share, methods and planned end, as far as they differ from "every
-    /// new call, without a planned end".
+    /// Returns the limits of maintenance, for people: share, methods, scope and planned end, as far as they differ from
+    /// "every new call, without a planned end".
     pub fn limits(&self) -> Option<String> {
         let percent = (self.percent != Percent::ALL).then(|| format!("{} % of new calls", self.percent));
         let methods = (self.methods != Methods::default()).then(|| format!("methods {}", self.methods));
+        let scope = self.scope.as_ref().map(|scope| format!("scope: {scope}"));
         let until = self.until.map(|until| format!("until {}", display_utc(until)));
-        let parts: Vec<String> = percent.into_iter().chain(methods).chain(until).collect();
+        let parts: Vec<String> = percent.into_iter().chain(methods).chain(until).chain(scope).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
@@ -105,7 +110,7 @@ mod tests {
     use rstest::rstest;
 
     use super::Policy;
-    use crate::domain::{Percent, Refusal, RetryAfter};
+    use crate::domain::{Percent, Refusal, RetryAfter, Scope};
 
     #[rstest]
     #[case::all_new_calls(100, "INVITE", "maintenance on: 503 Maintenance")]
@@ -127,5 +132,26 @@ mod tests {
             ..Policy::default()
         };
         assert_eq!(policy.to_string(), text);
+    }
+
+    #[rstest]
+    #[case::sources(&["198.18.0.0/15", "192.0.2.7", "2001:db8::/32"], &[], "scope: 3 sources")]
+    #[case::source(&["198.18.0.0/15"], &[], "scope: 1 source")]
+    #[case::destination(&[], &["198.18.0.2"], "scope: 1 destination")]
+    #[case::both(&["0.0.0.0/0", "::/0"], &["198.18.0.2:5060"], "scope: 2 sources, 1 destination")]
+    #[case::without_an_entry(&[], &[], "scope: nothing")]
+    fn policy_says_how_many_entries_its_scope_has(
+        #[case] sources: &[&str],
+        #[case] destinations: &[&str],
+        #[case] text: &str,
+    ) {
+        let scope = Scope {
+            sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
+            destinations: destinations.iter().map(|destination| destination.parse().unwrap()).collect(),
+        };
+        assert_eq!(scope.is_empty(), sources.is_empty() && destinations.is_empty());
+        let policy = Policy { maintenance: true, scope: Some(scope), ..Policy::default() };
+        assert_eq!(policy.to_string(), format!("maintenance on: 503 Maintenance, Retry-After 30 s, {text}"));
+        assert_eq!(policy.limits().as_deref(), Some(text));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::jsonrpc::Call;
 use super::reply::{Edited, Events, InForce, Listed, Nodes, Status, Switched};
-use super::request::{History, NoParams, Off, On, Prefixes, Users};
+use super::request::{History, NoParams, Off, On, Prefixes, ScopeEntries, Users};
 use super::{Code, Error};
 use crate::dataplane::Counters;
 
@@ -81,6 +81,12 @@ methods! {
     "emergency.add" => EmergencyAdd(Users) -> Edited,
     /// Removes emergency numbers.
     "emergency.remove" => EmergencyRemove(Users) -> Edited,
+    /// Returns the sources and the destinations of the scope.
+    "scope.list" => ScopeList(NoParams) -> Listed,
+    /// Adds sources or destinations to the scope.
+    "scope.add" => ScopeAdd(ScopeEntries) -> Edited,
+    /// Removes sources or destinations from the scope.
+    "scope.remove" => ScopeRemove(ScopeEntries) -> Edited,
 }
 
 impl TryFrom<Call<'_, Value>> for Request {

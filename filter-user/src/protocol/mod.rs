@@ -13,11 +13,12 @@ mod request;
 pub use self::error::{Code, Error};
 pub use self::methods::{Method, Request, method};
 pub use self::reply::{
-    Alarm, Cause, ChangedEntries, Database, Edited, Entries, EntryState, Events, InForce, Listed, Nodes, PrefixEntry,
-    Reply, Status, Switched, UserEntry,
+    Alarm, Cause, ChangedEntries, Database, DestinationEntry, Edited, Entries, EntryState, Events, InForce, Listed,
+    Nodes, PrefixEntry, Reply, Status, Switched, UserEntry,
 };
 pub use self::request::{
-    EventLimit, History, InvalidEventLimit, NoParams, Off, On, Prefixes, Remark, TargetHosts, Users,
+    EventLimit, History, InvalidEventLimit, InvalidScopeEntries, NoParams, Off, On, Prefixes, Remark, ScopeEntries,
+    TargetHosts, Users,
 };
 
 /// Maximum length of a request in bytes, LF included.

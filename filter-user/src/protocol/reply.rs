@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::dataplane::{Counters, InterfaceStatus};
-use crate::domain::{self, Changed, Edit, EntryList, Event, Node, NodeName, Policy, Raised, Since};
+use crate::domain::{self, Changed, Edit, EntryList, Event, ListKind, Node, NodeName, Policy, Raised, Since};
 use crate::kamailio;
 use crate::sync::Source;
 
@@ -131,27 +131,40 @@ pub struct Nodes {
     pub nodes: Vec<Node>,
 }
 
-/// The reply to `bypass.list` and `emergency.list`.
+/// The reply to `bypass.list`, `emergency.list` and `scope.list`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Listed {
-    /// Entries of the table; those in force while the database is down.
+    /// Entries in the database; those in force while the database is down.
     #[serde(flatten)]
     pub entries: Entries,
     /// Alarms that are raised.
     pub alarms: Vec<Alarm>,
 }
 
-/// The entries of a list.
+/// The entries of the lists of a kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(untagged)]
 pub enum Entries {
-    /// Bypass prefixes.
-    Prefixes(Vec<PrefixEntry>),
-    /// Emergency numbers.
-    Users(Vec<UserEntry>),
+    /// Of the bypass list.
+    Bypass {
+        /// Bypass prefixes.
+        prefixes: Vec<PrefixEntry>,
+    },
+    /// Of the emergency list.
+    Emergency {
+        /// Emergency numbers.
+        users: Vec<UserEntry>,
+    },
+    /// Of the scope.
+    Scope {
+        /// Prefixes of callers.
+        sources: Vec<PrefixEntry>,
+        /// Addresses to which calls come.
+        destinations: Vec<DestinationEntry>,
+    },
 }
 
-/// An entry of the bypass table.
+/// An entry of a list of prefixes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrefixEntry {
     /// Prefix, as written in the table.
@@ -161,7 +174,7 @@ pub struct PrefixEntry {
     pub state: EntryState,
 }
 
-/// An entry of the emergency table.
+/// An entry of the emergency list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserEntry {
     /// User part of a Request-URI, as written in the table.
@@ -171,10 +184,20 @@ pub struct UserEntry {
     pub state: EntryState,
 }
 
+/// A destination of the scope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationEntry {
+    /// Address with or without a port, as written in the table.
+    pub address: String,
+    /// State and origin of the entry.
+    #[serde(flatten)]
+    pub state: EntryState,
+}
+
 /// The state and the origin of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryState {
-    /// True if the entry exempts calls now.
+    /// True if the entry is in force now.
     pub in_force: bool,
     /// Reason why it cannot be used; `None` if it can.
     pub problem: Option<String>,
@@ -186,7 +209,7 @@ pub struct EntryState {
     pub at: Option<Timestamp>,
 }
 
-/// The reply to `bypass.add`, `bypass.remove`, `emergency.add` and `emergency.remove`.
+/// The reply to the methods that change a list: `bypass.add` and so on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Edited {
     /// State after the change.
@@ -224,21 +247,27 @@ impl From<&Raised> for Alarm {
 }
 
 impl Entries {
-    /// Creates the reply from the entries of a table. Without a daemon there is no `policy`, and no entry is in force.
-    pub fn new(list: EntryList, entries: Vec<domain::Entry>, policy: Option<&Policy>) -> Self {
-        let entries = entries.into_iter().map(|entry| {
-            let state = EntryState {
-                in_force: policy.is_some_and(|policy| list.is_in(policy, &entry.text)),
-                problem: entry.problem(list),
-                why: entry.why,
-                who: entry.actor,
-                at: entry.at,
-            };
-            (entry.text, state)
-        });
-        match list {
-            EntryList::Bypass => Self::Prefixes(entries.map(|(prefix, state)| PrefixEntry { prefix, state }).collect()),
-            EntryList::Emergency => Self::Users(entries.map(|(user, state)| UserEntry { user, state }).collect()),
+    /// Creates the reply from the entries of the lists of `kind`. Without a daemon there is no `policy`, and no entry is
+    /// in force.
+    pub fn new(kind: ListKind, entries: &[domain::Entry], policy: Option<&Policy>) -> Self {
+        let of = |list| entries.iter().filter(move |entry| entry.list == list);
+        let state = |entry: &domain::Entry| EntryState {
+            in_force: policy.is_some_and(|policy| entry.is_in(policy)),
+            problem: entry.problem(),
+            why: entry.why.clone(),
+            who: entry.actor.clone(),
+            at: entry.at,
+        };
+        let prefix = |entry: &domain::Entry| PrefixEntry { prefix: entry.text.clone(), state: state(entry) };
+        let user = |entry: &domain::Entry| UserEntry { user: entry.text.clone(), state: state(entry) };
+        let address = |entry: &domain::Entry| DestinationEntry { address: entry.text.clone(), state: state(entry) };
+        match kind {
+            ListKind::Bypass => Self::Bypass { prefixes: of(EntryList::Bypass).map(prefix).collect() },
+            ListKind::Emergency => Self::Emergency { users: of(EntryList::Emergency).map(user).collect() },
+            ListKind::Scope => Self::Scope {
+                sources: of(EntryList::ScopeSource).map(prefix).collect(),
+                destinations: of(EntryList::ScopeDestination).map(address).collect(),
+            },
         }
     }
 }

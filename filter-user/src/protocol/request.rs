@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::{
-    Action, Hosts, InvalidHosts, Methods, NodeName, Origin, Percent, ReasonPhrase, RetryAfter, StatusCode, Switch, Why,
+    Action, EntryList, Hosts, InvalidHosts, Methods, NodeName, Origin, Percent, ReasonPhrase, RetryAfter, StatusCode,
+    Switch, Why,
 };
 
 /// Parameters of `on`. A value that is not given keeps its row as it is.
@@ -134,6 +135,34 @@ pub struct Users {
     pub remark: Remark,
 }
 
+/// Parameters of `scope.add` and `scope.remove`: sources or destinations, not both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeEntries {
+    /// IPv4 or IPv6 prefix of callers, or a single address: 198.18.0.0/15, 2001:db8::/32, 192.0.2.7; up to 8192 of each
+    /// address family
+    #[arg(long = "source", value_name = "PREFIX", num_args = 1.., required_unless_present = "destinations",
+        conflicts_with = "destinations")]
+    #[serde(default, deserialize_with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+
+    /// Address to which calls come, on one UDP port or on any: 198.18.0.2:5060, 198.18.0.2, [2001:db8::2]:5060; up to
+    /// 8192
+    #[arg(long = "destination", value_name = "ADDRESS[:PORT]", num_args = 1..)]
+    #[serde(default, deserialize_with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<String>,
+
+    /// Reason for the change.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub remark: Remark,
+}
+
+/// The error of naming neither sources nor destinations of the scope, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("name sources or destinations, and not both: a change is of one of the two lists")]
+pub struct InvalidScopeEntries;
+
 /// Parameters of `history`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -178,6 +207,18 @@ impl Off {
     }
 }
 
+impl ScopeEntries {
+    /// Returns the list to change, the entries and the reason.
+    pub fn into_list(self) -> Result<(EntryList, Vec<String>, Option<Why>), InvalidScopeEntries> {
+        let Self { sources, destinations, remark } = self;
+        match (sources.is_empty(), destinations.is_empty()) {
+            (false, true) => Ok((EntryList::ScopeSource, sources, remark.why)),
+            (true, false) => Ok((EntryList::ScopeDestination, destinations, remark.why)),
+            (true, true) | (false, false) => Err(InvalidScopeEntries),
+        }
+    }
+}
+
 impl TryFrom<TargetHosts> for Hosts {
     type Error = InvalidHosts;
 
@@ -212,8 +253,8 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String
 mod tests {
     use filter_common::sip::UserPart;
 
-    use super::{EventLimit, History, On, Users};
-    use crate::domain::{Methods, Percent, ReasonPhrase, RetryAfter, StatusCode, Why};
+    use super::{EventLimit, History, On, ScopeEntries, Users};
+    use crate::domain::{EntryList, Methods, Percent, ReasonPhrase, RetryAfter, StatusCode, Why};
     use crate::option_help::assert_help;
 
     #[test]
@@ -231,9 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn help_has_the_limits_of_reasons_users_and_events() {
+    fn help_has_the_limits_of_reasons_entries_and_events() {
         assert_help::<On>("why", &[format!("{} bytes", Why::MAX_LEN)]);
         assert_help::<Users>("users", &[format!("{} characters", UserPart::MAX_LEN)]);
+        let prefixes = format!("up to {} of each address family", EntryList::ScopeSource.max_in_force());
+        assert_help::<ScopeEntries>("sources", &[prefixes]);
+        assert_help::<ScopeEntries>("destinations", &[format!("up to {}", EntryList::ScopeDestination.max_in_force())]);
         let (range, default) = (EventLimit::RANGE, EventLimit::default());
         let words = [format!("{} to {}", range.start(), range.end()), format!("[default: {default}]")];
         assert_help::<History>("limit", &words);

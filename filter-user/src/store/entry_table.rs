@@ -6,64 +6,53 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::connection::Connection;
-use super::entries::{self, Tally};
+use super::entries::Tally;
 use super::error::{Error, while_doing};
 use super::event_table;
+use super::list_names::ListNames;
 use crate::domain::{Change, Changed, Edit, Entry, EntryList};
-
-/// Returns the name of the column that holds the entries.
-const fn column(list: EntryList) -> &'static str {
-    match list {
-        EntryList::Bypass => "prefix",
-        EntryList::Emergency => "user_part",
-    }
-}
-
-const fn reading(list: EntryList) -> &'static str {
-    match list {
-        EntryList::Bypass => "read the table sip_filter_bypass",
-        EntryList::Emergency => "read the table sip_filter_emergency",
-    }
-}
-
-const fn writing(list: EntryList) -> &'static str {
-    match list {
-        EntryList::Bypass => "write the table sip_filter_bypass",
-        EntryList::Emergency => "write the table sip_filter_emergency",
-    }
-}
 
 /// Returns the entries as written. NULL, which SQLite allows even in this column, becomes an empty text, which is not a
 /// valid entry.
 pub(super) async fn texts(connection: &mut Connection, list: EntryList) -> Result<Vec<String>, Error> {
-    let (table, column) = (entries::table(list), column(list));
+    let ListNames { table, column, reading, .. } = ListNames::of(list);
     let select = format!("SELECT {} FROM {table} ORDER BY {column}", connection.dialect().bytes(column));
-    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(list)))?;
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading))?;
     let texts = records.iter().map(|record| record.text_or_empty(0));
-    texts.collect::<sqlx::Result<_>>().map_err(while_doing(reading(list)))
+    texts.collect::<sqlx::Result<_>>().map_err(while_doing(reading))
 }
 
-/// Returns the entries with who added them, when and why.
-pub(super) async fn list(connection: &mut Connection, list: EntryList) -> Result<Vec<Entry>, Error> {
-    let (table, column, dialect) = (entries::table(list), column(list), connection.dialect());
+/// Returns the entries of `lists` with who added them, when and why.
+pub(super) async fn list(connection: &mut Connection, lists: &[EntryList]) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    for list in lists {
+        entries.extend(entries_of(connection, *list).await?);
+    }
+    Ok(entries)
+}
+
+async fn entries_of(connection: &mut Connection, list: EntryList) -> Result<Vec<Entry>, Error> {
+    let (ListNames { table, column, reading, .. }, dialect) = (ListNames::of(list), connection.dialect());
     let texts = [column, "why", "actor"].map(|name| dialect.bytes(name)).join(", ");
     let select = format!("SELECT {texts}, {} FROM {table} ORDER BY {column}", dialect.number("at_ms"));
-    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading(list)))?;
+    let records = connection.rows(&select, &[]).await.map_err(while_doing(reading))?;
     let entries = records.iter().map(|record| {
         Ok(Entry {
+            list,
             text: record.text_or_empty(0)?,
             why: record.text(1)?,
             actor: record.text(2)?,
             at: record.number(3)?.and_then(|at| Timestamp::from_millisecond(at).ok()),
         })
     });
-    entries.collect::<sqlx::Result<_>>().map_err(while_doing(reading(list)))
+    entries.collect::<sqlx::Result<_>>().map_err(while_doing(reading))
 }
 
 /// Changes the entries and writes the event, unless nothing changes. Called within a transaction that writes.
 pub(super) async fn change(connection: &mut Connection, change: &Change) -> Result<Changed, Error> {
     let list = change.list;
-    let writing = while_doing(writing(list));
+    let ListNames { member, writing, .. } = ListNames::of(list);
+    let writing = while_doing(writing);
     let before = texts(connection, list).await?;
     let present = by_canonical(&before, list);
     let mut done = Changed::default();
@@ -92,20 +81,23 @@ pub(super) async fn change(connection: &mut Connection, change: &Change) -> Resu
     }
     done.left = tally.valid();
     if !done.changed.is_empty() {
-        let written = json!({column(list): done.changed});
+        let written = json!({member: done.changed});
         event_table::insert(connection, change.action(), None, &change.origin, &written).await?;
     }
     Ok(done)
 }
 
-/// Returns a digest of the bypass prefixes and one of the emergency numbers. It changes with any entry.
-pub(super) async fn digests(connection: &mut Connection) -> Result<(String, String), Error> {
-    let doing = "watch the lists";
-    let digest = |list| connection.dialect().digest(entries::table(list), column(list));
-    let select = format!("SELECT {}, {}", digest(EntryList::Bypass), digest(EntryList::Emergency));
-    let record = connection.row(&select, &[]).await.map_err(while_doing(doing))?;
-    let text = |column| record.as_ref().map_or(Ok(String::new()), |record| record.text_or_empty(column));
-    Ok((text(0).map_err(while_doing(doing))?, text(1).map_err(while_doing(doing))?))
+/// Returns a digest of each list. It changes with any entry.
+pub(super) async fn digests(connection: &mut Connection) -> Result<Vec<String>, Error> {
+    let watching = while_doing("watch the lists");
+    let digests = EntryList::ALL.map(|list| {
+        let ListNames { table, column, .. } = ListNames::of(list);
+        connection.dialect().digest(table, column)
+    });
+    let select = format!("SELECT {}", digests.join(", "));
+    let record = connection.row(&select, &[]).await.map_err(&watching)?;
+    let texts = record.iter().flat_map(|record| (0..digests.len()).map(|column| record.text_or_empty(column)));
+    texts.collect::<sqlx::Result<_>>().map_err(&watching)
 }
 
 /// Returns the texts of each entry by its canonical spelling. Other programs may have written it several times, in
@@ -119,7 +111,7 @@ fn by_canonical(texts: &[String], list: EntryList) -> HashMap<String, Vec<&Strin
 }
 
 async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sqlx::Result<()> {
-    let (table, column) = (entries::table(change.list), column(change.list));
+    let ListNames { table, column, .. } = ListNames::of(change.list);
     let insert = format!("INSERT INTO {table} ({column}, why, actor, at_ms) VALUES (?, ?, ?, ?)");
     let Change { origin, .. } = change;
     let at = Timestamp::now().as_millisecond();
@@ -128,7 +120,7 @@ async fn insert(connection: &mut Connection, change: &Change, entry: &str) -> sq
 }
 
 async fn delete(connection: &mut Connection, list: EntryList, texts: &[&String]) -> sqlx::Result<()> {
-    let (table, column) = (entries::table(list), column(list));
+    let ListNames { table, column, .. } = ListNames::of(list);
     let is_text = connection.dialect().equals(&format!("COALESCE({column}, '')"));
     for text in texts {
         connection.execute(&format!("DELETE FROM {table} WHERE {is_text}"), &[(*text).into()]).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::entries;
+use super::list_names::ListNames;
 use crate::domain::{EntryList, InvalidEntry, TableName};
 
 /// An error of the store.
@@ -95,9 +95,9 @@ pub enum Error {
     /// A list has as many entries as can be in force.
     #[error(
         "{} is full: at most {} entries{} can be in force; nothing was added",
-        entries::table(*.0),
+        ListNames::of(*.0).table,
         .0.max_in_force(),
-        if *.0 == EntryList::Bypass { " of each address family" } else { "" }
+        if .0.has_prefixes() { " of each address family" } else { "" }
     )]
     Full(EntryList),
     /// The cluster's row is damaged.

@@ -11,7 +11,7 @@ use super::url::{DatabaseUrl, DriverOptions};
 use super::watch::Watch;
 use super::{cluster_table, entry_table, event_table, node_table, outside, policy_table, server, sqlite};
 use crate::domain::{
-    Change, Changed, Entry, EntryList, Event, Node, NodeName, NodeReport, Origin, Switch, TableName, TagSecret,
+    Change, Changed, Entry, Event, ListKind, Node, NodeName, NodeReport, Origin, Switch, TableName, TagSecret,
 };
 
 /// An open database with our schema, as the host `node` uses it.
@@ -107,10 +107,10 @@ impl Store {
         self.connection.write("write the event", work).await
     }
 
-    /// Returns the entries of a list.
-    pub async fn list(&mut self, list: EntryList) -> Result<Vec<Entry>, Error> {
-        let list = entry_table::list(&mut self.connection, list);
-        with_timeout(self.timeout, "read the entries", list).await
+    /// Returns the entries of the lists of `kind`, as of one moment.
+    pub async fn list(&mut self, kind: ListKind) -> Result<Vec<Entry>, Error> {
+        let work = async |connection: &mut Connection| entry_table::list(connection, kind.lists()).await;
+        with_timeout(self.timeout, "read the entries", self.connection.read(work)).await
     }
 
     /// Returns the last `limit` events, the newest first.

@@ -13,7 +13,7 @@ use crate::domain::TableName;
 pub(super) const MIGRATIONS_TABLE: &str = "sip_filter_migration";
 
 /// Descriptions of the migrations.
-const NAMES: [&str; 3] = ["events and cluster", "exemptions", "nodes"];
+const NAMES: [&str; 4] = ["events and cluster", "exemptions", "nodes", "scope"];
 
 macro_rules! files {
     ($folder:literal) => {
@@ -23,6 +23,7 @@ macro_rules! files {
                 include_str!(concat!("../../../migrations/", $folder, "/0001_events_and_cluster.sql")),
                 include_str!(concat!("../../../migrations/", $folder, "/0002_exemptions.sql")),
                 include_str!(concat!("../../../migrations/", $folder, "/0003_nodes.sql")),
+                include_str!(concat!("../../../migrations/", $folder, "/0004_scope.sql")),
             ],
         }
     };
@@ -32,7 +33,7 @@ macro_rules! files {
 struct Files {
     /// Kamailio's table, with `{table}` for its name.
     htable: &'static str,
-    migrations: [&'static str; 3],
+    migrations: [&'static str; 4],
 }
 
 impl Files {

@@ -21,6 +21,7 @@ mod file;
 mod if_missing;
 mod inspection;
 mod interpretation;
+mod list_names;
 mod migrations;
 mod node_table;
 mod outside;
@@ -36,6 +37,7 @@ mod timeout;
 mod url;
 mod watch;
 
+pub use self::entries::Lists;
 pub use self::error::{Error, Recovery};
 pub use self::facade::Store;
 pub use self::if_missing::IfMissing;

@@ -1,10 +1,11 @@
 //! A reading: the contents of the database at one moment.
 
 use super::connection::Connection;
+use super::entries::{self, Lists};
 use super::error::Error;
 use super::interpretation::{self, Interpretation};
 use super::rows::Row;
-use super::{entries, entry_table, event_table, policy_table};
+use super::{entry_table, event_table, policy_table};
 use crate::domain::{EntryList, Event, NodeName, Policy, TableName};
 
 /// A consistent reading of the database.
@@ -12,10 +13,8 @@ use crate::domain::{EntryList, Event, NodeName, Policy, TableName};
 pub struct Reading {
     /// Rows of the policy table that may concern this host. Some do not.
     pub rows: Vec<Row>,
-    /// Entries of `sip_filter_bypass`, as written.
-    pub bypass: Vec<String>,
-    /// Entries of `sip_filter_emergency`, as written.
-    pub emergency: Vec<String>,
+    /// Entries of the lists.
+    pub lists: Lists,
     /// Last switch of this host, whether of all hosts or of this host alone.
     pub event: Option<Event>,
     /// Number of the last event of any kind; 0 without any.
@@ -29,7 +28,7 @@ impl Reading {
     pub fn interpret(&self, node: &NodeName, last: &Policy) -> Interpretation {
         let mut interpretation = interpretation::interpret_rows(&self.rows, node, last);
         let Interpretation { policy, alarms, .. } = &mut interpretation;
-        entries::interpret(&self.bypass, &self.emergency, policy, alarms);
+        entries::interpret(&self.lists, policy, alarms);
         interpretation
     }
 }
@@ -40,7 +39,11 @@ pub(super) async fn read(connection: &mut Connection, table: &TableName, node: &
         rows: policy_table::read(connection, table).await?,
         event: event_table::last_switch(connection, node).await?,
         last_event: event_table::last_id(connection).await?,
-        bypass: entry_table::texts(connection, EntryList::Bypass).await?,
-        emergency: entry_table::texts(connection, EntryList::Emergency).await?,
+        lists: Lists {
+            bypass: entry_table::texts(connection, EntryList::Bypass).await?,
+            emergency: entry_table::texts(connection, EntryList::Emergency).await?,
+            scope_sources: entry_table::texts(connection, EntryList::ScopeSource).await?,
+            scope_destinations: entry_table::texts(connection, EntryList::ScopeDestination).await?,
+        },
     })
 }

@@ -160,13 +160,12 @@ impl Poll {
 struct Fingerprint {
     rows: Vec<Row>,
     event: i64,
-    bypass: String,
-    emergency: String,
+    lists: Vec<String>,
 }
 
 async fn fingerprint(connection: &mut Connection, table: &TableName) -> Result<Fingerprint, Error> {
     let rows = policy_table::read(connection, table).await?;
     let event = event_table::last_id(connection).await?;
-    let (bypass, emergency) = entry_table::digests(connection).await?;
-    Ok(Fingerprint { rows, event, bypass, emergency })
+    let lists = entry_table::digests(connection).await?;
+    Ok(Fingerprint { rows, event, lists })
 }

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{Error, Snapshot, report};
-use crate::domain::{Change, Changed, Entry, EntryList, Event, Node, Switch};
+use crate::domain::{Change, Changed, Entry, Event, ListKind, Node, Switch};
 use crate::store::{self, Store};
 
 /// A channel for the reply to a command.
@@ -18,8 +18,8 @@ pub enum Command {
     Change(Change, Reply<(Changed, Snapshot)>),
     /// Read the database now and apply it, changed or not.
     Reload(Reply<Snapshot>),
-    /// Read the entries of a list, with who added them and why.
-    List(EntryList, Reply<Vec<Entry>>),
+    /// Read the entries of the lists of a kind, with who added them and why.
+    List(ListKind, Reply<Vec<Entry>>),
     /// Read the last events, the newest first, up to this number.
     History(u32, Reply<Vec<Event>>),
     /// Read the hosts that share the database.
@@ -58,7 +58,7 @@ impl StoreOp for Change {
     }
 }
 
-impl StoreOp for EntryList {
+impl StoreOp for ListKind {
     type Output = Vec<Entry>;
 
     async fn run(&self, store: &mut Store) -> Result<Vec<Entry>, store::Error> {

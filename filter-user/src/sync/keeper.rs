@@ -178,8 +178,8 @@ impl Keeper {
                 }
                 self.reply(reply, outcome.map(|()| self.snapshot()), publish)
             }
-            Command::List(list, reply) => {
-                let outcome = self.query(&list, enforcer).await;
+            Command::List(kind, reply) => {
+                let outcome = self.query(&kind, enforcer).await;
                 self.reply(reply, outcome, publish)
             }
             Command::History(limit, reply) => {

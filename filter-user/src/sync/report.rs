@@ -6,7 +6,7 @@ use std::fmt::Display;
 use tracing::{info, warn};
 
 use super::state_file::State;
-use crate::domain::{Change, Changed, Policy};
+use crate::domain::{Change, Changed, Policy, Scope};
 
 /// Maximum number of entries that a log line names. A change may replace a whole table.
 const MAX_NAMED: usize = 10;
@@ -16,6 +16,13 @@ pub(super) fn in_force(before: &Policy, now: &State) {
     let policy = &now.policy;
     difference("bypass prefixes", &before.bypass, &policy.bypass);
     difference("emergency numbers", &before.emergency, &policy.emergency);
+    let nothing = Scope::default();
+    let [scope_before, scope] = [before, policy].map(|policy| policy.scope.as_ref().unwrap_or(&nothing));
+    difference("scope sources", &scope_before.sources, &scope.sources);
+    difference("scope destinations", &scope_before.destinations, &scope.destinations);
+    if policy.scope.is_none() && before.scope.is_some() {
+        warn!("the scope has no entries any more: maintenance is about all new calls");
+    }
     if policy.emergency.is_empty() && !before.emergency.is_empty() {
         warn!(
             "no emergency number is left: calls to 911, 112 or 999 are refused like any other while maintenance is on"

@@ -151,7 +151,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{Error, State, StateFile, TagSecret};
-    use crate::domain::{Policy, Refusal, Since};
+    use crate::domain::{Policy, Refusal, Scope, Since};
 
     fn state() -> State {
         State {
@@ -167,6 +167,10 @@ mod tests {
                 until: Some(Timestamp::from_second(4_000_000_000).unwrap()),
                 bypass: ["198.18.0.0/15".parse().unwrap()].into(),
                 emergency: ["110".parse().unwrap()].into(),
+                scope: Some(Scope {
+                    sources: ["192.0.2.0/24".parse().unwrap()].into(),
+                    destinations: ["[2001:db8::2]:5060".parse().unwrap()].into(),
+                }),
             }),
             since: Some(Since { at: Timestamp::now(), who: Some("alice".into()), why: None }),
             last_event: Some(17),
@@ -199,6 +203,8 @@ mod tests {
     #[case::a_method_that_is_never_refused(|text: String| text.replace("INVITE,OPTIONS", "INVITE,BYE"))]
     #[case::no_prefix(|text: String| text.replace("198.18.0.0/15", "198.18.1.7/15"))]
     #[case::no_user_part(|text: String| text.replace("\"110\"", "\"a@b\""))]
+    #[case::no_source(|text: String| text.replace("192.0.2.0/24", "192.0.2.7/24"))]
+    #[case::no_destination(|text: String| text.replace("[2001:db8::2]:5060", "[2001:db8::2]:0"))]
     #[case::no_tag(|text: String| text.replace("tag_key\": \"", "tag_key\": \"x"))]
     fn damaged_state_file_is_an_error(#[case] damage: fn(String) -> String) {
         let directory = TempDir::new().unwrap();
@@ -211,7 +217,7 @@ mod tests {
         assert!(matches!(file.load(), Err(Error::Damaged(_) | Error::InvalidTag)));
     }
 
-    /// Version 0.1 wrote such files before there were shares, methods and exemptions.
+    /// Version 0.1 wrote such files before there were shares, methods, exemptions and a scope.
     #[test]
     fn state_file_of_version_0_1_is_loaded_with_defaults_for_the_missing_members() {
         let directory = TempDir::new().unwrap();
@@ -229,6 +235,7 @@ mod tests {
         };
         assert_eq!(*state.policy, Policy { maintenance: true, refusal, ..Policy::default() });
         assert_eq!((state.policy.percent.get(), state.policy.emergency.len()), (100, 3));
+        assert_eq!(state.policy.scope, None);
         assert_eq!(state.last_event, Some(17));
     }
 

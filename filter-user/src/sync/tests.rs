@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Command, Enforcer, Error, Keeper, NotInForce, Snapshot, Source};
 use crate::config::Settings;
 use crate::dataplane;
-use crate::domain::{Action, Alarm, Change, Changed, Channel, Edit, EntryList, Hosts, Origin, Policy, Switch};
+use crate::domain::{
+    Action, Alarm, Change, Changed, Channel, Edit, EntryList, Hosts, ListKind, Origin, Policy, Scope, Switch,
+};
 use crate::store::sqlite3;
 
 /// Far longer than anything here takes.
@@ -365,7 +367,7 @@ async fn removal_of_an_impossible_prefix_is_rejected_without_an_alarm() {
     let running = host.run().await;
     let error = running.change(Edit::Remove, "198.18.1.7/15").await.unwrap_err();
     assert!(matches!(error, Error::Rejected(_)) && error.to_string().contains("198.18.0.0/15"), "{error}");
-    let list = running.ask(|reply| Command::List(EntryList::Emergency, reply)).await.unwrap();
+    let list = running.ask(|reply| Command::List(ListKind::Emergency, reply)).await.unwrap();
     assert_eq!(list.len(), 3);
     assert_eq!(alarms(&running.snapshot.borrow()), []);
 }
@@ -375,7 +377,7 @@ async fn listing_a_table_that_cannot_be_read_raises_the_alarm() {
     let host = Host::new();
     let running = host.run().await;
     host.sql("DROP TABLE sip_filter_bypass");
-    let listed = running.ask(|reply| Command::List(EntryList::Bypass, reply)).await;
+    let listed = running.ask(|reply| Command::List(ListKind::Bypass, reply)).await;
     assert!(matches!(listed, Err(Error::NotRead(_))));
     assert!(
         database_alarm(&running.snapshot.borrow()).is_some(),
@@ -403,17 +405,53 @@ async fn unusable_exemption_is_an_alarm_and_the_others_are_in_force() {
 }
 
 #[tokio::test]
-async fn start_with_the_database_down_takes_the_exemptions_of_the_state_file() {
+async fn scope_that_is_changed_from_outside_is_put_in_force() {
     let host = Host::new();
     let mut running = host.run().await;
-    host.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('10.0.0.0/8'); DELETE FROM sip_filter_emergency");
-    running.until(|now| now.policy.bypass.len() == 1 && now.policy.emergency.is_empty()).await;
+    assert_eq!(running.snapshot.borrow().policy.scope, None);
+    host.sql("INSERT INTO sip_filter_scope_source (prefix) VALUES ('2001:DB8::1')");
+    let now = running.until(|now| now.policy.scope.is_some()).await;
+    assert_eq!(EntryList::ScopeSource.entries_in(&now.policy), ["2001:db8::1/128"]);
+    host.sql("INSERT INTO sip_filter_scope_destination (address) VALUES ('198.18.0.2:5060')");
+    let now = running.until(|now| !EntryList::ScopeDestination.entries_in(&now.policy).is_empty()).await;
+    assert_eq!(EntryList::ScopeDestination.entries_in(&now.policy), ["198.18.0.2:5060"]);
+    assert_eq!(running.record.last().as_ref(), Some(&now.policy), "in force, not only read");
+    host.sql("DELETE FROM sip_filter_scope_source; DELETE FROM sip_filter_scope_destination");
+    running.until(|now| now.policy.scope.is_none()).await;
+}
+
+#[tokio::test]
+async fn scope_without_a_usable_entry_is_an_alarm_and_in_force_as_a_scope_of_nothing() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    running.switch(Action::On).await.unwrap();
+    host.sql("INSERT INTO sip_filter_scope_source (prefix) VALUES ('198.18.1.7/15')");
+    let empty = running.until(|now| now.policy.scope.is_some()).await;
+    assert_eq!(empty.policy.scope, Some(Scope::default()));
+    assert_eq!(running.record.last().as_ref(), Some(&empty.policy));
+    assert!(matches!(&alarms(&empty)[..], [Alarm::BadEntries { .. }, Alarm::EmptyScope]), "{:?}", alarms(&empty));
+    host.sql("UPDATE sip_filter_scope_source SET prefix = '198.18.0.0/15'");
+    let fixed = running.until(|now| alarms(now).is_empty()).await;
+    assert_eq!(EntryList::ScopeSource.entries_in(&fixed.policy), ["198.18.0.0/15"]);
+}
+
+#[tokio::test]
+async fn start_with_the_database_down_takes_the_lists_of_the_state_file() {
+    let host = Host::new();
+    let mut running = host.run().await;
+    host.sql(
+        "INSERT INTO sip_filter_bypass (prefix) VALUES ('10.0.0.0/8'); DELETE FROM sip_filter_emergency;
+         INSERT INTO sip_filter_scope_source (prefix) VALUES ('192.0.2.0/24')",
+    );
+    let read = |now: &Snapshot| now.policy.bypass.len() == 1 && now.policy.emergency.is_empty();
+    running.until(|now| read(now) && now.policy.scope.is_some()).await;
     drop(running);
     host.sql("DROP TABLE sip_filter_emergency");
     let snapshot = Keeper::prepare(&host.settings(), &["eth0".into()]).await.unwrap().snapshot();
     assert_eq!(snapshot.source, Source::StateFile);
     assert_eq!(EntryList::Bypass.entries_in(&snapshot.policy), ["10.0.0.0/8"]);
     assert!(snapshot.policy.emergency.is_empty(), "not the default, which nobody has chosen");
+    assert_eq!(EntryList::ScopeSource.entries_in(&snapshot.policy), ["192.0.2.0/24"]);
     assert!(database_alarm(&snapshot).unwrap().contains("sip_filter_emergency"));
 }
 

@@ -166,6 +166,9 @@ fn client_knows_the_members_of_each_documented_reply() {
     check::<method::EmergencyList>();
     check::<method::EmergencyAdd>();
     check::<method::EmergencyRemove>();
+    check::<method::ScopeList>();
+    check::<method::ScopeAdd>();
+    check::<method::ScopeRemove>();
     assert_round_trip::<kamailio::Status>(&object_with("dbmode"));
     assert_round_trip::<Alarm>(&object_with("kind"));
 }

@@ -151,6 +151,37 @@ async fn all_emergency_numbers_can_be_removed() {
 }
 
 #[tokio::test]
+async fn scope_is_in_force_when_the_reply_comes_and_is_all_calls_again_when_its_last_entry_is_removed() {
+    let daemon = Daemon::start().await;
+    let added = daemon.call("scope.add", json!({"sources": ["198.18.0.0/15", "2001:DB8::1"], "why": "trunk A"})).await;
+    assert_eq!(added["added"], json!(["198.18.0.0/15", "2001:db8::1/128"]));
+    assert_eq!(added["policy"]["scope"], json!({"sources": ["198.18.0.0/15", "2001:db8::1/128"], "destinations": []}));
+    let added = daemon.call("scope.add", json!({"destinations": ["[2001:DB8::2]:5060", "198.18.0.2"]})).await;
+    assert_eq!(added["policy"]["scope"]["destinations"], json!(["198.18.0.2", "[2001:db8::2]:5060"]));
+
+    sqlite3(&daemon.database, "INSERT INTO sip_filter_scope_destination (address) VALUES ('127.0.0.1')");
+    daemon.call("reload", json!({})).await;
+    let list = daemon.call("scope.list", json!({})).await;
+    assert_eq!(list["alarms"][0]["table"], "sip_filter_scope_destination");
+    let source = &list["sources"][0];
+    let expected = [json!("198.18.0.0/15"), json!(me()), json!("trunk A")];
+    assert_eq!([&source["prefix"], &source["who"], &source["why"]], expected.each_ref());
+    let destinations: Vec<_> = list["destinations"].as_array().unwrap().iter().collect();
+    let in_force = |entry: &&Value| (entry["address"].clone(), entry["in_force"] == true);
+    let found: Vec<_> = destinations.iter().map(in_force).collect();
+    let expected = [("127.0.0.1", false), ("198.18.0.2", true), ("[2001:db8::2]:5060", true)];
+    assert_eq!(found, expected.map(|(address, in_force)| (json!(address), in_force)));
+    assert!(destinations[0]["problem"].as_str().unwrap().contains("loopback"), "{list}");
+
+    let remove = json!({"destinations": ["127.0.0.1", "198.18.0.2", "[2001:db8::2]:5060", "198.18.0.9"]});
+    let removed = daemon.call("scope.remove", remove).await;
+    assert_eq!(removed["absent"], json!(["198.18.0.9"]));
+    assert_eq!(removed["policy"]["scope"]["destinations"], json!([]));
+    let removed = daemon.call("scope.remove", json!({"sources": ["198.18.0.0/15", "2001:db8::1"]})).await;
+    assert_eq!((&removed["policy"]["scope"], &removed["alarms"]), (&Value::Null, &json!([])));
+}
+
+#[tokio::test]
 async fn entry_that_is_not_valid_is_rejected_and_nothing_changes() {
     let daemon = Daemon::start().await;
     let add = json!({"prefixes": ["10.0.0.0/8", "198.18.1.7/15"]});
@@ -160,7 +191,15 @@ async fn entry_that_is_not_valid_is_rejected_and_nothing_changes() {
     assert!(code == -32602 && message.contains("is not a user part"), "{code} {message}");
     let (code, message) = daemon.error("emergency.remove", json!({"users": ["911", "9 1 1"]})).await;
     assert!(code == -32602 && message.contains("is not a user part"), "{code} {message}");
+    let (code, message) = daemon.error("scope.add", json!({"destinations": ["198.18.0.2", "0.0.0.0:5060"]})).await;
+    assert!(code == -32602 && message.contains("not the address of a host"), "{code} {message}");
+    let both = json!({"sources": ["10.0.0.0/8"], "destinations": ["198.18.0.2"]});
+    for params in [both, json!({"why": "none"})] {
+        let (code, message) = daemon.error("scope.remove", params).await;
+        assert!(code == -32602 && message.contains("sources or destinations, and not both"), "{code} {message}");
+    }
     assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_bypass"), "0");
+    assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_scope_destination"), "0");
     assert_eq!(sqlite3(&daemon.database, "SELECT count(*) FROM sip_filter_emergency"), "3");
 }
 
@@ -168,6 +207,7 @@ async fn entry_that_is_not_valid_is_rejected_and_nothing_changes() {
 async fn list_has_the_entries_in_force_while_the_database_is_down() {
     let daemon = Daemon::start().await;
     daemon.call("bypass.add", json!({"prefixes": ["10.0.0.0/8"], "why": "test callers"})).await;
+    daemon.call("scope.add", json!({"destinations": ["198.18.0.2:5060"]})).await;
     std::fs::remove_file(&daemon.database).unwrap();
     sqlite3(&daemon.database, "CREATE TABLE other (x)");
     let (code, message) = daemon.error("bypass.add", json!({"prefixes": ["10.0.0.0/8"]})).await;
@@ -179,4 +219,7 @@ async fn list_has_the_entries_in_force_while_the_database_is_down() {
     );
     assert_eq!(list["prefixes"][0]["who"], Value::Null);
     assert_eq!(list["alarms"][0]["kind"], "database");
+    let scope = daemon.call("scope.list", json!({})).await;
+    assert_eq!((&scope["sources"], &scope["destinations"][0]["address"]), (&json!([]), &json!("198.18.0.2:5060")));
+    assert_eq!(scope["destinations"][0]["in_force"], true);
 }

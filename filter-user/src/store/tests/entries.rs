@@ -1,10 +1,10 @@
-//! Exemptions: adding, removing and listing the entries of both tables.
+//! Lists: adding, removing and listing their entries.
 
 use rstest::rstest;
 
 use super::super::{Error, Recovery};
 use super::{Database, switch};
-use crate::domain::{Action, Change, Changed, Edit, EntryList, Origin};
+use crate::domain::{Action, Change, Changed, Edit, EntryList, ListKind, Origin};
 
 #[track_caller]
 fn change(list: EntryList, edit: Edit, entries: &[&str]) -> Change {
@@ -54,6 +54,46 @@ async fn exemptions_are_added_and_removed_once_and_each_change_is_an_event() {
 }
 
 #[tokio::test]
+async fn sources_and_destinations_of_the_scope_are_added_and_removed_and_each_change_is_an_event() {
+    let (database, mut store) = Database::with_schema().await;
+    let (source, destination) = (EntryList::ScopeSource, EntryList::ScopeDestination);
+
+    let add = change(source, Edit::Add, &["198.18.0.0/15", "2001:DB8::1"]);
+    assert_eq!(store.change(&add).await.unwrap(), changed(&["198.18.0.0/15", "2001:db8::1/128"], &[], 2));
+    let add = change(destination, Edit::Add, &["[2001:DB8::2]:5060", "198.18.0.2", "198.18.0.2:5060"]);
+    let added = changed(&["[2001:db8::2]:5060", "198.18.0.2", "198.18.0.2:5060"], &[], 3);
+    assert_eq!(store.change(&add).await.unwrap(), added, "with and without a port are different entries");
+    let again = Changed { unchanged: added.changed, left: 3, ..Changed::default() };
+    assert_eq!(store.change(&add).await.unwrap(), again);
+    let remove = change(destination, Edit::Remove, &["198.18.0.2", "198.18.0.9"]);
+    assert_eq!(store.change(&remove).await.unwrap(), changed(&["198.18.0.2"], &["198.18.0.9"], 2));
+
+    let lists = store.read().await.unwrap().lists;
+    assert_eq!(lists.scope_sources, ["198.18.0.0/15", "2001:db8::1/128"]);
+    assert_eq!(lists.scope_destinations, ["198.18.0.2:5060", "[2001:db8::2]:5060"]);
+    assert_eq!(
+        database.sql("SELECT action, actor, via, node, why, written FROM sip_filter_event ORDER BY id"),
+        [
+            r#"scope.add|alice|daemon|sbc1|test callers|{"source":["198.18.0.0/15","2001:db8::1/128"]}"#,
+            r#"scope.add|alice|daemon|sbc1|test callers|{"destination":["[2001:db8::2]:5060","198.18.0.2","198.18.0.2:5060"]}"#,
+            r#"scope.remove|alice|daemon|sbc1|test callers|{"destination":["198.18.0.2"]}"#,
+        ]
+        .join("\n")
+    );
+    let entries = store.list(ListKind::Scope).await.unwrap();
+    let found: Vec<_> = entries.iter().map(|entry| (entry.list, entry.text.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            (source, "198.18.0.0/15"),
+            (source, "2001:db8::1/128"),
+            (destination, "198.18.0.2:5060"),
+            (destination, "[2001:db8::2]:5060"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn change_of_exemptions_does_not_hide_the_last_switch() {
     let (_database, mut store) = Database::with_schema().await;
     store.switch(&switch(Action::On)).await.unwrap();
@@ -100,7 +140,7 @@ async fn list_shows_every_entry_with_its_actor_and_reason() {
     let (database, mut store) = Database::with_schema().await;
     store.change(&change(EntryList::Emergency, Edit::Add, &["110"])).await.unwrap();
     database.sql("INSERT INTO sip_filter_emergency (user_part, why, at_ms) VALUES (x'39ff', x'61ff', 'yesterday')");
-    let list = store.list(EntryList::Emergency).await.unwrap();
+    let list = store.list(ListKind::Emergency).await.unwrap();
     let texts: Vec<&str> = list.iter().map(|entry| entry.text.as_str()).collect();
     assert_eq!(texts, ["110", "112", "911", "999", "9\u{fffd}"]);
     assert_eq!((list[0].actor.as_deref(), list[0].why.as_deref()), (Some("alice"), Some("test callers")));
@@ -112,8 +152,10 @@ async fn list_shows_every_entry_with_its_actor_and_reason() {
 #[rstest]
 #[case::bypass("sip_filter_bypass", "prefix")]
 #[case::emergency("sip_filter_emergency", "user_part")]
+#[case::scope_source("sip_filter_scope_source", "prefix")]
+#[case::scope_destination("sip_filter_scope_destination", "address")]
 #[tokio::test]
-async fn error_of_a_missing_entry_table_names_the_table(#[case] table: &str, #[case] column: &str) {
+async fn error_of_a_missing_table_of_a_list_names_the_table(#[case] table: &str, #[case] column: &str) {
     let (database, mut store) = Database::with_schema().await;
     for statement in [format!("ALTER TABLE {table} RENAME COLUMN {column} TO other"), format!("DROP TABLE {table}")] {
         database.sql(&statement);

@@ -17,7 +17,7 @@ const TABLE_WITH_PLAIN_ID: &str = "CREATE TABLE htable_config (id INT NOT NULL,
 async fn first_open_creates_file_and_schema_and_the_second_changes_nothing() {
     let database = Database::new();
     let (store, steps) = database.open(IfMissing::Create).await.unwrap();
-    assert_eq!(steps.len(), 5, "{steps:?}");
+    assert_eq!(steps.len(), 6, "{steps:?}");
     store.close().await;
 
     let mode = database.path.metadata().unwrap().permissions().mode();
@@ -122,16 +122,16 @@ const VERSION_1: &str = include_str!("version_1.sql");
 async fn database_of_version_1_is_brought_up_to_date(#[case] if_missing: IfMissing) {
     let database = Database::with_sql(VERSION_1);
     let (mut store, steps) = database.open(if_missing).await.unwrap();
-    assert_eq!(steps, ["applied migration 2, exemptions", "applied migration 3, nodes"]);
+    assert_eq!(steps, ["applied migration 2, exemptions", "applied migration 3, nodes", "applied migration 4, scope"]);
     let reading = store.read().await.unwrap();
     assert_eq!((reading.rows.len(), reading.event.unwrap().actor.as_str()), (2, "root"));
-    assert_eq!(reading.bypass, [""; 0]);
-    assert_eq!(reading.emergency, ["112", "911", "999"]);
+    assert_eq!(reading.lists.bypass, [""; 0]);
+    assert_eq!(reading.lists.emergency, ["112", "911", "999"]);
     store.close().await;
 
     // An entry that was removed does not come back.
     database.sql("DELETE FROM sip_filter_emergency WHERE user_part = '999'");
     let (mut store, steps) = database.open(if_missing).await.unwrap();
     assert_eq!(steps, [""; 0]);
-    assert_eq!(store.read().await.unwrap().emergency, ["112", "911"]);
+    assert_eq!(store.read().await.unwrap().lists.emergency, ["112", "911"]);
 }

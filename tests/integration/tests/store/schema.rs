@@ -11,8 +11,8 @@ use rstest::rstest;
 use super::{open, rows, runtime, switch};
 
 #[rstest]
-#[case::mariadb(Kind::Mariadb, 4)]
-#[case::postgres(Kind::Postgres, 5)]
+#[case::mariadb(Kind::Mariadb, 5)]
+#[case::postgres(Kind::Postgres, 6)]
 #[tokio::test]
 async fn first_open_creates_the_schema_and_the_second_changes_nothing(#[case] kind: Kind, #[case] count: usize) {
     let server = Server::start(kind);
@@ -24,7 +24,7 @@ async fn first_open_creates_the_schema_and_the_second_changes_nothing(#[case] ki
     assert_eq!(steps, [""; 0]);
     let reading = store.read().await.unwrap();
     assert_eq!(reading.rows, []);
-    assert_eq!(reading.emergency, ["112", "911", "999"]);
+    assert_eq!(reading.lists.emergency, ["112", "911", "999"]);
 }
 
 /// Several hosts are installed at the same time.
@@ -113,7 +113,7 @@ async fn interrupted_migration_is_repeated_at_the_next_start() {
     server.sql(interrupt);
     let (mut store, steps) = open(&server, "sbc1", IfMissing::Fail).await.unwrap();
     assert_eq!(steps, ["applied migration 2, exemptions"]);
-    assert_eq!(store.read().await.unwrap().emergency, ["112", "911", "999"]);
+    assert_eq!(store.read().await.unwrap().lists.emergency, ["112", "911", "999"]);
 }
 
 #[rstest]

@@ -3,7 +3,7 @@
 use std::thread;
 
 use filter_lab::database::Kind;
-use filter_user::domain::{Action, Change, Channel, Edit, EntryList, Hosts, NodeReport, Switch};
+use filter_user::domain::{Action, Change, Channel, Edit, EntryList, Hosts, ListKind, NodeReport, Switch};
 use filter_user::store::IfMissing;
 use jiff::Timestamp;
 use rstest::rstest;
@@ -119,9 +119,9 @@ async fn bypass_prefixes_are_added_and_removed_on_a_server_as_in_sqlite(#[case] 
     server.sql("INSERT INTO sip_filter_bypass (prefix) VALUES ('2001:DB8::/32')");
     let done = store.change(&change(Edit::Add, &["198.18.0.0/15", "2001:db8::/32"])).await.unwrap();
     assert_eq!((done.changed.len(), done.unchanged.len(), done.left), (1, 1, 2));
-    assert_eq!(store.read().await.unwrap().bypass, ["198.18.0.0/15", "2001:DB8::/32"]);
+    assert_eq!(store.read().await.unwrap().lists.bypass, ["198.18.0.0/15", "2001:DB8::/32"]);
     store.change(&change(Edit::Remove, &["2001:db8::/32"])).await.unwrap();
-    let entries = store.list(EntryList::Bypass).await.unwrap();
+    let entries = store.list(ListKind::Bypass).await.unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!((entries[0].actor.as_deref(), entries[0].why.as_deref()), (Some("alice"), Some("upgrade")));
 }
