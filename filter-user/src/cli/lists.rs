@@ -55,8 +55,8 @@ pub(super) enum Scope {
     Add(ScopeEntries),
     /// Remove sources or destinations
     ///
-    /// Removing the last entry brings all new calls into the scope, and prints a warning. To replace the entries, add the
-    /// new ones before you remove the old ones.
+    /// Removing the last entry brings all new calls into the scope, and prints a warning. To replace the entries, add
+    /// the new ones before you remove the old ones.
     ///
     /// An entry is found in any spelling. An entry that is not listed is reported; that is not an error. An entry that
     /// cannot be used, for which there is an alarm, is removed by the spelling that `list` shows.

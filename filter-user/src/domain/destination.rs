@@ -1,7 +1,7 @@
 //! Destinations of calls: an address, with or without a port, as in the list of the scope.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
 use std::str::FromStr;
 
@@ -71,7 +71,7 @@ impl FromStr for Destination {
             } else {
                 (text.parse(), None)
             };
-        let address = address.map_err(|_| InvalidDestination::Address(text.to_owned()))?;
+        let address = address.map_err(|AddrParseError { .. }| InvalidDestination::Address(text.to_owned()))?;
         let port = match port {
             None => None,
             Some(port) => Some(parse_decimal(port).ok_or_else(|| InvalidDestination::Port(port.to_owned()))?),

@@ -247,8 +247,8 @@ impl From<&Raised> for Alarm {
 }
 
 impl Entries {
-    /// Creates the reply from the entries of the lists of `kind`. Without a daemon there is no `policy`, and no entry is
-    /// in force.
+    /// Creates the reply from the entries of the lists of `kind`. Without a daemon there is no `policy`, and no entry
+    /// is in force.
     pub fn new(kind: ListKind, entries: &[domain::Entry], policy: Option<&Policy>) -> Self {
         let of = |list| entries.iter().filter(move |entry| entry.list == list);
         let state = |entry: &domain::Entry| EntryState {

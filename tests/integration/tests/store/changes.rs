@@ -43,6 +43,10 @@ async fn every_change_of_the_database_is_noticed_and_nothing_else(#[case] kind: 
         "UPDATE htable_config SET value_type = 1 WHERE key_name = 'maint'",
         "INSERT INTO sip_filter_bypass (prefix) VALUES ('198.18.0.0/15')",
         "DELETE FROM sip_filter_emergency WHERE user_part = '999'",
+        "INSERT INTO sip_filter_scope_source (prefix) VALUES ('198.18.0.0/15')",
+        "INSERT INTO sip_filter_scope_destination (address) VALUES ('198.18.0.2:5060')",
+        "UPDATE sip_filter_scope_destination SET address = '198.18.0.2:5061'",
+        "DELETE FROM sip_filter_scope_source",
         "DELETE FROM htable_config",
     ] {
         settle(&mut store).await;

@@ -8,7 +8,7 @@ use filter_user::domain::{Action, Hosts};
 use filter_user::store::{Error, IfMissing, Recovery};
 use rstest::rstest;
 
-use super::{open, rows, runtime, switch};
+use super::{open, rows, runtime, start, switch};
 
 #[rstest]
 #[case::mariadb(Kind::Mariadb, 5)]
@@ -25,6 +25,23 @@ async fn first_open_creates_the_schema_and_the_second_changes_nothing(#[case] ki
     let reading = store.read().await.unwrap();
     assert_eq!(reading.rows, []);
     assert_eq!(reading.lists.emergency, ["112", "911", "999"]);
+}
+
+#[tokio::test]
+async fn each_table_of_a_list_in_postgresql_has_the_notify_trigger() {
+    let (server, _store) = start(Kind::Postgres).await;
+    let tables = server.sql(
+        "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+         WHERE tgname = 'sip_filter_notify' AND tgenabled <> 'D' ORDER BY relname",
+    );
+    let expected = [
+        "htable_config",
+        "sip_filter_bypass",
+        "sip_filter_emergency",
+        "sip_filter_scope_destination",
+        "sip_filter_scope_source",
+    ];
+    assert_eq!(tables.lines().collect::<Vec<_>>(), expected);
 }
 
 /// Several hosts are installed at the same time.

@@ -1,4 +1,4 @@
-//! Writes to servers: switches, events, exemptions and the reports of hosts.
+//! Writes to servers: switches, events, lists and the reports of hosts.
 
 use std::thread;
 
@@ -124,6 +124,41 @@ async fn bypass_prefixes_are_added_and_removed_on_a_server_as_in_sqlite(#[case] 
     let entries = store.list(ListKind::Bypass).await.unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!((entries[0].actor.as_deref(), entries[0].why.as_deref()), (Some("alice"), Some("upgrade")));
+}
+
+#[rstest]
+#[case::mariadb(Kind::Mariadb)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn scope_is_changed_on_a_server_as_in_sqlite(#[case] kind: Kind) {
+    let (server, mut store) = start(kind).await;
+    let change = |list, edit, entries: &[&str]| {
+        let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        Change::new(list, edit, &entries, origin("alice")).unwrap()
+    };
+    // Other spellings of entries that are added next.
+    server.sql("INSERT INTO sip_filter_scope_source (prefix) VALUES ('2001:DB8::/32')");
+    server.sql("INSERT INTO sip_filter_scope_destination (address) VALUES ('[2001:DB8::2]:5060')");
+    let add = change(EntryList::ScopeSource, Edit::Add, &["198.18.0.0/15", "2001:db8::/32"]);
+    let done = store.change(&add).await.unwrap();
+    assert_eq!((done.changed.len(), done.unchanged.len(), done.left), (1, 1, 2));
+    let add = change(EntryList::ScopeDestination, Edit::Add, &["198.18.0.2", "[2001:db8::2]:5060"]);
+    let done = store.change(&add).await.unwrap();
+    assert_eq!((done.changed.len(), done.unchanged.len(), done.left), (1, 1, 2));
+    let lists = store.read().await.unwrap().lists;
+    assert_eq!(lists.scope_sources, ["198.18.0.0/15", "2001:DB8::/32"]);
+    assert_eq!(lists.scope_destinations.len(), 2, "{lists:?}");
+
+    store.change(&change(EntryList::ScopeSource, Edit::Remove, &["198.18.0.0/15", "2001:db8::/32"])).await.unwrap();
+    store.change(&change(EntryList::ScopeDestination, Edit::Remove, &["[2001:db8::2]:5060"])).await.unwrap();
+    let entries = store.list(ListKind::Scope).await.unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!((entries[0].list, entries[0].text.as_str()), (EntryList::ScopeDestination, "198.18.0.2"));
+    assert_eq!((entries[0].actor.as_deref(), entries[0].why.as_deref()), (Some("alice"), Some("upgrade")));
+    let events = store.history(10).await.unwrap();
+    let actions: Vec<_> = events.iter().map(|event| event.action.as_str()).collect();
+    assert_eq!(actions, ["scope.remove", "scope.remove", "scope.add", "scope.add"]);
+    assert_eq!(events[3].written.to_string(), r#"{"source":["198.18.0.0/15"]}"#);
 }
 
 #[rstest]
