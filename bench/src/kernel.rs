@@ -1,7 +1,6 @@
 //! The cost of the XDP program for each kind of packet, compared with a program that does nothing and one that reads
 //! the message once.
 
-use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,11 +8,11 @@ use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use filter_common::maps::{AddressKind, InterfaceState, Policy, QueueKey, QueueState, mac_number};
-use filter_common::sip::{Method, UserPart};
+use filter_common::sip::Method;
 use filter_lab::af_xdp;
 use filter_lab::namespace::Namespace;
-use filter_user::dataplane::{Ownership, Program};
-use filter_user::domain::EmergencyUser;
+use filter_user::dataplane::{Lists, Ownership, Program};
+use filter_user::domain;
 
 use crate::layout::PORT;
 use crate::messages::{self, Size};
@@ -140,9 +139,9 @@ impl Rig {
     /// lease that does not expire.
     fn load() -> Result<Self> {
         let mut filter = programs::filter()?;
-        let numbers: HashSet<UserPart> = EmergencyUser::defaults().iter().filter_map(EmergencyUser::key).collect();
-        filter.set_emergency(&numbers)?;
-        let emergency = UserPart::combined_bits(numbers);
+        let lists = Lists::from(&domain::Policy::default());
+        filter.lists().replace(&lists)?;
+        let emergency = lists.emergency_bits();
         filter.take_ownership()?.write(ownership())?;
         let socket = af_xdp::bound_socket();
         filter.set_socket(0, &socket)?;
@@ -165,7 +164,7 @@ impl Rig {
             maintenance: on.into(),
             methods: Method::Invite.bit(),
             percent: 100,
-            bypass: 0,
+            lists: 0,
             tag_prefix: u64::from_le_bytes(tag_prefix),
             emergency: self.emergency,
             tail_until_ns: 0,

@@ -1,6 +1,6 @@
 //! Names and layouts of the BPF maps that the XDP program and the daemon share. Numbers are in host byte order.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 /// Array of one [`Policy`], at index 0.
 pub const POLICY: &str = "POLICY";
@@ -21,10 +21,12 @@ pub const PASSED: &str = "PASSED";
 pub const REFUSED: &str = "REFUSED";
 /// Hash with a [`UserPart`](crate::sip::UserPart) as the key of each emergency number. Values have no meaning.
 pub const EMERGENCY: &str = "EMERGENCY";
-/// LPM trie of the IPv4 prefixes (network byte order) whose calls are never refused.
-pub const BYPASS_IPV4: &str = "BYPASS_IPV4";
-/// LPM trie of the IPv6 prefixes (network byte order) whose calls are never refused.
-pub const BYPASS_IPV6: &str = "BYPASS_IPV6";
+/// LPM trie from IPv4 prefixes (network byte order) of callers to [`SourceKind`]. The longest prefix counts.
+pub const SOURCES_IPV4: &str = "SOURCES_IPV4";
+/// LPM trie from IPv6 prefixes (network byte order) of callers to [`SourceKind`]. The longest prefix counts.
+pub const SOURCES_IPV6: &str = "SOURCES_IPV6";
+/// Hash of the [`ScopeDestination`]s, calls to which are in the scope of maintenance. Values have no meaning.
+pub const SCOPE_DESTINATIONS: &str = "SCOPE_DESTINATIONS";
 /// Hash from the index of an interface to its [`InterfaceState`], with an entry for each interface that the program is
 /// attached to.
 pub const INTERFACES: &str = "INTERFACES";
@@ -59,8 +61,11 @@ pub const DEFAULT_TRANSACTIONS: u32 = 262_144;
 /// Capacity of [`EMERGENCY`]: twice the allowed number of entries, since the daemon inserts new ones before it removes
 /// old ones.
 pub const MAX_EMERGENCY: u32 = 1024;
-/// Capacity of [`BYPASS_IPV4`] and of [`BYPASS_IPV6`]: twice the allowed number of prefixes, as for [`MAX_EMERGENCY`].
-pub const MAX_BYPASS: u32 = 16_384;
+/// Capacity of [`SOURCES_IPV4`] and of [`SOURCES_IPV6`]: twice the allowed number of bypass prefixes and sources of the
+/// scope together, as for [`MAX_EMERGENCY`].
+pub const MAX_SOURCES: u32 = 32_768;
+/// Capacity of [`SCOPE_DESTINATIONS`]: twice the allowed number of destinations, as for [`MAX_EMERGENCY`].
+pub const MAX_SCOPE_DESTINATIONS: u32 = 16_384;
 
 /// Value of [`ADDRESS_RULE`]: this host's own addresses are shielded ([`ADDRESSES`]).
 pub const ADDRESS_RULE_LOCAL: u32 = 0;
@@ -98,9 +103,11 @@ pub struct Policy {
     pub methods: u32,
     /// Share of new calls that is refused, 0 to 100 percent.
     pub percent: u32,
-    /// The families that have bypass prefixes: [`Policy::BYPASS_IPV4`], [`Policy::BYPASS_IPV6`]. An empty trie is not
-    /// searched.
-    pub bypass: u32,
+    /// The lists that have entries, and whether there is a scope: [`Policy::SOURCES_IPV4`] and the like. An empty map
+    /// is not searched.
+    ///
+    /// One word, so that the program sees all bits change at once.
+    pub lists: u32,
     /// The first eight bytes of all our To tags as a [word](crate::words).
     pub tag_prefix: u64,
     /// [`UserPart::combined_bits`](crate::sip::UserPart::combined_bits) of the emergency numbers. A user part with any
@@ -114,10 +121,42 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Bit of [`Policy::bypass`]: there are IPv4 prefixes.
-    pub const BYPASS_IPV4: u32 = 1;
-    /// Bit of [`Policy::bypass`]: there are IPv6 prefixes.
-    pub const BYPASS_IPV6: u32 = 2;
+    /// Bit of [`Policy::lists`]: there are IPv4 prefixes of callers.
+    pub const SOURCES_IPV4: u32 = 1;
+    /// Bit of [`Policy::lists`]: there are IPv6 prefixes of callers.
+    pub const SOURCES_IPV6: u32 = 2;
+    /// Bit of [`Policy::lists`]: there are destinations of the scope.
+    pub const DESTINATIONS: u32 = 4;
+    /// Bit of [`Policy::lists`]: maintenance has a scope, and calls outside it pass. Without the bit, all calls are in
+    /// the scope.
+    pub const SCOPE: u32 = 8;
+}
+
+/// A kind of prefix in [`SOURCES_IPV4`] and [`SOURCES_IPV6`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Calls from the prefix are never refused.
+    Bypass = 1,
+    /// Calls from the prefix are in the scope of maintenance.
+    Scope = 2,
+}
+
+/// A destination, calls to which are in the scope of maintenance.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ScopeDestination {
+    /// Address in network byte order, in two words: IPv6, or IPv4-mapped.
+    pub address: [u64; 2],
+    /// UDP port, or [`ScopeDestination::ANY_PORT`].
+    pub port: u32,
+    /// Always zero. Replaces padding.
+    pub reserved: u32,
+}
+
+impl ScopeDestination {
+    /// Value of [`ScopeDestination::port`]: calls to any port of the address.
+    pub const ANY_PORT: u32 = 0;
 }
 
 /// An RX queue of an interface, as `struct xdp_md` identifies it.
@@ -222,6 +261,12 @@ pub const fn mapped_ipv4(address: [u8; 4]) -> [u64; 2] {
     [0, ((u32::from_ne_bytes(address) as u64) << 32) | 0xffff_0000]
 }
 
+/// Returns an IPv6 address (network byte order) in two words.
+#[inline(always)]
+pub const fn ipv6_words(address: [u8; 16]) -> [u64; 2] {
+    transmute!(address)
+}
+
 /// The responder of an RX queue, as the XDP program knows it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -273,6 +318,7 @@ impl FromIterator<u16> for PortSet {
 // The layouts are compiled for two targets, and have to be the same on both.
 const _: () = {
     assert!(size_of::<Policy>() == 48);
+    assert!(size_of::<ScopeDestination>() == 24);
     assert!(size_of::<QueueKey>() == 8);
     assert!(size_of::<InterfaceState>() == 16);
     assert!(size_of::<Station>() == 16);
@@ -288,7 +334,9 @@ const _: () = {
 mod pod {
     use zerocopy::{FromBytes, IntoBytes};
 
-    use super::{InterfaceState, Policy, PortSet, QueueKey, QueueState, Station, UntaggedAddress, Vlan};
+    use super::{
+        InterfaceState, Policy, PortSet, QueueKey, QueueState, ScopeDestination, Station, UntaggedAddress, Vlan,
+    };
     use crate::sip::UserPart;
 
     /// Compiles only if a `T` is valid from any bytes and has no padding.
@@ -304,7 +352,18 @@ mod pod {
         )+};
     }
 
-    implement_pod!(Policy, QueueKey, QueueState, PortSet, UserPart, InterfaceState, Station, Vlan, UntaggedAddress);
+    implement_pod!(
+        Policy,
+        QueueKey,
+        QueueState,
+        PortSet,
+        UserPart,
+        InterfaceState,
+        Station,
+        Vlan,
+        UntaggedAddress,
+        ScopeDestination
+    );
 }
 
 #[cfg(test)]

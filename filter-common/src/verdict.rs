@@ -47,6 +47,8 @@ crate::reasons! {
         Undecided => "undecided",
         /// New request from a bypass prefix: passed.
         Bypass => "bypass",
+        /// New request outside the scope of maintenance (sip-filter scope): passed.
+        OutOfScope => "out_of_scope",
         /// New request of an emergency call, or of similar urgency (Priority, Resource-Priority): passed.
         Emergency => "emergency",
         /// Request that replaces or joins an established call (Replaces, Join): passed.

@@ -3,8 +3,8 @@
 //!
 //! Its modules follow the order in which a packet is read: headers ([`packet`]), method and policy ([`request`]),
 //! whether the request is this host's ([`ownership`]), and where needed, whether the transaction was seen before
-//! ([`transactions`]), the To tag ([`scan`]) and what exempts a call ([`exemptions`]). [`scratch`] holds the results on
-//! the way.
+//! ([`transactions`]), the To tag ([`scan`]) and the operator's lists ([`exemptions`]). [`scratch`] holds the results
+//! on the way.
 //!
 //! When in doubt, the program passes a packet. The only packet that it drops is the ACK to one of our responses.
 #![expect(non_ascii_idents, reason = "zerocopy's derive macros generate them")]

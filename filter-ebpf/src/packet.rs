@@ -211,7 +211,6 @@ impl Endpoints {
 
     /// Returns the destination port in host byte order.
     #[inline(always)]
-    #[expect(dead_code, reason = "the scope of maintenance will compare it")]
     pub(crate) fn destination_port(&self) -> u16 {
         self.destination_port as u16
     }

@@ -1,5 +1,5 @@
 //! The verdict on a request: by its method and the policy, by whether its transaction was seen before, by its headers,
-//! and by what exempts it.
+//! and by the operator's lists.
 #![forbid(unsafe_code)]
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
@@ -126,20 +126,18 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
         Decision::New | Decision::Emergency => {}
     }
     let transaction = Transaction::new(scratch);
-    // A call that was refused stays refused after the share has been reduced.
-    if policy.percent < 100 && REFUSED.contains(&transaction, now) {
-        return redirect(ctx, now, Verdict::RedirectedAgain);
-    }
     if PASSED.contains(&transaction, now) {
         return Verdict::Seen;
     }
     let verdict = match exempted(policy, decision, scratch) {
+        None if is_refused(transaction.hash(), policy.percent) => redirect(ctx, now, Verdict::Redirected),
+        // A call that was refused stays refused after the share or the lists have changed.
+        _ if REFUSED.contains(&transaction, now) => redirect(ctx, now, Verdict::RedirectedAgain),
+        None => Verdict::Spared,
         Some(passed) => passed,
-        None if !is_refused(transaction.hash(), policy.percent) => Verdict::Spared,
-        None => redirect(ctx, now, Verdict::Redirected),
     };
     // A call for each map: the kernel inlines a lookup only where the map is a constant.
-    if verdict == Verdict::Redirected {
+    if verdict.is_redirect() {
         REFUSED.insert(&transaction, now);
     } else {
         PASSED.insert(&transaction, now);
@@ -151,9 +149,10 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
 #[inline(always)]
 fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
     match decision {
-        Decision::New if exemptions::is_bypassed(scratch.endpoints(), policy) => Some(Verdict::Bypass),
-        Decision::New if exemptions::is_emergency(scratch.scan.user(), policy) => Some(Verdict::Emergency),
-        Decision::New => None,
+        Decision::New => match exemptions::by_endpoints(scratch.endpoints(), policy) {
+            None if exemptions::is_emergency(scratch.scan.user(), policy) => Some(Verdict::Emergency),
+            passed => passed,
+        },
         Decision::InDialog => Some(Verdict::InDialog),
         Decision::Emergency => Some(Verdict::Emergency),
         Decision::Replaces => Some(Verdict::Replaces),

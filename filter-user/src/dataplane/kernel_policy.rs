@@ -2,16 +2,23 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps;
-use filter_common::sip::{Method, UserPart};
+use filter_common::sip::Method;
 use filter_reply::{ResponseTemplate, TagSecret};
 use jiff::Timestamp;
 
+use super::lists::Lists;
+use super::switch_steps::{Step, steps};
 use super::{Error, Program};
-use crate::domain::{EmergencyUser, Policy};
+use crate::domain::Policy;
 use crate::responder::monotonic_ns;
+
+/// Time after which the XDP program has finished with a packet: some hundred times what it takes.
+const GRACE: Duration = Duration::from_millis(1);
 
 /// Puts policies in force.
 pub(super) struct KernelPolicy {
@@ -48,19 +55,22 @@ impl KernelPolicy {
 
     /// Puts `policy` in force. When it returns, the next packet is decided by it.
     pub(super) fn apply(&mut self, policy: &Arc<Policy>) -> Result<(), Error> {
-        let template = template(policy, &self.tag);
-        let kernel_policy = self.kernel_policy(policy);
         let before = self.applied.take();
-        // Off reaches the kernel before anything else. On reaches it after the responders know the response, and the
-        // tables hold the exemptions.
-        if !policy.maintenance {
-            self.set_policy(kernel_policy)?;
+        // There may be thousands of entries, and a switch must not wait for those that stay.
+        let has_policy = before.is_some();
+        let has_same_lists = before.is_some_and(|before| has_same_lists(&before, policy));
+        let lists = (!has_same_lists).then(|| Lists::from(&**policy));
+        let next = self.kernel_policy(policy, lists.as_ref());
+        let contents = self.program.lists().contents();
+        for step in steps(&self.in_force, &next, lists.as_ref().map(|lists| (contents, lists))) {
+            match step {
+                Step::Policy(step) if has_policy && step == self.in_force => {}
+                Step::Policy(step) => self.set_policy_and_wait(step)?,
+                Step::List(update) => self.program.lists().write(update)?,
+            }
         }
-        self.template.store(Arc::new(template));
-        self.set_exemptions(policy, before.as_deref())?;
-        if policy.maintenance {
-            self.set_policy(kernel_policy)?;
-        }
+        self.template.store(Arc::new(template(policy, &self.tag)));
+        self.set_policy(next)?;
         self.applied = Some(Arc::clone(policy));
         Ok(())
     }
@@ -101,33 +111,26 @@ impl KernelPolicy {
         Ok(())
     }
 
-    /// Writes the exemptions of `policy` into the kernel's tables where they differ from those of `before`. There may
-    /// be thousands, and a switch must not wait for them.
-    fn set_exemptions(&mut self, policy: &Policy, before: Option<&Policy>) -> Result<(), Error> {
-        if before.is_none_or(|before| before.emergency != policy.emergency) {
-            self.program.set_emergency(&policy.emergency.iter().filter_map(EmergencyUser::key).collect())?;
-        }
-        if before.is_none_or(|before| before.bypass != policy.bypass) {
-            self.program.set_bypass(&policy.bypass.iter().copied().collect())?;
+    /// Writes a step to the next policy. While calls are refused, waits until each packet is decided by this step or a
+    /// later one. Otherwise a call might be refused by the old flag and the new scope.
+    fn set_policy_and_wait(&mut self, kernel_policy: maps::Policy) -> Result<(), Error> {
+        let was_refusing = self.refuses();
+        self.set_policy(kernel_policy)?;
+        if was_refusing {
+            thread::sleep(GRACE);
         }
         Ok(())
     }
 
-    /// Returns `policy` in the layout of the XDP program.
-    fn kernel_policy(&self, policy: &Policy) -> maps::Policy {
-        let has = |is_ipv4| policy.bypass.iter().any(|prefix| prefix.is_ipv4() == is_ipv4);
-        let mut bypass = 0;
-        for (is_ipv4, bit) in [(true, maps::Policy::BYPASS_IPV4), (false, maps::Policy::BYPASS_IPV6)] {
-            bypass |= if has(is_ipv4) { bit } else { 0 };
-        }
-        let emergency = UserPart::combined_bits(policy.emergency.iter().filter_map(EmergencyUser::key));
+    /// Returns `policy` in the layout of the XDP program. `lists` are its lists, if they differ from those in force.
+    fn kernel_policy(&self, policy: &Policy, lists: Option<&Lists>) -> maps::Policy {
         let mut next = maps::Policy {
             maintenance: policy.maintenance.into(),
             methods: policy.methods.bits(),
             percent: policy.percent.get().into(),
-            bypass,
+            lists: lists.map_or(self.in_force.lists, |lists| lists.bits(policy.scope.is_some())),
             tag_prefix: u64::from_le_bytes(self.tag.prefix()),
-            emergency,
+            emergency: lists.map_or(self.in_force.emergency, Lists::emergency_bits),
             tail_until_ns: self.in_force.tail_until_ns,
         };
         if refuses_invites(&self.in_force) && !refuses_invites(&next) {
@@ -135,6 +138,11 @@ impl KernelPolicy {
         }
         next
     }
+}
+
+/// Returns whether the kernel's maps have the same contents for both policies.
+fn has_same_lists(before: &Policy, policy: &Policy) -> bool {
+    before.bypass == policy.bypass && before.emergency == policy.emergency && before.scope == policy.scope
 }
 
 /// Returns the template of the responses for `policy`, as of now.
@@ -177,7 +185,7 @@ mod tests {
     use filter_common::maps::{Policy, TRANSACTION_NS};
     use filter_reply::TagSecret;
 
-    use super::{KernelPolicy, is_tail_over, tail_end};
+    use super::{KernelPolicy, Lists, is_tail_over, tail_end};
     use crate::dataplane::{Program, ProgramSettings};
     use crate::domain::{self, Shielded};
     use crate::responder::monotonic_ns;
@@ -219,6 +227,42 @@ mod tests {
         let before = monotonic_ns().unwrap();
         kernel.apply(&Arc::new(domain::Policy { methods: "OPTIONS".parse().unwrap(), ..on })).unwrap();
         assert!(kernel.program.policy().tail_until_ns >= before + TRANSACTION_NS);
+    }
+
+    #[test]
+    fn lists_and_scope_are_in_the_kernel_when_a_policy_is_in_force_and_are_gone_with_the_next() {
+        let mut kernel = after_off();
+        let scope = domain::Scope {
+            sources: ["2001:db8::/32".parse().unwrap()].into(),
+            destinations: ["198.18.0.2:5060".parse().unwrap()].into(),
+        };
+        let bypass = ["198.18.0.0/15".parse().unwrap()].into();
+        let on = domain::Policy { maintenance: true, bypass, scope: Some(scope), ..domain::Policy::default() };
+        kernel.apply(&Arc::new(on.clone())).unwrap();
+        let all = Policy::SOURCES_IPV4 | Policy::SOURCES_IPV6 | Policy::DESTINATIONS | Policy::SCOPE;
+        assert_eq!((kernel.program.policy().lists, kernel.program.policy().maintenance), (all, 1));
+        assert_eq!(*kernel.program.lists().contents(), Lists::from(&on));
+
+        let empty = domain::Policy { scope: Some(domain::Scope::default()), ..domain::Policy::default() };
+        kernel.apply(&Arc::new(empty)).unwrap();
+        assert_eq!(kernel.program.policy().lists, Policy::SCOPE, "a scope of nothing is a scope");
+        kernel.apply(&Arc::new(domain::Policy::default())).unwrap();
+        assert_eq!(kernel.program.policy().lists, 0);
+        let numbers = Lists::from(&domain::Policy::default());
+        assert_eq!(*kernel.program.lists().contents(), numbers);
+        assert_eq!(kernel.program.policy().emergency, numbers.emergency_bits());
+    }
+
+    #[test]
+    fn policy_without_a_change_of_the_lists_keeps_their_bits() {
+        let mut kernel = after_off();
+        let bypass = ["198.18.0.0/15".parse().unwrap()].into();
+        let off = domain::Policy { bypass, scope: Some(domain::Scope::default()), ..domain::Policy::default() };
+        kernel.apply(&Arc::new(off.clone())).unwrap();
+        let before = kernel.program.policy();
+        kernel.apply(&Arc::new(domain::Policy { maintenance: true, ..off })).unwrap();
+        let after = kernel.program.policy();
+        assert_eq!((after.lists, after.emergency), (Policy::SOURCES_IPV4 | Policy::SCOPE, before.emergency));
     }
 
     #[test]

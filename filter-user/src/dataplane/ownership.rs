@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use filter_common::maps::{
-    AddressKind, InterfaceState, MAX_ADDRESSES, Station, UntaggedAddress, Vlan, mac_number, mapped_ipv4,
+    AddressKind, InterfaceState, MAX_ADDRESSES, Station, UntaggedAddress, Vlan, ipv6_words, mac_number, mapped_ipv4,
 };
 
 use super::ethtool;
@@ -55,10 +55,7 @@ impl Ownership {
     pub fn words(address: IpAddr) -> [u64; 2] {
         match address {
             IpAddr::V4(address) => mapped_ipv4(address.octets()),
-            IpAddr::V6(address) => {
-                let bits = address.to_bits();
-                [((bits >> 64) as u64).to_be(), (bits as u64).to_be()]
-            }
+            IpAddr::V6(address) => ipv6_words(address.octets()),
         }
     }
 

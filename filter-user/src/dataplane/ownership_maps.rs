@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{HashMap, MapData, MapError};
 use aya::{Ebpf, Pod};
 use filter_common::maps::{self, InterfaceState, Station, UntaggedAddress, Vlan};
 
 use super::Error;
 use super::ownership::Ownership;
-use super::program::{replace_prefixes, take_map};
-use crate::domain::{Prefix, Shielded};
+use super::prefix_map::PrefixMap;
+use super::program::take_map;
+use crate::domain::Shielded;
 
 /// The maps, and what was last written into them.
 pub struct OwnershipMaps {
@@ -25,13 +25,9 @@ pub struct OwnershipMaps {
 impl OwnershipMaps {
     /// Takes the maps out of the object, and writes the prefixes that are shielded.
     pub(super) fn take(ebpf: &mut Ebpf, shielded: &Shielded) -> Result<Self, Error> {
-        let mut ipv4: LpmTrie<MapData, u32, u32> = take_map(ebpf, maps::SHIELDED_IPV4)?;
-        let mut ipv6: LpmTrie<MapData, [u64; 2], u32> = take_map(ebpf, maps::SHIELDED_IPV6)?;
         if let Shielded::Prefixes(prefixes) = shielded {
-            let keys = prefixes.iter().filter_map(Prefix::ipv4_key).collect();
-            replace_prefixes(&mut ipv4, &keys).map_err(Error::map(maps::SHIELDED_IPV4))?;
-            let keys = prefixes.iter().filter_map(Prefix::ipv6_key).collect();
-            replace_prefixes(&mut ipv6, &keys).map_err(Error::map(maps::SHIELDED_IPV6))?;
+            let mut map = PrefixMap::take(ebpf, [maps::SHIELDED_IPV4, maps::SHIELDED_IPV6])?;
+            prefixes.iter().try_for_each(|prefix| map.insert(*prefix, 0))?;
         }
         Ok(Self {
             interfaces: take_map(ebpf, maps::INTERFACES)?,

@@ -1,23 +1,20 @@
 //! The XDP program in the kernel, and its maps.
 
-use std::collections::HashSet;
-use std::hash::Hash;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
-use filter_common::sip::UserPart;
 use filter_common::transaction_cache::SLOTS;
 use filter_common::verdict::Verdict;
 
 use super::Error;
+use super::list_maps::ListMaps;
 use super::load_error::LoadError;
 use super::ownership_maps::OwnershipMaps;
-use crate::domain::{EntryList, Prefix, Shielded};
+use crate::domain::Shielded;
 
 /// The object file that the build script has compiled.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sip_filter"));
@@ -25,20 +22,13 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/si
 /// Name of the program in the object and, cut to 15 bytes, in the kernel.
 const PROGRAM: &str = "sip_filter";
 
-// A new set of exemptions is inserted before the old one is removed, so that an entry of both is never missing from the
-// map. Each map therefore holds two sets: a full map would end the daemon.
-const _: () = assert!(maps::MAX_BYPASS as usize >= 2 * EntryList::Bypass.max_in_force());
-const _: () = assert!(maps::MAX_EMERGENCY as usize >= 2 * EntryList::Emergency.max_in_force());
-
 /// The XDP program, loaded and not attached, with its maps.
 pub struct Program {
     ebpf: Ebpf,
     policy: Array<MapData, maps::Policy>,
     sockets: XskMap<MapData>,
     verdicts: Arc<VerdictCounters>,
-    emergency: HashMap<MapData, UserPart, u32>,
-    bypass_ipv4: LpmTrie<MapData, u32, u32>,
-    bypass_ipv6: LpmTrie<MapData, [u64; 2], u32>,
+    lists: ListMaps,
     /// `None` once it has been taken.
     ownership: Option<OwnershipMaps>,
 }
@@ -97,9 +87,7 @@ impl Program {
             policy: take_map(&mut ebpf, maps::POLICY)?,
             sockets: take_map(&mut ebpf, maps::SOCKETS)?,
             verdicts: Arc::new(VerdictCounters(take_map(&mut ebpf, maps::VERDICTS)?)),
-            emergency: take_map(&mut ebpf, maps::EMERGENCY)?,
-            bypass_ipv4: take_map(&mut ebpf, maps::BYPASS_IPV4)?,
-            bypass_ipv6: take_map(&mut ebpf, maps::BYPASS_IPV6)?,
+            lists: ListMaps::take(&mut ebpf)?,
             ownership: Some(OwnershipMaps::take(&mut ebpf, settings.shielded)?),
             ebpf,
         })
@@ -128,17 +116,9 @@ impl Program {
         self.policy.get(&0, 0).unwrap()
     }
 
-    /// Replaces the emergency numbers, calls to which are never refused.
-    pub fn set_emergency(&mut self, users: &HashSet<UserPart>) -> Result<(), Error> {
-        replace_users(&mut self.emergency, users).map_err(Error::map(maps::EMERGENCY))
-    }
-
-    /// Replaces the prefixes from which calls are never refused.
-    pub fn set_bypass(&mut self, prefixes: &HashSet<Prefix>) -> Result<(), Error> {
-        let ipv4 = prefixes.iter().filter_map(Prefix::ipv4_key).collect();
-        replace_prefixes(&mut self.bypass_ipv4, &ipv4).map_err(Error::map(maps::BYPASS_IPV4))?;
-        let ipv6 = prefixes.iter().filter_map(Prefix::ipv6_key).collect();
-        replace_prefixes(&mut self.bypass_ipv6, &ipv6).map_err(Error::map(maps::BYPASS_IPV6))
+    /// Returns the maps of bypass prefixes, emergency numbers and the scope.
+    pub fn lists(&mut self) -> &mut ListMaps {
+        &mut self.lists
     }
 
     /// Takes the maps of what is this host's, which are empty at first. They can be taken once.
@@ -185,24 +165,6 @@ const fn rule(shielded: &Shielded) -> u32 {
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, Error> {
     let missing = Error::Load { source: LoadError::NoProgram(PROGRAM), hint: "" };
     ebpf.program_mut(PROGRAM).and_then(|program| program.try_into().ok()).ok_or(missing)
-}
-
-/// Replaces the keys of `map` by `users`. Inserts the new keys before it removes the old ones, so that a key of both is
-/// never missing.
-fn replace_users(map: &mut HashMap<MapData, UserPart, u32>, users: &HashSet<UserPart>) -> Result<(), MapError> {
-    let old: Vec<UserPart> = map.keys().collect::<Result<_, _>>()?;
-    users.iter().try_for_each(|user| map.insert(user, 0, 0))?;
-    old.iter().filter(|user| !users.contains(user)).try_for_each(|user| map.remove(user))
-}
-
-/// Replaces the keys of `trie` by `prefixes`, in the order of [`replace_users`].
-pub(super) fn replace_prefixes<K: aya::Pod + Eq + Hash>(
-    trie: &mut LpmTrie<MapData, K, u32>,
-    prefixes: &HashSet<(u32, K)>,
-) -> Result<(), MapError> {
-    let old: Vec<Key<K>> = trie.keys().collect::<Result<_, _>>()?;
-    prefixes.iter().try_for_each(|(length, data)| trie.insert(&Key::new(*length, *data), 0, 0))?;
-    old.iter().filter(|key| !prefixes.contains(&(key.prefix_len(), key.data()))).try_for_each(|key| trie.remove(key))
 }
 
 /// Takes the map `name` out of the object, as a map of type `M`.

@@ -5,6 +5,7 @@ use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
 use std::str::FromStr;
 
+use filter_common::maps::{ScopeDestination, ipv6_words, mapped_ipv4};
 use filter_common::net::{is_unicast_ipv4, is_unicast_ipv6};
 use filter_reply::parse_decimal;
 use serde::{Deserialize, Serialize};
@@ -48,13 +49,23 @@ impl Destination {
             IpAddr::V4(address) => is_unicast_ipv4(address.octets()),
             IpAddr::V6(address) => is_unicast_ipv6(address.octets()),
         };
-        if !is_unicast {
-            return Err(InvalidDestination::NotUnicast(address));
-        }
         if address.is_loopback() {
             return Err(InvalidDestination::Loopback(address));
         }
+        if !is_unicast {
+            return Err(InvalidDestination::NotUnicast(address));
+        }
         Ok(Self { address, port })
+    }
+
+    /// Returns the key in the kernel's map.
+    pub(crate) fn key(&self) -> ScopeDestination {
+        let address = match self.address {
+            IpAddr::V4(address) => mapped_ipv4(address.octets()),
+            IpAddr::V6(address) => ipv6_words(address.octets()),
+        };
+        let port = self.port.map_or(ScopeDestination::ANY_PORT, |port| port.get().into());
+        ScopeDestination { address, port, reserved: 0 }
     }
 }
 
@@ -123,6 +134,15 @@ mod tests {
         let destination: Destination = text.parse().unwrap();
         assert_eq!(destination.to_string(), shown);
         assert_eq!(shown.parse(), Ok(destination));
+    }
+
+    #[test]
+    fn key_has_the_address_in_network_byte_order_and_the_port_in_that_of_the_host() {
+        let key = |text: &str| text.parse::<Destination>().unwrap().key();
+        let bytes = |text: &str| key(text).address.map(u64::to_ne_bytes).concat();
+        assert_eq!(bytes("198.18.0.2"), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 18, 0, 2]);
+        assert_eq!(bytes("[2001:db8::2]:5060"), [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!((key("198.18.0.2").port, key("[2001:db8::2]:5060").port), (0, 5060));
     }
 
     #[rstest]

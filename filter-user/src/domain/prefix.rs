@@ -5,6 +5,7 @@ use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::ParseIntError;
 use std::str::FromStr;
 
+use filter_common::maps::ipv6_words;
 use serde::{Deserialize, Serialize};
 
 /// An IPv4 or IPv6 prefix: an address whose bits after the first `length` are zero.
@@ -57,6 +58,11 @@ impl Prefix {
         self.address.is_ipv4()
     }
 
+    /// Returns the length in bits.
+    pub(crate) const fn length(&self) -> u8 {
+        self.length
+    }
+
     /// Returns length and address, in network byte order, as a key of the IPv4 trie; `None` for an IPv6 prefix.
     pub(crate) fn ipv4_key(&self) -> Option<(u32, u32)> {
         match self.address {
@@ -69,10 +75,7 @@ impl Prefix {
     pub(crate) fn ipv6_key(&self) -> Option<(u32, [u64; 2])> {
         match self.address {
             IpAddr::V4(_) => None,
-            IpAddr::V6(address) => {
-                let bits = address.to_bits();
-                Some((self.length.into(), [((bits >> 64) as u64).to_be(), (bits as u64).to_be()]))
-            }
+            IpAddr::V6(address) => Some((self.length.into(), ipv6_words(address.octets()))),
         }
     }
 }

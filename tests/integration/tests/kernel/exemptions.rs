@@ -1,28 +1,26 @@
 //! New calls that pass because something exempts them: their source, an emergency, a call that they replace.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::str::FromStr;
 
-use filter_common::maps::Policy;
-use filter_common::sip::UserPart;
 use filter_common::verdict::Verdict;
-use filter_user::domain::Prefix;
+use filter_user::domain::Policy;
 use rstest::rstest;
 
 use crate::rig::{Rig, invite, ipv4, ipv6, new_invite, packet};
 
-/// Parses bypass prefixes.
+/// Parses entries of a list.
 #[track_caller]
-fn prefixes(texts: &[&str]) -> HashSet<Prefix> {
-    let parse = |text: &&str| text.parse().unwrap_or_else(|error| panic!("prefix {text}: {error}"));
-    texts.iter().map(parse).collect()
+pub(crate) fn entries<T: FromStr<Err: Display> + Ord>(texts: &[&str]) -> BTreeSet<T> {
+    texts.iter().map(|text| text.parse().unwrap_or_else(|error| panic!("entry {text}: {error}"))).collect()
 }
 
 /// Creates a rig in maintenance with these bypass prefixes.
 #[track_caller]
-fn rig_with_bypass(texts: &[&str]) -> Rig {
+fn rig_with_bypass(prefixes: &[&str]) -> Rig {
     let mut rig = Rig::in_maintenance();
-    rig.program().set_bypass(&prefixes(texts)).unwrap_or_else(|error| panic!("set the prefixes {texts:?}: {error}"));
-    rig.set_policy(|policy| policy.bypass = Policy::BYPASS_IPV4 | Policy::BYPASS_IPV6);
+    rig.set_lists(&Policy { bypass: entries(prefixes), ..Policy::default() });
     rig
 }
 
@@ -67,7 +65,7 @@ fn ipv6_source_passes_if_and_only_if_it_is_in_a_bypass_prefix(
 #[test]
 fn source_in_a_removed_bypass_prefix_no_longer_passes() {
     let mut rig = rig_with_bypass(&["198.18.0.0/24", "2001:db8::/64", "192.0.2.0/24"]);
-    rig.program().set_bypass(&prefixes(&["192.0.2.0/24"])).unwrap();
+    rig.set_lists(&Policy { bypass: entries(&["192.0.2.0/24"]), ..Policy::default() });
     assert_eq!(rig.verdict(&ipv4(&new_invite())), Verdict::Redirected);
     assert_eq!(rig.verdict(&ipv6(&new_invite())), Verdict::Redirected);
     let kept = packet("192.0.2.9:5060", "198.18.0.2:5060", &new_invite());
@@ -77,9 +75,7 @@ fn source_in_a_removed_bypass_prefix_no_longer_passes() {
 /// Makes these user parts the emergency numbers of the rig.
 #[track_caller]
 fn set_emergency_numbers(rig: &mut Rig, numbers: &[&str]) {
-    let new = |number: &&str| UserPart::new(number).unwrap_or_else(|| panic!("{number:?} is no user part"));
-    let users: HashSet<UserPart> = numbers.iter().map(new).collect();
-    rig.program().set_emergency(&users).unwrap_or_else(|error| panic!("set emergency numbers {numbers:?}: {error}"));
+    rig.set_lists(&Policy { emergency: entries(numbers), ..Policy::default() });
 }
 
 /// Returns a packet with a new INVITE to `uri`.

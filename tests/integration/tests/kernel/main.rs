@@ -9,5 +9,6 @@ mod ownership;
 mod packets;
 mod policy;
 mod rig;
+mod scope;
 mod transactions;
 mod verifier;

@@ -11,8 +11,8 @@ use filter_common::sip::{Decision, Method, Request};
 use filter_common::verdict::Verdict;
 use filter_lab::af_xdp;
 use filter_lab::frame::Frame;
-use filter_user::dataplane::{Ownership, OwnershipMaps, Program, ProgramSettings};
-use filter_user::domain::Shielded;
+use filter_user::dataplane::{Lists, Ownership, OwnershipMaps, Program, ProgramSettings};
+use filter_user::domain::{self, Shielded};
 use nix::time::{ClockId, clock_gettime};
 
 pub(crate) const XDP_DROP: u32 = 1;
@@ -77,7 +77,7 @@ impl Rig {
             maintenance: 0,
             methods: Method::Invite.bit(),
             percent: 100,
-            bypass: 0,
+            lists: 0,
             tag_prefix: u64::from_le_bytes(TAG_PREFIX),
             emergency: [u64::MAX; 2],
             tail_until_ns: 0,
@@ -157,9 +157,15 @@ impl Rig {
         self.set_policy(|policy| policy.tail_until_ns = now_ns());
     }
 
-    /// Returns the loaded program, to fill its other maps.
-    pub(crate) fn program(&mut self) -> &mut Program {
-        &mut self.program
+    /// Puts the bypass prefixes, the emergency numbers and the scope of `policy` in force.
+    #[track_caller]
+    pub(crate) fn set_lists(&mut self, policy: &domain::Policy) {
+        let lists = Lists::from(policy);
+        self.program.lists().replace(&lists).unwrap_or_else(|error| panic!("set {lists:?}: {error}"));
+        self.set_policy(|in_force| {
+            in_force.lists = lists.bits(policy.scope.is_some());
+            in_force.emergency = lists.emergency_bits();
+        });
     }
 
     /// Grants the responder of the queue a lease that outlasts the test.
