@@ -72,7 +72,7 @@ impl Generator {
         let pace = programs::map(&mut bench, "PACE")?;
         let dispatched = programs::keep_dispatched(programs::program(&mut bench, "generate")?)?;
         let mut generator = Self { host: host.clone(), nics, bench, _dispatched: dispatched, pace, frame: Vec::new() };
-        generator.set_frame(messages::frame(messages::invite(Size::Typical, PLACEHOLDER, false), PORT)?, first)?;
+        generator.set_frame(messages::frame(messages::invite(Size::Typical, PLACEHOLDER, false), PORT), first)?;
         Ok(generator)
     }
 

@@ -1,35 +1,21 @@
 //! The cost of the XDP program for each kind of packet, compared with a program that does nothing and one that reads
 //! the message once.
 
-use std::os::fd::OwnedFd;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
-use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use filter_common::maps::{AddressKind, InterfaceState, Policy, QueueKey, QueueState, mac_number};
-use filter_common::sip::Method;
-use filter_lab::af_xdp;
 use filter_lab::namespace::Namespace;
-use filter_user::dataplane::{Lists, Ownership, Program};
-use filter_user::domain;
 
+use crate::filter::{self, Filter, TAG_PREFIX};
 use crate::layout::PORT;
 use crate::messages::{self, Size};
 use crate::programs::{self, PLACEHOLDER};
 use crate::report::{Bound, Report, Rounds};
+use crate::tables::Tables;
 use crate::{Effort, cpu};
 
-/// Number of runs of a program on a packet at a time: some milliseconds.
-const REPEAT: u32 = 25_000;
 /// Number of iterations of a round. Each runs all programs, so that a disturbance of the machine affects all alike.
 const ITERATIONS: u32 = 20;
-/// RX queue that `BPF_PROG_TEST_RUN` reports for a packet: queue 0 of the loopback interface, whose index is 1 in every
-/// network namespace.
-const TEST_QUEUE: QueueKey = QueueKey { ifindex: 1, queue: 0 };
-/// Prefix of our To tags.
-const TAG_PREFIX: &str = "benchtag";
-
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;
@@ -65,28 +51,36 @@ struct DistinctCalls {
     above: Rounds,
 }
 
+/// A kind of packet by which full tables are compared with those of a plain host.
+struct TableCost {
+    name: &'static str,
+    packet: Vec<u8>,
+    /// Nanoseconds per packet with full tables above those with a plain host's.
+    above: Rounds,
+}
+
 /// The programs, with everything they need.
 struct Rig {
-    filter: Program,
-    /// Bits of the emergency numbers in its table ([`Policy::emergency`]).
-    emergency: [u64; 2],
+    /// The product's program on a plain host.
+    plain: Filter,
+    /// The product's program with full tables.
+    full: Filter,
     bench: Ebpf,
     next: ProgramArray<MapData>,
     _dispatched: Vec<Namespace>,
-    /// Socket in the XSKMAP. The kernel removes it from there when it is closed.
-    _socket: OwnedFd,
 }
 
 pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
     cpu::pin(cpu::ANSWERER)?;
     let iterations = ITERATIONS / effort.divisor;
     let mut rig = Rig::load()?;
-    let mut classes = classes()?;
+    let mut classes = classes();
     let mut first = [
         DistinctCalls { name: "typical INVITE while off", on: false, action: XDP_PASS, above: Rounds::default() },
         DistinctCalls { name: "new INVITE, typical", on: true, action: XDP_REDIRECT, above: Rounds::default() },
     ];
-    let typical = packet(messages::invite(Size::Typical, PLACEHOLDER, false))?;
+    let typical = packet(messages::invite(Size::Typical, PLACEHOLDER, false));
+    let mut tables = table_costs();
     for _ in 0..effort.rounds {
         for on in [false, true] {
             rig.set_maintenance(on)?;
@@ -97,12 +91,20 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
                 (0..iterations).try_for_each(|_| rig.measure_distinct(class, &typical))?;
             }
         }
+        for kind in &mut tables {
+            (0..iterations).try_for_each(|_| rig.measure_tables(kind))?;
+        }
     }
     for class in classes {
         class.report(report);
     }
     for DistinctCalls { name, above, .. } in first {
         report.figure("kernel", format!("{name}, another call each time: sip-filter above bare XDP_PASS"), "ns", above);
+    }
+    for TableCost { name, above, .. } in tables {
+        let name = format!("{name}, 1000 addresses and 8192 prefixes: ns above a plain host");
+        report.target(name.clone(), above.median(), Bound::AtMost(60.0));
+        report.figure("kernel", name, "ns", above);
     }
     Ok(())
 }
@@ -135,50 +137,31 @@ impl Class {
 }
 
 impl Rig {
-    /// Loads everything. The filter is set up as by the daemon, with emergency numbers, a socket in its slot, and a
-    /// lease that does not expire.
+    /// Loads everything.
     fn load() -> Result<Self> {
-        let mut filter = programs::filter()?;
-        let lists = Lists::from(&domain::Policy::default());
-        filter.lists().replace(&lists)?;
-        let emergency = lists.emergency_bits();
-        filter.take_ownership()?.write(ownership())?;
-        let socket = af_xdp::bound_socket();
-        filter.set_socket(0, &socket)?;
-        let lease = QueueState { redirect_until_ns: u64::MAX, socket: 0, reserved: 0 };
-        filter.queues()?.insert(TEST_QUEUE, lease, 0).context("grant a lease")?;
+        let plain = Filter::load(&Tables::plain(filter::IFINDEX))?;
+        let full = Filter::load(&Tables::full(filter::IFINDEX)?)?;
         let mut bench = programs::load()?;
-        let mut dispatched = vec![programs::keep_dispatched(programs::filter_program(&mut filter)?)?];
+        let mut dispatched = Vec::new();
         for name in ["bare_pass", "read_once", "distinct"] {
             dispatched.push(programs::keep_dispatched(programs::program(&mut bench, name)?)?);
         }
-        programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false))?, 0)?;
+        programs::set_template(&mut bench, &packet(messages::invite(Size::Typical, PLACEHOLDER, false)), 0)?;
         let next = programs::map(&mut bench, "NEXT")?;
-        Ok(Self { filter, emergency, bench, next, _dispatched: dispatched, _socket: socket })
+        Ok(Self { plain, full, bench, next, _dispatched: dispatched })
     }
 
     fn set_maintenance(&mut self, on: bool) -> Result<()> {
-        let mut tag_prefix = [0; 8];
-        tag_prefix.copy_from_slice(TAG_PREFIX.as_bytes());
-        self.filter.set_policy(Policy {
-            maintenance: on.into(),
-            methods: Method::Invite.bit(),
-            percent: 100,
-            lists: 0,
-            tag_prefix: u64::from_le_bytes(tag_prefix),
-            emergency: self.emergency,
-            tail_until_ns: 0,
-        })?;
-        Ok(())
+        self.plain.set_maintenance(on)?;
+        self.full.set_maintenance(on)
     }
 
     /// Measures the three programs on a packet of this kind.
     fn measure(&mut self, class: &mut Class) -> Result<()> {
         let [bare, read, filter] = &mut class.times;
-        bare.add(nanoseconds(programs::program(&mut self.bench, "bare_pass")?, &class.packet, XDP_PASS)?);
-        read.add(nanoseconds(programs::program(&mut self.bench, "read_once")?, &class.packet, XDP_PASS)?);
-        let program = programs::filter_program(&mut self.filter)?;
-        let time = nanoseconds(program, &class.packet, class.action);
+        bare.add(filter::nanoseconds(programs::program(&mut self.bench, "bare_pass")?, &class.packet, XDP_PASS)?);
+        read.add(filter::nanoseconds(programs::program(&mut self.bench, "read_once")?, &class.packet, XDP_PASS)?);
+        let time = self.plain.nanoseconds(&class.packet, class.action);
         filter.add(time.with_context(|| class.name.clone())?);
         Ok(())
     }
@@ -186,69 +169,76 @@ impl Rig {
     /// Measures sip-filter and a bare `XDP_PASS`, each behind a program that turns the packet into another call.
     fn measure_distinct(&mut self, class: &mut DistinctCalls, packet: &[u8]) -> Result<()> {
         let bare = programs::program(&mut self.bench, "bare_pass")?.fd()?.try_clone()?;
-        let filter = programs::filter_program(&mut self.filter)?.fd()?.try_clone()?;
+        let filter = self.plain.program()?.fd()?.try_clone()?;
         let mut times = [0.0; 2];
         for ((next, action), time) in [(&bare, XDP_PASS), (&filter, class.action)].into_iter().zip(&mut times) {
             self.next.set(0, next, 0).context("write the map NEXT")?;
             let program = programs::program(&mut self.bench, "distinct")?;
-            *time = nanoseconds(program, packet, action).with_context(|| class.name)?;
+            *time = filter::nanoseconds(program, packet, action).with_context(|| class.name)?;
         }
         class.above.add(times[1] - times[0]);
         Ok(())
     }
-}
-
-/// Returns what is this host's: the interface on which the packets arrive, and their destination address.
-fn ownership() -> Ownership {
-    let mut ownership = Ownership::default();
-    let interface = InterfaceState { mac: mac_number(messages::PROXY_MAC), mtu: 1500, flags: 0 };
-    ownership.interfaces.insert(TEST_QUEUE.ifindex, interface);
-    ownership.addresses.insert(Ownership::words(messages::PROXY.into()), AddressKind::Own as u32);
-    ownership
-}
-
-/// Returns the average time of the program for the packet, as measured by the kernel in whole nanoseconds.
-fn nanoseconds(program: &Xdp, packet: &[u8], action: u32) -> Result<f64> {
-    let options = TestRunOptions { data_in: Some(packet), repeat: REPEAT, ..TestRunOptions::default() };
-    let result = program.test_run(options).context("run BPF_PROG_TEST_RUN")?;
-    ensure!(result.return_value == action, "XDP action {} instead of {action}", result.return_value);
-    Ok(result.duration.as_nanos() as f64)
+    /// Measures the product's program with full tables and with those of a plain host.
+    fn measure_tables(&mut self, kind: &mut TableCost) -> Result<()> {
+        let plain = self.plain.nanoseconds(&kind.packet, XDP_REDIRECT).context(kind.name)?;
+        let full = self.full.nanoseconds(&kind.packet, XDP_REDIRECT).context(kind.name)?;
+        kind.above.add(full - plain);
+        Ok(())
+    }
 }
 
 /// Returns the packet with `message` to the proxy.
-fn packet(message: Vec<u8>) -> Result<Vec<u8>> {
+fn packet(message: Vec<u8>) -> Vec<u8> {
     messages::frame(message, PORT)
 }
 
 /// Returns the kinds of packets to measure.
-fn classes() -> Result<Vec<Class>> {
+fn classes() -> Vec<Class> {
     let elsewhere = Some(Target::Nanoseconds(8.0));
     let other = Some(Target::Nanoseconds(20.0));
-    let mut tcp = packet(messages::invite(Size::Typical, 1, false))?;
+    let mut tcp = packet(messages::invite(Size::Typical, 1, false));
     tcp[IP_PROTOCOL] = IPPROTO_TCP;
-    let rtp = messages::frame(vec![0x80; 172], 30_000)?;
+    let rtp = messages::frame(vec![0x80; 172], 30_000);
     let ours = format!("{TAG_PREFIX}0123456789abcdef");
     let in_dialog = |method, tag| packet(messages::in_dialog(method, 2, tag));
+    let typical = |call, to_tag| packet(messages::invite(Size::Typical, call, to_tag));
+    let mut elsewhere_mac = typical(3, false);
+    elsewhere_mac[DESTINATION_MAC_END] ^= 1;
+    let mut elsewhere_address = typical(3, false);
+    elsewhere_address[IP_DESTINATION_END] ^= 1;
     let mut classes = vec![
         Class::new("TCP", tcp, true, XDP_PASS, elsewhere),
         Class::new("UDP to another port", rtp, true, XDP_PASS, elsewhere),
-        Class::new("BYE", in_dialog("BYE", "a6c85cf")?, true, XDP_PASS, other),
-        Class::new("200 with SDP", packet(messages::ok_response(2))?, true, XDP_PASS, other),
-        Class::new("ACK while off", in_dialog("ACK", "a6c85cf")?, false, XDP_PASS, other),
-        Class::new("ACK to the proxy's response, while on", in_dialog("ACK", "a6c85cf")?, true, XDP_PASS, None),
-        Class::new("ACK to our response", in_dialog("ACK", &ours)?, true, XDP_DROP, None),
+        Class::new("BYE", in_dialog("BYE", "a6c85cf"), true, XDP_PASS, other),
+        Class::new("200 with SDP", packet(messages::ok_response(2)), true, XDP_PASS, other),
+        Class::new("ACK while off", in_dialog("ACK", "a6c85cf"), false, XDP_PASS, other),
+        Class::new("INVITE to another MAC address", elsewhere_mac, true, XDP_PASS, None),
+        Class::new("INVITE to another host's address", elsewhere_address, true, XDP_PASS, None),
+        Class::new("ACK to the proxy's response, while on", in_dialog("ACK", "a6c85cf"), true, XDP_PASS, None),
+        Class::new("ACK to our response", in_dialog("ACK", &ours), true, XDP_DROP, None),
+        Class::new("typical INVITE while off, sent again", typical(3, false), false, XDP_PASS, None),
+        Class::new("re-INVITE, typical, while on", typical(4, true), true, XDP_PASS, None),
     ];
-    let typical = |call, to_tag| packet(messages::invite(Size::Typical, call, to_tag));
-    classes.push(Class::new("typical INVITE while off, sent again", typical(3, false)?, false, XDP_PASS, None));
-    classes.push(Class::new("re-INVITE, typical, while on", typical(4, true)?, true, XDP_PASS, None));
     for size in Size::ALL {
-        let invite = packet(messages::invite(size, 5, false))?;
+        let invite = packet(messages::invite(size, 5, false));
         let name = format!("new INVITE, {}, sent again", size.name());
         classes.push(Class::new(name, invite, true, XDP_REDIRECT, Some(Target::TimesReading(2.5))));
     }
-    Ok(classes)
+    classes
 }
 
+/// Returns the kinds of packets by which full tables are compared with those of a plain host.
+fn table_costs() -> [TableCost; 2] {
+    let invite = || messages::invite(Size::Typical, 6, false);
+    [("new INVITE, IPv4", packet(invite())), ("new INVITE, IPv6", messages::ipv6_frame(invite(), PORT))]
+        .map(|(name, packet)| TableCost { name, packet, above: Rounds::default() })
+}
+
+/// Offset of the last byte of the destination in an Ethernet header.
+const DESTINATION_MAC_END: usize = 5;
 /// Offset of the protocol in an IPv4 header behind an Ethernet header.
 const IP_PROTOCOL: usize = 14 + 9;
+/// Offset of the last byte of the destination in an IPv4 header behind an Ethernet header.
+const IP_DESTINATION_END: usize = 14 + 19;
 const IPPROTO_TCP: u8 = 6;

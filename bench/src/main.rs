@@ -7,6 +7,7 @@ mod allocations;
 mod answers;
 mod collateral;
 mod cpu;
+mod filter;
 mod generator;
 mod kernel;
 #[path = "../ebpf/src/layout.rs"]
@@ -21,6 +22,7 @@ mod report;
 mod servers;
 mod stage;
 mod sync;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

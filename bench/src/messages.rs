@@ -1,13 +1,19 @@
 //! The messages of the benchmarks: INVITEs of three sizes, requests within a dialog, a response.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use filter_lab::frame::Frame;
 
 /// MAC address of the proxy.
 pub(crate) const PROXY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
-/// Address of the proxy.
+/// IPv4 address of the proxy.
 pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+/// IPv6 address of the proxy.
+pub(crate) const PROXY_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+/// IPv4 address of the caller.
+const CALLER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// IPv6 address of the caller.
+const CALLER_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 /// The size of an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,18 +94,27 @@ const LONG_SDP: &str = "v=0\r\no=- 20518 0 IN IP4 198.18.0.1\r\ns=-\r\nc=IN IP4 
     a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
     a=fmtp:96 useinbandfec=1\r\na=ptime:20\r\na=rtcp:54743\r\na=sendrecv\r\n";
 
-/// Returns the frame with `message` from the caller's host to the proxy's.
-pub(crate) fn frame(message: Vec<u8>, destination_port: u16) -> anyhow::Result<Vec<u8>> {
+/// Returns the IPv4 frame with `message` from the caller's host to the proxy's.
+pub(crate) fn frame(message: Vec<u8>, destination_port: u16) -> Vec<u8> {
+    between(CALLER.into(), PROXY.into(), message, destination_port)
+}
+
+/// Returns the IPv6 frame with `message` from the caller's host to the proxy's.
+pub(crate) fn ipv6_frame(message: Vec<u8>, destination_port: u16) -> Vec<u8> {
+    between(CALLER_IPV6.into(), PROXY_IPV6.into(), message, destination_port)
+}
+
+fn between(caller: IpAddr, proxy: IpAddr, message: Vec<u8>, destination_port: u16) -> Vec<u8> {
     let frame = Frame {
         source_mac: [2, 0, 0, 0, 0, 1],
         destination_mac: PROXY_MAC,
         tags: Vec::new(),
         ipv4_options: Vec::new(),
         ipv6_extensions: Vec::new(),
-        source: "198.18.0.1:5060".parse()?,
-        destination: (PROXY, destination_port).into(),
+        source: (caller, 5060).into(),
+        destination: (proxy, destination_port).into(),
         payload: message,
         padding: 0,
     };
-    Ok(frame.to_bytes())
+    frame.to_bytes()
 }
