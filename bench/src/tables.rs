@@ -23,7 +23,7 @@ const CALLERS: [[&str; 4]; 2] = [
 pub(crate) struct Tables {
     /// The operator's lists.
     pub(crate) lists: Policy,
-    /// What is this host's.
+    /// Interfaces and addresses of this host.
     pub(crate) ownership: Ownership,
 }
 

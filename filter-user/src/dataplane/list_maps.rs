@@ -7,8 +7,8 @@ use filter_common::sip::UserPart;
 
 use super::Error;
 use super::lists::{Lists, Update};
+use super::map::take_map;
 use super::prefix_map::PrefixMap;
-use super::program::take_map;
 use crate::domain::EntryList;
 
 // A new entry is inserted before an old one is removed. Each map therefore holds two sets: a full map would end the

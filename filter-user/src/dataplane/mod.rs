@@ -19,6 +19,7 @@ mod list_maps;
 mod lists;
 mod load_error;
 mod logs;
+mod map;
 pub(crate) mod native_mtu;
 mod options;
 pub(crate) mod ownership;

@@ -7,9 +7,9 @@ use aya::{Ebpf, Pod};
 use filter_common::maps::{self, InterfaceState, Station, UntaggedAddress, Vlan};
 
 use super::Error;
+use super::map::take_map;
 use super::ownership::Ownership;
 use super::prefix_map::PrefixMap;
-use super::program::take_map;
 use crate::domain::Shielded;
 
 /// The maps, and what was last written into them.

@@ -5,7 +5,7 @@ use aya::maps::MapData;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 
 use super::Error;
-use super::program::take_map;
+use super::map::take_map;
 use crate::domain::Prefix;
 
 /// A map from prefixes, by a trie for each address family.

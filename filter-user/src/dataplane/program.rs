@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::maps::{self, PortSet, QueueKey, QueueState};
@@ -13,6 +13,7 @@ use filter_common::verdict::Verdict;
 use super::Error;
 use super::list_maps::ListMaps;
 use super::load_error::LoadError;
+use super::map::take_map;
 use super::ownership_maps::OwnershipMaps;
 use crate::domain::Shielded;
 
@@ -165,12 +166,4 @@ const fn rule(shielded: &Shielded) -> u32 {
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, Error> {
     let missing = Error::Load { source: LoadError::NoProgram(PROGRAM), hint: "" };
     ebpf.program_mut(PROGRAM).and_then(|program| program.try_into().ok()).ok_or(missing)
-}
-
-/// Takes the map `name` out of the object, as a map of type `M`.
-pub(super) fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error>
-where
-    M: TryFrom<Map, Error = MapError>,
-{
-    ebpf.take_map(name).ok_or(Error::NoMap { map: name })?.try_into().map_err(Error::map(name))
 }

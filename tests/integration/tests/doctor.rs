@@ -312,7 +312,7 @@ fn doctor_does_not_change_a_database_file(#[case] journal: &str) {
     let before = files(lab.filter.dir());
     let report = Report::new(&lab.filter, &[]);
     assert_eq!(report.check("database")["level"], "ok", "{report:#?}");
-    assert!(report.fact("database").contains("version 3"), "{report:#?}");
+    assert!(report.fact("database").contains("version 4"), "{report:#?}");
     assert_eq!(files(lab.filter.dir()), before);
 }
 
@@ -356,7 +356,7 @@ fn doctor_checks_a_database_server_without_changing_it_or_showing_its_password(#
 
     filter.run(&["migrate"]);
     let report = Report::new(&filter, &[]);
-    assert!(report.fact("database").contains("version 3"), "{report:#?}");
+    assert!(report.fact("database").contains("version 4"), "{report:#?}");
 
     let url = server.url();
     let password = url.split([':', '@']).nth(2).expect("a password in the URL");
