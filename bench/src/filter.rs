@@ -70,7 +70,7 @@ impl Filter {
             lists: self.lists,
             tag_prefix: u64::from_le_bytes(tag_prefix),
             emergency: self.emergency,
-            tail_until_ns: 0,
+            ..Policy::default()
         })?;
         Ok(())
     }

@@ -43,6 +43,10 @@ pub const UNTAGGED_ADDRESSES: &str = "UNTAGGED_ADDRESSES";
 pub const SHIELDED_IPV4: &str = "SHIELDED_IPV4";
 /// LPM trie of the IPv6 prefixes (network byte order) that are shielded, with [`ADDRESS_RULE_PREFIXES`].
 pub const SHIELDED_IPV6: &str = "SHIELDED_IPV6";
+/// Array of one `u32`, at index 0: the generation of the maps from [`INTERFACES`] to [`UNTAGGED_ADDRESSES`].
+///
+/// The daemon increments it after each change of these maps. The program then forgets what it remembers of them.
+pub const OWNERSHIP_GENERATION: &str = "OWNERSHIP_GENERATION";
 /// Global `u32`: the destination addresses that are shielded, as `ADDRESS_RULE_LOCAL` and the like.
 pub const ADDRESS_RULE: &str = "ADDRESS_RULE";
 /// Global `u64`: the seed of [`transaction_hash`](crate::transaction::transaction_hash).
@@ -108,6 +112,11 @@ pub struct Policy {
     ///
     /// One word, so that the program sees all bits change at once.
     pub lists: u32,
+    /// A number that the daemon increments with each policy that it writes, and so after each change of the lists. The
+    /// program forgets what it remembers of them.
+    pub generation: u32,
+    /// Always zero. Replaces padding.
+    pub reserved: u32,
     /// The first eight bytes of all our To tags as a [word](crate::words).
     pub tag_prefix: u64,
     /// [`UserPart::combined_bits`](crate::sip::UserPart::combined_bits) of the emergency numbers. A user part with any
@@ -317,7 +326,7 @@ impl FromIterator<u16> for PortSet {
 
 // The layouts are compiled for two targets, and have to be the same on both.
 const _: () = {
-    assert!(size_of::<Policy>() == 48);
+    assert!(size_of::<Policy>() == 56);
     assert!(size_of::<ScopeDestination>() == 24);
     assert!(size_of::<QueueKey>() == 8);
     assert!(size_of::<InterfaceState>() == 16);

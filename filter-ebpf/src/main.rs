@@ -4,7 +4,7 @@
 //! Its modules follow the order in which a packet is read: headers ([`packet`]), method and policy ([`request`]),
 //! whether the request is this host's ([`ownership`]), and where needed, whether the transaction was seen before
 //! ([`transactions`]), the To tag ([`scan`]) and the operator's lists ([`exemptions`]). [`scratch`] holds the results
-//! on the way.
+//! on the way, and [`flows`] what the tables said about the last flows.
 //!
 //! When in doubt, the program passes a packet. The only packet that it drops is the ACK to one of our responses.
 #![expect(non_ascii_idents, reason = "zerocopy's derive macros generate them")]
@@ -13,6 +13,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod exemptions;
+mod flows;
 mod maps;
 mod ownership;
 mod packet;

@@ -24,10 +24,21 @@ static PORTS: Array<PortSet> = Array::with_max_entries(1, 0);
 #[map]
 static VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
 
+#[map]
+static OWNERSHIP_GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Returns the current policy.
 #[inline(always)]
 pub(crate) fn policy() -> Option<&'static Policy> {
     POLICY.get(0)
+}
+
+/// Returns the generation of the maps of what is this host's.
+#[inline(always)]
+pub(crate) fn ownership_generation() -> Option<u32> {
+    // SAFETY: the pointer is to an element of an array, which stays. Volatile, so that LLVM does not move the read
+    // behind those of the maps.
+    OWNERSHIP_GENERATION.get_ptr(0).map(|generation| unsafe { generation.read_volatile() })
 }
 
 /// Returns whether the proxy listens on `port` (host byte order).

@@ -15,7 +15,7 @@ use filter_common::maps::{
 };
 use filter_common::verdict::Verdict;
 
-use crate::packet::Endpoints;
+use crate::packet::Flow;
 use crate::trie_key;
 
 #[map]
@@ -43,48 +43,46 @@ static SHIELDED_IPV6: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MAX_SHI
 #[unsafe(no_mangle)]
 static ADDRESS_RULE: Global<u32> = Global::new(ADDRESS_RULE_LOCAL);
 
-/// Checks that a request to `endpoints`, received on the interface `ifindex`, is this host's, and that a response can
-/// go back the way that it came. Returns the interface.
+/// Checks that the requests of a flow are this host's, and that a response can go back the way that they came. Returns
+/// the interface.
 ///
 /// # Errors
 ///
-/// The verdict on the request if it has to pass.
+/// The verdict on the requests if they have to pass.
 #[inline(always)]
-pub(crate) fn check(ifindex: u32, endpoints: &Endpoints) -> Result<InterfaceState, Verdict> {
+pub(crate) fn check(flow: &Flow) -> Result<InterfaceState, Verdict> {
+    let ifindex = flow.ifindex();
     // SAFETY: the daemon replaces whole elements. A reader may see one while it is reused for another interface, which
     // happens only after the program has left the interface.
     let interface = unsafe { INTERFACES.get(ifindex) }.copied().ok_or(Verdict::OtherHost)?;
     let is_local = ADDRESS_RULE.load() == ADDRESS_RULE_LOCAL;
-    let tags = endpoints.tags();
+    let tags = flow.tags();
     let is_tagged = tags[0] != 0;
-    if !is_station(ifindex, &interface, endpoints) || is_local && is_tagged && !is_vlan(ifindex, tags) {
+    if !is_station(ifindex, &interface, flow) || is_local && is_tagged && !is_vlan(ifindex, tags) {
         return Err(Verdict::OtherHost);
     }
-    if !is_shielded(endpoints) {
+    if !is_shielded(flow) {
         return Err(Verdict::OtherAddress);
     }
     if interface.has(InterfaceState::BACKUP) {
         return Err(Verdict::Backup);
     }
     // A tag that is there may be the inner one of two.
-    if interface.has(InterfaceState::STRIPS_VLAN_TAGS) && (is_tagged || !is_untagged_address(ifindex, endpoints)) {
+    if interface.has(InterfaceState::STRIPS_VLAN_TAGS) && (is_tagged || !is_untagged_address(ifindex, flow)) {
         return Err(Verdict::VlanStripped);
     }
-    match kind(endpoints.source()) {
+    match kind(flow.source()) {
         None => {}
         Some(kind) if kind == AddressKind::Own as u32 => return Err(Verdict::OwnSource),
         Some(_) => return Err(Verdict::NotUnicast),
-    }
-    if endpoints.packet_len() > interface.mtu {
-        return Err(Verdict::Merged);
     }
     Ok(interface)
 }
 
 /// Returns whether the interface receives for the destination MAC address.
 #[inline(always)]
-fn is_station(ifindex: u32, interface: &InterfaceState, endpoints: &Endpoints) -> bool {
-    let mac = endpoints.station();
+fn is_station(ifindex: u32, interface: &InterfaceState, flow: &Flow) -> bool {
+    let mac = flow.station();
     // SAFETY: nothing is read through the reference. Only its presence matters.
     mac == interface.mac || unsafe { STATIONS.get(Station { mac, ifindex, reserved: 0 }) }.is_some()
 }
@@ -98,14 +96,14 @@ fn is_vlan(ifindex: u32, [outer, inner]: [u32; 2]) -> bool {
 
 /// Returns whether the destination address is shielded.
 #[inline(always)]
-fn is_shielded(endpoints: &Endpoints) -> bool {
+fn is_shielded(flow: &Flow) -> bool {
     match ADDRESS_RULE.load() {
-        ADDRESS_RULE_LOCAL => kind(endpoints.destination()) == Some(AddressKind::Own as u32),
+        ADDRESS_RULE_LOCAL => kind(flow.destination()) == Some(AddressKind::Own as u32),
         // The kernel does not deliver a broadcast to one host.
-        ADDRESS_RULE_ANY => kind(endpoints.destination()) != Some(AddressKind::Broadcast as u32),
-        _ => match endpoints.ipv4_destination() {
+        ADDRESS_RULE_ANY => kind(flow.destination()) != Some(AddressKind::Broadcast as u32),
+        _ => match flow.ipv4_destination() {
             Some(ipv4) => trie_key::with_ipv4(ipv4, |key| SHIELDED_IPV4.get(key).is_some()),
-            None => trie_key::with_ipv6(endpoints.destination(), |key| SHIELDED_IPV6.get(key).is_some()),
+            None => trie_key::with_ipv6(flow.destination(), |key| SHIELDED_IPV6.get(key).is_some()),
         }
         .unwrap_or(false),
     }
@@ -121,8 +119,8 @@ fn kind(address: [u64; 2]) -> Option<u32> {
 
 /// Returns whether packets without a VLAN tag can arrive at the destination address.
 #[inline(always)]
-fn is_untagged_address(ifindex: u32, endpoints: &Endpoints) -> bool {
-    let key = UntaggedAddress { address: endpoints.destination(), ifindex, reserved: 0 };
+fn is_untagged_address(ifindex: u32, flow: &Flow) -> bool {
+    let key = UntaggedAddress { address: flow.destination(), ifindex, reserved: 0 };
     // SAFETY: as in `is_station`.
     unsafe { UNTAGGED_ADDRESSES.get(key) }.is_some()
 }

@@ -9,7 +9,7 @@ use filter_common::maps::{MAX_FRAME, mac_number, mapped_ipv4};
 use filter_common::net::{EthernetHeader, Frame, Ipv4Header, Ipv6Header, NoDatagram, UdpDatagram, UdpHeader, VlanTag};
 use filter_common::sip::MAX_LEADING_CRLF;
 use filter_common::verdict::Verdict;
-use zerocopy::{FromBytes, transmute};
+use zerocopy::{FromBytes, Immutable, IntoBytes, transmute};
 
 use crate::maps;
 
@@ -124,10 +124,20 @@ impl Packet {
     }
 }
 
-/// Source and destination of a datagram: MAC address, VLAN tags, IP addresses and ports.
+/// Source and destination of a datagram, and its length.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes)]
 pub(crate) struct Endpoints {
+    flow: Flow,
+    source_port: u32,
+    /// Length of the IP packet in bytes.
+    packet_len: u32,
+}
+
+/// The packets that arrive on one interface, from one address to one address and port, in the same VLAN.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+pub(crate) struct Flow {
     source: [u64; 2],
     destination: [u64; 2],
     /// Destination MAC address, by [`mac_number`].
@@ -135,11 +145,9 @@ pub(crate) struct Endpoints {
     /// VLAN tags as in [`Vlan`](filter_common::maps::Vlan), without those that carry only a priority.
     outer_tag: u32,
     inner_tag: u32,
-    source_port: u32,
-    destination_port: u32,
-    is_ipv4: u32,
-    /// Length of the IP packet in bytes.
-    packet_len: u32,
+    ifindex: u32,
+    /// The destination port, and from bit 16 on whether the packet is IPv4.
+    port_and_family: u32,
 }
 
 impl Endpoints {
@@ -166,19 +174,42 @@ impl Endpoints {
         }
         let udp: UdpHeader = frame.read(packet.transport as usize).ok_or(Verdict::Malformed)?;
         let [outer_tag, inner_tag] = packet.tags(&frame, &ethernet).ok_or(Verdict::Malformed)?;
-        Ok(Self {
+        let flow = Flow {
             source,
             destination,
             station: mac_number(ethernet.destination),
             outer_tag,
             inner_tag,
+            ifindex: maps::rx_queue(ctx).ifindex,
+            port_and_family: u32::from(udp.destination_port.get()) | (packet.is_ipv4 << 16),
+        };
+        Ok(Self {
+            flow,
             source_port: udp.source_port.get().into(),
-            destination_port: udp.destination_port.get().into(),
-            is_ipv4: packet.is_ipv4,
             packet_len: packet.end.wrapping_sub(packet.network),
         })
     }
 
+    /// Returns the flow that the datagram belongs to.
+    #[inline(always)]
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// Returns the source port in host byte order.
+    #[inline(always)]
+    pub(crate) fn source_port(&self) -> u16 {
+        self.source_port as u16
+    }
+
+    /// Returns the length of the IP packet in bytes.
+    #[inline(always)]
+    pub(crate) fn packet_len(&self) -> u32 {
+        self.packet_len
+    }
+}
+
+impl Flow {
     /// Returns the source address in network byte order: IPv6, or IPv4-mapped.
     #[inline(always)]
     pub(crate) fn source(&self) -> [u64; 2] {
@@ -189,12 +220,6 @@ impl Endpoints {
     #[inline(always)]
     pub(crate) fn ipv4_source(&self) -> Option<u32> {
         self.ipv4(self.source)
-    }
-
-    /// Returns the source port in host byte order.
-    #[inline(always)]
-    pub(crate) fn source_port(&self) -> u16 {
-        self.source_port as u16
     }
 
     /// Returns the destination address in network byte order: IPv6, or IPv4-mapped.
@@ -212,7 +237,7 @@ impl Endpoints {
     /// Returns the destination port in host byte order.
     #[inline(always)]
     pub(crate) fn destination_port(&self) -> u16 {
-        self.destination_port as u16
+        self.port_and_family as u16
     }
 
     /// Returns the destination MAC address, by [`mac_number`].
@@ -227,15 +252,21 @@ impl Endpoints {
         [self.outer_tag, self.inner_tag]
     }
 
-    /// Returns the length of the IP packet in bytes.
+    /// Returns the index of the interface.
     #[inline(always)]
-    pub(crate) fn packet_len(&self) -> u32 {
-        self.packet_len
+    pub(crate) fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    /// Returns the flow as words.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> [u64; 7] {
+        transmute!(*self)
     }
 
     #[inline(always)]
     fn ipv4(&self, address: [u64; 2]) -> Option<u32> {
-        (self.is_ipv4 != 0).then_some((address[1] >> 32) as u32)
+        (self.port_and_family >> 16 != 0).then_some((address[1] >> 32) as u32)
     }
 }
 

@@ -9,10 +9,11 @@ use filter_common::sip::{Decision, Method, SHORTEST_REQUEST};
 use filter_common::transaction::is_refused;
 use filter_common::verdict::Verdict;
 
+use crate::flows::KnownFlow;
 use crate::packet::{Endpoints, Packet};
 use crate::scratch::Scratch;
 use crate::transactions::{PASSED, REFUSED, Transaction};
-use crate::{exemptions, maps, ownership, scan};
+use crate::{exemptions, maps, scan};
 
 /// Returns the verdict on a packet to the proxy's port. Redirects the packet if that is the verdict.
 #[inline(always)]
@@ -40,9 +41,10 @@ pub(crate) fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
         Ok(endpoints) => scratch.set_endpoints(endpoints),
         Err(passed) => return passed,
     }
-    if let Err(passed) = check(ctx, scratch) {
-        return passed;
-    }
+    let known = match check(ctx, scratch) {
+        Ok(known) => known,
+        Err(passed) => return passed,
+    };
     let now = maps::now();
     scratch.set_method(method);
     if scratch.load(ctx).is_none() {
@@ -62,18 +64,27 @@ pub(crate) fn judge(ctx: &XdpContext, mut packet: Packet) -> Verdict {
         return Verdict::Merged;
     }
     if scratch.is_method(Method::Invite) {
-        invite(ctx, policy, now, decision, scratch)
+        invite(ctx, policy, now, decision, scratch, known)
     } else {
-        exempted(policy, decision, scratch).unwrap_or_else(|| redirect(ctx, now, Verdict::RedirectedMethod))
+        exempted(policy, decision, scratch, known).unwrap_or_else(|| redirect(ctx, now, Verdict::RedirectedMethod))
     }
 }
 
-/// Checks that the request is this host's, and that it fits into the responder's socket.
+/// Checks that the request is this host's, and that it fits into the responder's socket. Returns what is known about
+/// its flow.
 #[inline(always)]
-fn check(ctx: &XdpContext, scratch: &mut Scratch) -> Result<(), Verdict> {
-    let interface = ownership::check(maps::rx_queue(ctx).ifindex, scratch.endpoints())?;
+fn check(ctx: &XdpContext, scratch: &mut Scratch) -> Result<&'static mut KnownFlow, Verdict> {
+    let known = KnownFlow::new(scratch.endpoints()).ok_or(Verdict::Undecided)?;
+    if let Some(passed) = known.passed() {
+        return Err(passed);
+    }
+    let interface = known.interface();
+    if scratch.endpoints().packet_len() > interface.mtu {
+        return Err(Verdict::Merged);
+    }
     scratch.set_generic(interface.has(InterfaceState::GENERIC));
-    scratch.packet().check_size(ctx)
+    scratch.packet().check_size(ctx)?;
+    Ok(known)
 }
 
 /// Returns whether the policy refuses requests of a method now.
@@ -116,7 +127,14 @@ fn invite_while_off(ctx: &XdpContext, policy: &Policy, now: u64, scratch: &Scrat
 
 /// Returns the verdict on an INVITE while INVITEs are refused.
 #[inline(always)]
-fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scratch: &Scratch) -> Verdict {
+fn invite(
+    ctx: &XdpContext,
+    policy: &Policy,
+    now: u64,
+    decision: Decision,
+    scratch: &Scratch,
+    known: &mut KnownFlow,
+) -> Verdict {
     // These depend only on the message, so a retransmission is decided the same way without being remembered. The
     // others depend on time or on tables.
     match decision {
@@ -129,7 +147,7 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
     if PASSED.contains(&transaction, now) {
         return Verdict::Seen;
     }
-    let verdict = match exempted(policy, decision, scratch) {
+    let verdict = match exempted(policy, decision, scratch, known) {
         None if is_refused(transaction.hash(), policy.percent) => redirect(ctx, now, Verdict::Redirected),
         // A call that was refused stays refused after the share or the lists have changed.
         _ if REFUSED.contains(&transaction, now) => redirect(ctx, now, Verdict::RedirectedAgain),
@@ -147,9 +165,9 @@ fn invite(ctx: &XdpContext, policy: &Policy, now: u64, decision: Decision, scrat
 
 /// Returns the verdict on a request that passes although its method is refused, or `None` if nothing exempts it.
 #[inline(always)]
-fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch) -> Option<Verdict> {
+fn exempted(policy: &Policy, decision: Decision, scratch: &Scratch, known: &mut KnownFlow) -> Option<Verdict> {
     match decision {
-        Decision::New => match exemptions::by_endpoints(scratch.endpoints(), policy) {
+        Decision::New => match known.exempted(scratch.endpoints().flow(), policy) {
             None if exemptions::is_emergency(scratch.scan.user(), policy) => Some(Verdict::Emergency),
             passed => passed,
         },

@@ -45,7 +45,7 @@ impl Transaction {
     pub(crate) fn new(scratch: &Scratch) -> Self {
         let hash = transaction_hash(&scratch.message, scratch.packet().length(), HASH_SEED.load());
         let endpoints = scratch.endpoints();
-        Self { hash, identity: identity(hash, endpoints.source(), endpoints.source_port()) }
+        Self { hash, identity: identity(hash, endpoints.flow().source(), endpoints.source_port()) }
     }
 
     /// Returns the hash of the message, which decides whether it is in the refused share: the same on all hosts of a

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use filter_common::maps;
@@ -12,13 +11,11 @@ use filter_reply::{ResponseTemplate, TagSecret};
 use jiff::Timestamp;
 
 use super::lists::Lists;
+use super::map::GRACE;
 use super::switch_steps::{Step, steps};
 use super::{Error, Program};
 use crate::domain::Policy;
 use crate::responder::monotonic_ns;
-
-/// Time after which the XDP program has finished with a packet: some hundred times what it takes.
-const GRACE: Duration = Duration::from_millis(1);
 
 /// Puts policies in force.
 pub(super) struct KernelPolicy {
@@ -71,6 +68,12 @@ impl KernelPolicy {
         }
         self.template.store(Arc::new(template(policy, &self.tag)));
         self.set_policy(next)?;
+        if lists.is_some() {
+            // A program that ran meanwhile may have seen the new generation and the old lists, because processors
+            // reorder reads. What it remembers of them is forgotten with the next generation.
+            thread::sleep(GRACE);
+            self.set_policy(next)?;
+        }
         self.applied = Some(Arc::clone(policy));
         Ok(())
     }
@@ -132,6 +135,7 @@ impl KernelPolicy {
             tag_prefix: u64::from_le_bytes(self.tag.prefix()),
             emergency: lists.map_or(self.in_force.emergency, Lists::emergency_bits),
             tail_until_ns: self.in_force.tail_until_ns,
+            ..maps::Policy::default()
         };
         if refuses_invites(&self.in_force) && !refuses_invites(&next) {
             next.tail_until_ns = tail_end(monotonic_ns());

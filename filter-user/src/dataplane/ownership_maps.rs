@@ -1,13 +1,14 @@
 //! The maps by which the XDP program recognises what is this host's.
 
 use std::collections::BTreeSet;
+use std::thread;
 
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{Array, HashMap, MapData, MapError};
 use aya::{Ebpf, Pod};
 use filter_common::maps::{self, InterfaceState, Station, UntaggedAddress, Vlan};
 
 use super::Error;
-use super::map::take_map;
+use super::map::{GRACE, take_map};
 use super::ownership::Ownership;
 use super::prefix_map::PrefixMap;
 use crate::domain::Shielded;
@@ -19,6 +20,7 @@ pub struct OwnershipMaps {
     vlans: HashMap<MapData, Vlan, u32>,
     addresses: HashMap<MapData, [u64; 2], u32>,
     untagged: HashMap<MapData, UntaggedAddress, u32>,
+    generation: Array<MapData, u32>,
     written: Ownership,
 }
 
@@ -35,6 +37,7 @@ impl OwnershipMaps {
             vlans: take_map(ebpf, maps::VLANS)?,
             addresses: take_map(ebpf, maps::ADDRESSES)?,
             untagged: take_map(ebpf, maps::UNTAGGED_ADDRESSES)?,
+            generation: take_map(ebpf, maps::OWNERSHIP_GENERATION)?,
             written: Ownership::default(),
         })
     }
@@ -44,6 +47,25 @@ impl OwnershipMaps {
     /// The order is such that nothing is refused in between that neither the old nor the new state refuses: an
     /// interface is stricter before it has more addresses, and it is less strict after it has fewer.
     pub fn write(&mut self, next: Ownership) -> Result<(), Error> {
+        if next == self.written {
+            return Ok(());
+        }
+        self.write_differences(&next)?;
+        self.written = next;
+        self.increment_generation()?;
+        // A program that ran meanwhile may have seen the new generation and the old maps, because processors reorder
+        // reads. What it remembers of them is forgotten now.
+        thread::sleep(GRACE);
+        self.increment_generation()
+    }
+
+    fn increment_generation(&mut self) -> Result<(), Error> {
+        let generation = self.generation.get(&0, 0).map_err(Error::map(maps::OWNERSHIP_GENERATION))?;
+        let next = generation.wrapping_add(1);
+        self.generation.set(0, next, 0).map_err(Error::map(maps::OWNERSHIP_GENERATION))
+    }
+
+    fn write_differences(&mut self, next: &Ownership) -> Result<(), Error> {
         let before = &self.written;
         insert(&mut self.untagged, &next.untagged, &before.untagged).map_err(Error::map(maps::UNTAGGED_ADDRESSES))?;
         for (ifindex, state) in &next.interfaces {
@@ -69,9 +91,7 @@ impl OwnershipMaps {
             self.interfaces.insert(ifindex, state, 0).map_err(Error::map(maps::INTERFACES))?;
         }
         let gone = before.untagged.difference(&next.untagged);
-        remove(&mut self.untagged, gone).map_err(Error::map(maps::UNTAGGED_ADDRESSES))?;
-        self.written = next;
-        Ok(())
+        remove(&mut self.untagged, gone).map_err(Error::map(maps::UNTAGGED_ADDRESSES))
     }
 }
 

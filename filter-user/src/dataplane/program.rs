@@ -27,6 +27,8 @@ const PROGRAM: &str = "sip_filter";
 pub struct Program {
     ebpf: Ebpf,
     policy: Array<MapData, maps::Policy>,
+    /// Generation of the policy that was written last.
+    generation: u32,
     sockets: XskMap<MapData>,
     verdicts: Arc<VerdictCounters>,
     lists: ListMaps,
@@ -86,6 +88,7 @@ impl Program {
         port_set.set(0, settings.ports.iter().copied().collect::<PortSet>(), 0).map_err(Error::map(maps::PORTS))?;
         Ok(Self {
             policy: take_map(&mut ebpf, maps::POLICY)?,
+            generation: 0,
             sockets: take_map(&mut ebpf, maps::SOCKETS)?,
             verdicts: Arc::new(VerdictCounters(take_map(&mut ebpf, maps::VERDICTS)?)),
             lists: ListMaps::take(&mut ebpf)?,
@@ -106,8 +109,10 @@ impl Program {
         Ok((info.id(), info.verified_instruction_count()))
     }
 
-    /// Writes the policy, by which the next packet is decided.
+    /// Writes the policy, by which the next packet is decided, as a new [generation](maps::Policy::generation).
     pub fn set_policy(&mut self, policy: maps::Policy) -> Result<(), Error> {
+        self.generation = self.generation.wrapping_add(1);
+        let policy = maps::Policy { generation: self.generation, ..policy };
         self.policy.set(0, policy, 0).map_err(Error::map(maps::POLICY))
     }
 

@@ -101,7 +101,7 @@ mod tests {
                 lists: lists.bits(has_scope),
                 tag_prefix: 0,
                 emergency: lists.emergency_bits(),
-                tail_until_ns: 0,
+                ..maps::Policy::default()
             };
             Self { policy, lists }
         }

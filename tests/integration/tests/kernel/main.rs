@@ -4,6 +4,7 @@
 mod corpus;
 mod differential;
 mod exemptions;
+mod flows;
 mod methods;
 mod ownership;
 mod packets;

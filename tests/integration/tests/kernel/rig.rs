@@ -80,7 +80,7 @@ impl Rig {
             lists: 0,
             tag_prefix: u64::from_le_bytes(TAG_PREFIX),
             emergency: [u64::MAX; 2],
-            tail_until_ns: 0,
+            ..Policy::default()
         };
         let ownership = program.take_ownership().expect("take the maps of what is this host's");
         let mut rig = Self { program, policy, ownership, owned: Ownership::default() };
