@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use netlink_sys::Socket;
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
@@ -57,7 +57,7 @@ impl Changes {
 }
 
 fn subscribe() -> io::Result<AsyncFd<Socket>> {
-    let socket = netlink::open()?;
+    let socket = netlink::open(NETLINK_ROUTE)?;
     socket.set_non_blocking(true)?;
     GROUPS.iter().try_for_each(|group| socket.add_membership(*group))?;
     // SAFETY: the socket owns its descriptor and closes it when it is dropped. It is dropped by the `AsyncFd` alone,

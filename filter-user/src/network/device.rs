@@ -35,7 +35,7 @@ pub(crate) struct Device {
     pub(crate) vlan: Option<VlanId>,
     /// Settings of a bond.
     pub(crate) bond: Option<Bond>,
-    /// State as a port of a bond.
+    /// State as a port of a bond or a team.
     pub(crate) bond_port: Option<BondPort>,
     /// Number of RX queues for which the kernel has memory: at least those in use.
     pub(crate) rx_queues: u32,
@@ -69,14 +69,15 @@ pub(crate) struct Bond {
     pub(crate) active_port: Option<u32>,
 }
 
-/// State of a port of a bond.
+/// State of a port of a bond or a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BondPort {
     /// True if the bond drops what the port receives.
     pub(crate) is_backup: bool,
-    /// True if the bond considers the link of the port up.
+    /// True if the bond considers the link of the port up. Always true in a team, whose daemon decides that.
     pub(crate) is_up: bool,
-    /// True unless the bond uses LACP (802.3ad) and the port does not collect and distribute (yet).
+    /// True unless the bond uses LACP (802.3ad) and the port does not collect and distribute (yet), or all ports of a
+    /// team are to be used and this one is disabled.
     pub(crate) is_aggregated: bool,
 }
 
@@ -138,12 +139,12 @@ impl Device {
         self.is_kind("bond") || self.is_kind("team")
     }
 
-    /// Returns whether it is up and can receive: as a port of a bond, the bond uses it or would.
+    /// Returns whether it is up and can receive: as a port of a bond or a team, that uses it or would.
     pub(crate) fn is_usable(&self) -> bool {
         self.up && self.carrier && self.bond_port.is_none_or(|port| port.is_up && port.is_aggregated)
     }
 
-    /// Returns whether it is a backup port of a bond.
+    /// Returns whether it is a backup port of a bond or a team.
     pub(crate) fn is_backup(&self) -> bool {
         self.bond_port.is_some_and(|port| port.is_backup)
     }

@@ -8,6 +8,7 @@ mod device;
 mod netlink;
 mod route;
 mod stack;
+mod team;
 mod xdp_program;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,9 @@ impl Network {
         let links = netlink::dump_links()?;
         let addresses = netlink::dump_addresses()?;
         let devices = links.into_iter().filter_map(Device::from_message);
-        Ok(Self::new(devices, addresses.into_iter().filter_map(Address::from_message)))
+        let mut this = Self::new(devices, addresses.into_iter().filter_map(Address::from_message));
+        this.read_teams()?;
+        Ok(this)
     }
 
     /// Creates a network of these interfaces and addresses.
@@ -44,6 +47,19 @@ impl Network {
             devices: devices.into_iter().map(|device| (device.ifindex, device)).collect(),
             addresses: addresses.into_iter().collect(),
         }
+    }
+
+    /// Reads the states of the ports of teams.
+    fn read_teams(&mut self) -> io::Result<()> {
+        let teams: Vec<u32> =
+            self.devices.values().filter(|device| device.is_kind("team")).map(|team| team.ifindex).collect();
+        for team in teams {
+            let states = team::States::read(team)?;
+            for port in self.devices.values_mut().filter(|device| device.master == Some(team)) {
+                port.bond_port = states.port(port.ifindex);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the interface with this index.

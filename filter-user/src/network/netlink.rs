@@ -1,8 +1,11 @@
-//! Dumps of rtnetlink: requests, and the messages of their replies.
+//! Netlink: requests, the messages of their replies, and dumps of rtnetlink.
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
@@ -50,29 +53,33 @@ pub(super) fn dump_routes(request: RouteMessage) -> io::Result<Vec<RouteMessage>
         .collect())
 }
 
-/// Opens a socket of rtnetlink.
-pub(super) fn open() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
+/// Opens a socket of a netlink protocol.
+pub(super) fn open(protocol: isize) -> io::Result<Socket> {
+    let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     Ok(socket)
 }
 
 fn dump(request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
     for _ in 0..ATTEMPTS {
-        if let Some(messages) = dump_once(request)? {
+        if let Some(messages) = ask(NETLINK_ROUTE, NLM_F_DUMP, request.clone())? {
             return Ok(messages);
         }
     }
     Err(io::Error::new(io::ErrorKind::Interrupted, "the network changes faster than it can be read"))
 }
 
-/// Sends the request and reads all of its reply. Returns `None` if the dump was interrupted.
-fn dump_once(request: &RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
-    let socket = open()?;
+/// Sends a request with these flags and reads all of its reply, up to its end or the acknowledgement. Returns `None` if
+/// the reply is a dump that was interrupted.
+pub(super) fn ask<M>(protocol: isize, flags: u16, request: M) -> io::Result<Option<Vec<M>>>
+where
+    M: NetlinkSerializable + NetlinkDeserializable,
+{
+    let socket = open(protocol)?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request.clone()));
+    header.flags = NLM_F_REQUEST | flags;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
@@ -86,7 +93,7 @@ fn dump_once(request: &RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlin
             rest = further;
             // A message that the crate cannot parse is about a device of a kind that it does not know; the others
             // count.
-            let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else {
+            let Ok(message) = NetlinkMessage::<M>::deserialize(bytes) else {
                 continue;
             };
             if message.header.flags & NLM_F_DUMP_INTR != 0 {
@@ -94,8 +101,9 @@ fn dump_once(request: &RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlin
             }
             match message.payload {
                 NetlinkPayload::InnerMessage(message) => messages.push(message),
-                NetlinkPayload::Done(_) => return Ok(Some(messages)),
                 NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
+                // An error without a code is an acknowledgement.
+                NetlinkPayload::Done(_) | NetlinkPayload::Error(_) => return Ok(Some(messages)),
                 _ => {}
             }
         }
