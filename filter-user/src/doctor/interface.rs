@@ -120,7 +120,11 @@ impl Nic {
                     "stop the program on that device, or name that device with --iface",
                 )
             }
-            None => Finding::ok("program", "no XDP program is on it or on devices above and below it", why),
+            None => Finding::ok(
+                "program",
+                "no XDP program is on it, or on devices above and below it in this network namespace",
+                why,
+            ),
             Some(program) if ours => {
                 let fact = format!("the XDP program on it, {}, belongs to the daemon", program.describe());
                 Finding::ok("program", fact, why)
