@@ -158,14 +158,23 @@ impl Nic {
         }
         // virtio_net rejects XDP if its host does not let it turn off what merges packets (`virtnet_xdp_set()`).
         let merging = self.is_virtio() && self.offload("rx-gro-hw") == Some(Offload { on: true, fixed: true });
-        let (fact, fix) = match self.native {
-            Native::Yes { zero_copy: false } if wanted.zero_copy => {
+        let most_accepted = self.driver.as_deref().and_then(native_mtu::most_accepted);
+        let exceeded = most_accepted.filter(|most| self.device.mtu > *most);
+        let (fact, fix) = match (self.native, exceeded) {
+            (Native::Yes { .. } | Native::Unknown, Some(most)) => (
+                format!(
+                    "{driver} accepts the XDP program only up to an MTU of {most}, and its MTU is {mtu}",
+                    mtu = self.device.mtu
+                ),
+                format!("ip link set {} mtu {most}", self.name()),
+            ),
+            (Native::Yes { zero_copy: false }, None) if wanted.zero_copy => {
                 (format!("{driver} has no zero-copy"), "leave out `--zero-copy`".to_owned())
             }
-            Native::Yes { .. } if !merging => {
+            (Native::Yes { .. }, None) if !merging => {
                 return Finding::ok("mode", format!("{driver} can run the XDP program (native mode)"), why);
             }
-            Native::Unknown if !merging => {
+            (Native::Unknown, None) if !merging => {
                 let fact = format!("whether {driver} can run the XDP program (native mode) is not known here");
                 return Finding::ok(
                     "mode",
@@ -267,7 +276,7 @@ impl Nic {
 
     /// Checks for what the driver is known to lack.
     fn driver_limits(&self) -> Option<Finding> {
-        let (name, mtu) = (self.name(), self.device.mtu);
+        let name = self.name();
         let (fact, why, fix) = match self.driver.as_deref()? {
             "hv_netvsc" => (
                 "its driver hv_netvsc receives by a virtual function, if the host gives it one".to_owned(),
@@ -276,20 +285,10 @@ impl Nic {
                  `no_lease`"
                     .to_owned(),
             ),
-            "ena" if mtu > 3498 => (
-                format!("its driver ena can run the XDP program only up to an MTU of 3498, and its MTU is {mtu}"),
-                "in generic mode each packet costs more",
-                format!("ip link set {name} mtu 3498"),
-            ),
             "ena" => (
                 "its driver ena can run the XDP program only with half of its queues".to_owned(),
                 "with more it runs in generic mode, in which each packet costs more",
                 format!("ethtool -L {name} combined N, where N is at most half of the maximum in `ethtool -l {name}`"),
-            ),
-            "gve" if mtu > 2032 => (
-                format!("its driver gve can run the XDP program only up to an MTU of 2032, and its MTU is {mtu}"),
-                "in generic mode each packet costs more",
-                format!("ip link set {name} mtu 2032"),
             ),
             _ => return None,
         };
@@ -462,18 +461,36 @@ mod tests {
     }
 
     #[rstest]
-    #[case("ena", 3498, "combined N")]
-    #[case("ena", 9001, "mtu 3498")]
-    #[case("gve", 2033, "mtu 2032")]
-    #[case("hv_netvsc", 1500, "virtual")]
-    fn known_limits_of_a_driver_are_a_warning(#[case] driver: &str, #[case] mtu: u32, #[case] text: &str) {
+    #[case("ena", "combined N")]
+    #[case("hv_netvsc", "virtual")]
+    fn known_limits_of_a_driver_are_a_warning(#[case] driver: &str, #[case] text: &str) {
         let mut nic = nic(driver, YES);
-        nic.device.mtu = mtu;
         let finding = nic.driver_limits().unwrap();
         assert!(finding.fact.contains(text) || fix(&finding).contains(text), "{finding:?}");
         nic.driver = Some("gve".into());
-        nic.device.mtu = 1500;
         assert_eq!(nic.driver_limits(), None);
+    }
+
+    #[rstest]
+    #[case("igb", 3046)]
+    #[case("vmxnet3", 3494)]
+    #[case("ena", 3498)]
+    #[case("gve", 2032)]
+    fn mtu_at_which_the_driver_rejects_the_program_means_generic_mode(#[case] driver: &str, #[case] most: u32) {
+        let native_only = Wanted { mode: Mode::Native, zero_copy: false };
+        for native in [YES, Native::Unknown] {
+            let mut nic = nic(driver, native);
+            nic.device.mtu = most;
+            assert_eq!(nic.native(AUTO).level, Level::Ok);
+            nic.device.mtu = most + 1;
+            let finding = nic.native(AUTO);
+            assert_eq!(
+                (finding.level, fix(&finding)),
+                (Level::Warning, format!("ip link set eth0 mtu {most}").as_str())
+            );
+            assert!(finding.fact.ends_with("it will run in generic mode"), "{finding:?}");
+            assert_eq!(nic.native(native_only).level, Level::Failure);
+        }
     }
 
     #[test]
