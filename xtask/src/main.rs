@@ -84,8 +84,10 @@ enum Task {
     /// Test sip-filter on all supported kernels and NIC drivers, in emulated machines (root)
     ///
     /// On each kernel, the XDP program is verified and run on single packets. On each NIC, in each mode of its driver,
-    /// new calls are refused, established calls pass, and everything passes after the daemon is killed. Kernels and
-    /// QEMU (about 600 MB) are downloaded from Debian into $XDG_CACHE_HOME/sip-filter/kernels and not installed.
+    /// new calls are refused, established calls pass, and everything passes after the daemon is killed. On 6.1 and the
+    /// newest kernel, scenarios follow: networks as carriers build them (VLANs, bonds, bridges …), see `--scenario`.
+    /// Kernels and QEMU (about 600 MB) are downloaded from Debian into $XDG_CACHE_HOME/sip-filter/kernels and not
+    /// installed.
     Kernels(kernels::Options),
     /// Check all dependencies: bans, licences, sources and security advisories
     ///

@@ -73,6 +73,12 @@ impl Lab {
         Self::between(outside, inside, PORT)
     }
 
+    /// Creates a laboratory from two hosts that the test has connected by itself.
+    #[track_caller]
+    pub fn of_hosts(outside: Namespace, inside: Namespace) -> Self {
+        Self::between(outside, inside, PORT)
+    }
+
     #[track_caller]
     fn between(outside: Namespace, inside: Namespace, port: u16) -> Self {
         let server = SipServer::start(&inside, port);

@@ -30,7 +30,12 @@ impl Stats {
 
     /// Returns the number of packets that the XDP program counted under `verdict`.
     pub fn verdict(&self, verdict: Verdict) -> u64 {
-        self.verdicts.get(verdict.name()).copied().unwrap_or(0)
+        self.count(verdict.name())
+    }
+
+    /// Returns the number of packets that the XDP program counted under the verdict of this name.
+    pub fn count(&self, verdict: &str) -> u64 {
+        self.verdicts.get(verdict).copied().unwrap_or(0)
     }
 
     /// Returns the number of requests that the responders answered.

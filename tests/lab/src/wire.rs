@@ -93,7 +93,10 @@ impl Default for WireOptions {
 #[track_caller]
 pub fn connect(caller: &Namespace, proxy: &Namespace, options: WireOptions) {
     for namespace in [caller, proxy] {
-        silence_ipv6(namespace, options);
+        silence_ipv6(namespace);
+        if options.quiet {
+            disable_ipv6(namespace);
+        }
     }
     let WireOptions { queues, mtu, .. } = options;
     let end = format!("mtu {mtu} numrxqueues {queues} numtxqueues {queues}");
@@ -123,7 +126,7 @@ pub fn connect(caller: &Namespace, proxy: &Namespace, options: WireOptions) {
 pub fn connect_nics(caller: &Namespace, proxy: &Namespace, nics: [&str; 2]) {
     let options = WireOptions::default();
     for (namespace, nic, end) in [(caller, nics[0], End::Caller), (proxy, nics[1], End::Proxy)] {
-        silence_ipv6(namespace, options);
+        silence_ipv6(namespace);
         let mut ip = Command::new("ip");
         ip.args(["link", "set", nic, "netns"]).arg(namespace.path()).args(["name", end.interface()]);
         process::stdout(&mut ip);
@@ -141,17 +144,21 @@ fn set_up_both(caller: &Namespace, proxy: &Namespace, options: WireOptions) {
     }
 }
 
-/// Switches off what IPv6 sends unasked (duplicate address detection, router solicitations), or IPv6 as a whole.
+/// Switches off what IPv6 sends unasked: duplicate address detection, router solicitations.
 #[track_caller]
-fn silence_ipv6(namespace: &Namespace, options: WireOptions) {
+pub(crate) fn silence_ipv6(namespace: &Namespace) {
     for which in ["all", "default"] {
-        let conf = format!("net/ipv6/conf/{which}");
-        if options.quiet {
-            namespace.set_sysctl(&format!("{conf}/disable_ipv6"), "1");
+        for key in ["accept_dad", "accept_ra", "router_solicitations"] {
+            namespace.set_sysctl(&format!("net/ipv6/conf/{which}/{key}"), "0");
         }
-        namespace.set_sysctl(&format!("{conf}/accept_dad"), "0");
-        namespace.set_sysctl(&format!("{conf}/accept_ra"), "0");
-        namespace.set_sysctl(&format!("{conf}/router_solicitations"), "0");
+    }
+}
+
+/// Switches IPv6 off.
+#[track_caller]
+fn disable_ipv6(namespace: &Namespace) {
+    for which in ["all", "default"] {
+        namespace.set_sysctl(&format!("net/ipv6/conf/{which}/disable_ipv6"), "1");
     }
 }
 
@@ -202,6 +209,20 @@ fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+/// Returns the Ethernet address of an interface.
+///
+/// # Panics
+///
+/// Panics if `ip` fails, or the interface is not an Ethernet device.
+#[track_caller]
+pub fn mac(host: &Namespace, interface: &str) -> [u8; 6] {
+    let link = link(host, interface, "");
+    let bytes =
+        link["address"].as_str().map(|text| text.split(':').map_while(|byte| u8::from_str_radix(byte, 16).ok()));
+    let mac = bytes.map(Iterator::collect::<Vec<u8>>).and_then(|bytes| bytes.try_into().ok());
+    mac.or_fail(format_args!("no Ethernet address in {link}"))
+}
+
 /// Returns a counter of an interface, as `ip -s link` shows it: such as `("tx", "dropped")`.
 ///
 /// # Panics
@@ -227,7 +248,7 @@ pub fn attached_program(host: &Namespace, interface: &str) -> Option<String> {
 
 /// Returns the JSON of `ip link show` on an interface.
 #[track_caller]
-fn link(host: &Namespace, interface: &str, options: &str) -> Value {
+pub(crate) fn link(host: &Namespace, interface: &str, options: &str) -> Value {
     let shown = host.ip(&format!("-j {options} link show dev {interface}"));
     let mut shown: Value = serde_json::from_str(&shown).or_fail(format_args!("not the JSON of `ip`: {shown}"));
     shown[0].take()

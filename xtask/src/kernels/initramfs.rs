@@ -13,7 +13,7 @@ use super::binaries::{Binaries, with_libraries};
 use crate::workspace;
 
 /// Tools of the host that the laboratory runs in the guest.
-const TOOLS: [&str; 2] = ["ip", "ethtool"];
+const TOOLS: [&str; 4] = ["ip", "bridge", "ethtool", "teamnl"];
 
 // File types and permissions, as in `st_mode`.
 const FOLDER: u32 = 0o040_755;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Error, Result};
+use filter_lab::guest::network::{self, Scenario};
 use filter_lab::guest::plan::{Cell, Expect};
 
 use super::qemu::Machine;
@@ -107,21 +108,28 @@ impl Nic {
     /// Returns QEMU's configuration of the NIC.
     pub(super) const fn machine(self) -> Machine {
         match self {
-            Self::Veth => Machine { device: None, queues: 1, tap: false },
-            Self::Virtio => Machine { device: Some("virtio-net-pci,mq=on"), queues: 2, tap: true },
-            Self::VirtioSpare => Machine { device: Some("virtio-net-pci,mq=on"), queues: 4, tap: true },
+            Self::Veth => Machine { device: None, nics: 0, queues: 1, tap: false },
+            Self::Virtio => Machine { device: Some("virtio-net-pci,mq=on"), nics: 2, queues: 2, tap: true },
+            Self::VirtioSpare => Machine { device: Some("virtio-net-pci,mq=on"), nics: 2, queues: 4, tap: true },
             Self::VirtioNoOffloads => {
-                Machine { device: Some("virtio-net-pci,ctrl_guest_offloads=off"), queues: 1, tap: true }
+                Machine { device: Some("virtio-net-pci,ctrl_guest_offloads=off"), nics: 2, queues: 1, tap: true }
             }
             Self::VirtioIommu => Machine {
                 device: Some("virtio-net-pci,mq=on,iommu_platform=on,disable-legacy=on"),
+                nics: 2,
                 queues: 2,
                 tap: true,
             },
-            Self::Igb => Machine { device: Some("igb"), queues: 1, tap: false },
-            Self::Vmxnet3 => Machine { device: Some("vmxnet3"), queues: 1, tap: false },
-            Self::E1000e => Machine { device: Some("e1000e"), queues: 1, tap: false },
+            // The third one is for a bond.
+            Self::Igb => Machine { device: Some("igb"), nics: 3, queues: 1, tap: false },
+            Self::Vmxnet3 => Machine { device: Some("vmxnet3"), nics: 2, queues: 1, tap: false },
+            Self::E1000e => Machine { device: Some("e1000e"), nics: 2, queues: 1, tap: false },
         }
+    }
+
+    /// Returns the scenarios that run on this NIC.
+    pub(super) fn scenarios(self) -> impl Iterator<Item = &'static Scenario> {
+        network::all().filter(move |scenario| scenario.nics.contains(&self.name()))
     }
 
     /// Returns the cells of this NIC on `kernel`.
@@ -228,4 +236,24 @@ fn cell(name: &str, queues: Option<u32>, arguments: &[&str], expect: Expect) -> 
     };
     let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
     Cell { name: format!("{name}{queues_text}"), queues, arguments, expect }
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_lab::guest::network;
+
+    use super::Nic;
+
+    #[test]
+    fn each_scenario_names_nics_that_exist() {
+        let names: Vec<&str> = Nic::ALL.iter().map(|nic| nic.name()).collect();
+        for scenario in network::all() {
+            assert!(!scenario.nics.is_empty(), "{} runs on no NIC", scenario.name);
+            assert!(
+                scenario.nics.iter().all(|nic| names.contains(nic)),
+                "{} is for a NIC that is not emulated",
+                scenario.name
+            );
+        }
+    }
 }

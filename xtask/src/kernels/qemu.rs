@@ -1,4 +1,4 @@
-//! The emulated machine: two CPUs, two NICs connected to each other, a serial line, and a device that ends QEMU.
+//! The emulated machine: two CPUs, NICs connected to each other, a serial line, and a device that ends QEMU.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -18,6 +18,8 @@ use filter_lab::namespace::Namespace;
 pub(super) struct Machine {
     /// QEMU's name of the device, with options; `None` for a machine without NICs.
     pub(super) device: Option<&'static str>,
+    /// Number of NICs.
+    pub(super) nics: u32,
     /// Queue pairs of the NIC's backend. More than one requires TAP devices.
     pub(super) queues: u32,
     /// Selects TAP devices in a network namespace as backends, which virtio needs for offloads and several queues.
@@ -45,7 +47,7 @@ pub(super) struct Qemu {
 /// Returns the time that a machine may take for `plan`. It normally takes seconds; a busy host takes longer.
 pub(super) fn timeout(plan: &Plan) -> Duration {
     let fixtures = if plan.fixtures { 660 } else { 0 };
-    Duration::from_secs(60 + 60 * plan.cells.len() as u64 + fixtures)
+    Duration::from_secs(60 + 60 * plan.cells.len() as u64 + 240 * plan.scenarios.len() as u64 + fixtures)
 }
 
 impl Qemu {
@@ -156,13 +158,14 @@ fn early_end(status: ExitStatus) -> Option<String> {
 fn network(namespace: &Namespace, machine: &Machine) -> Result<Vec<String>> {
     let Some(device) = machine.device else { return Ok(Vec::new()) };
     if machine.tap {
-        catch(|| create_bridge(namespace, machine.queues)).map_err(Error::msg)?;
+        catch(|| create_bridge(namespace, machine)).map_err(Error::msg)?;
     } else if machine.queues != 1 {
         bail!("a hub has one queue per NIC: {} queues require TAP devices", machine.queues);
     }
     let mut options = Vec::new();
-    // The slots are not adjacent, because igb's virtual functions take the slots 16 and 17 above its own.
-    for (end, slot) in [(0, 4), (1, 8)] {
+    for end in 0..machine.nics {
+        // The slots are not adjacent, because igb's virtual functions take the slots 16 and 17 above its own.
+        let slot = 4 * (end + 1);
         let netdev = if machine.tap {
             format!("tap,id=end{end},ifname={},script=no,downscript=no,queues={}", tap(end), machine.queues)
         } else {
@@ -181,15 +184,17 @@ fn tap(end: u32) -> String {
     format!("end{end}")
 }
 
-/// Creates two TAP devices and a bridge between them.
-fn create_bridge(namespace: &Namespace, queues: u32) {
+/// Creates TAP devices and a bridge between them.
+fn create_bridge(namespace: &Namespace, machine: &Machine) {
+    /// Larger than any MTU that a scenario sets in the machine.
+    const MTU: u32 = 9216;
     // Keeps the host's IPv6 from sending router solicitations and the like on this wire.
     namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1");
     namespace.ip("link add wire type bridge stp_state 0 mcast_snooping 0");
-    for end in [0, 1] {
-        let multi = if queues > 1 { " multi_queue" } else { "" };
+    for end in 0..machine.nics {
+        let multi = if machine.queues > 1 { " multi_queue" } else { "" };
         namespace.ip(&format!("tuntap add dev {} mode tap vnet_hdr{multi}", tap(end)));
-        namespace.ip(&format!("link set {} master wire up", tap(end)));
+        namespace.ip(&format!("link set {} master wire mtu {MTU} up", tap(end)));
     }
     namespace.ip("link set wire up");
 }

@@ -1,8 +1,9 @@
-//! The results of all machines: a table of the cells by kernel, and a list of the failures.
+//! The results of all machines: tables of the cells and of the scenarios by kernel, and a list of the failures.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use filter_lab::guest::plan::{Expect, GuestReport, Plan};
@@ -30,8 +31,10 @@ const NONE: &str = "–";
 pub(super) struct Report {
     /// Releases of the kernels.
     kernels: BTreeMap<KernelVersion, String>,
-    /// Rows of the table, in the order of their first result.
-    rows: Vec<Row>,
+    /// Results of the cells.
+    cells: Rows,
+    /// Results of the scenarios.
+    scenarios: Rows,
     /// Instructions that the verifier processed.
     verified: Vec<(KernelVersion, u64)>,
     /// Summaries of the fixtures, or [`FAILED`].
@@ -40,11 +43,34 @@ pub(super) struct Report {
     passed: usize,
 }
 
-/// A row of the table.
+/// The rows of a table, in the order of their first result.
+#[derive(Default)]
+struct Rows(Vec<Row>);
+
+/// A row of a table.
 struct Row {
     nic: Nic,
-    cell: String,
+    name: String,
     results: BTreeMap<KernelVersion, &'static str>,
+}
+
+impl Rows {
+    /// Enters a result.
+    fn set(&mut self, nic: Nic, name: &str, version: KernelVersion, result: &'static str) {
+        if let Some(row) = self.0.iter_mut().find(|row| row.nic == nic && row.name == name) {
+            row.results.insert(version, result);
+        } else {
+            self.0.push(Row { nic, name: name.to_owned(), results: BTreeMap::from([(version, result)]) });
+        }
+    }
+
+    /// Writes the rows as lines of `table`.
+    fn write(&self, table: &mut Table<'_, '_>) -> fmt::Result {
+        self.0.iter().try_for_each(|row| {
+            let result = |kernel| (*row.results.get(&kernel).unwrap_or(&NONE)).to_owned();
+            table.line(&format!("{}: {}", row.nic.name(), row.name), result)
+        })
+    }
 }
 
 impl Report {
@@ -58,6 +84,13 @@ impl Report {
             match report {
                 GuestReport::Cell(name, result) => {
                     self.add_cell(kernel, nic, plan, &name, result);
+                    reported.push(name);
+                }
+                GuestReport::Scenario(name, result) => {
+                    let mark = if result.is_ok() { "ok" } else { FAILED };
+                    self.scenarios.set(nic, &name, version, mark);
+                    let took = |took: Duration| format!(", {:.1} s", took.as_secs_f32());
+                    self.note(&format!("{place}: {name}"), result.map(took));
                     reported.push(name);
                 }
                 GuestReport::Verified(count) => {
@@ -75,8 +108,12 @@ impl Report {
             self.note(&format!("{place}: fixtures"), Err("not finished".to_owned()));
         }
         for missing in plan.cells.iter().filter(|cell| !reported.contains(&cell.name)) {
-            self.set_result(nic, &missing.name, version, FAILED);
+            self.cells.set(nic, &missing.name, version, FAILED);
             self.note(&format!("{place}: {}", missing.name), Err("not finished".to_owned()));
+        }
+        for missing in plan.scenarios.iter().filter(|name| !reported.contains(name)) {
+            self.scenarios.set(nic, missing, version, FAILED);
+            self.note(&format!("{place}: {missing}"), Err("not finished".to_owned()));
         }
         if let Some(trouble) = outcome.trouble {
             self.note(&place, Err(format!("{trouble}; its output is in {}", outcome.log.display())));
@@ -93,18 +130,9 @@ impl Report {
             Ok(_) => "ok",
             Err(_) => FAILED,
         };
-        self.set_result(nic, name, kernel.version, mark);
+        self.cells.set(nic, name, kernel.version, mark);
         let count = |calls| if rejects { String::new() } else { format!(", {calls} calls refused") };
         self.note(&format!("{}: {name}", place(kernel, nic)), result.map(count));
-    }
-
-    /// Enters a result into the table.
-    fn set_result(&mut self, nic: Nic, cell: &str, version: KernelVersion, result: &'static str) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.nic == nic && row.cell == cell) {
-            row.results.insert(version, result);
-        } else {
-            self.rows.push(Row { nic, cell: cell.to_owned(), results: BTreeMap::from([(version, result)]) });
-        }
     }
 
     /// Prints and counts a result. `Ok` holds text to print after `what`.
@@ -119,6 +147,11 @@ impl Report {
                 self.failures.push(what.to_owned());
             }
         }
+    }
+
+    /// Returns whether no machine was booted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kernels.is_empty()
     }
 
     /// Compares the counts of instructions with the recorded ones. Fails if any check has failed.
@@ -150,32 +183,59 @@ fn place(kernel: &Kernel, nic: Nic) -> String {
 }
 
 impl fmt::Display for Report {
-    /// Writes the table in Markdown.
+    /// Writes the tables in Markdown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kernels: Vec<(KernelVersion, &str)> =
+            self.kernels.iter().map(|(version, release)| (*version, release.as_str())).collect();
+        if !(self.cells.0.is_empty() && self.verified.is_empty()) {
+            let mut table = Table::begin(f, &kernels)?;
+            table.line("instructions verified", |kernel| {
+                let count = self.verified.iter().find(|(version, _)| *version == kernel);
+                count.map_or_else(|| NONE.to_owned(), |(_, count)| count.to_string())
+            })?;
+            table.line("packet fixtures", |kernel| match self.fixtures.get(&kernel) {
+                None => NONE.to_owned(),
+                Some(summary) if summary == FAILED => FAILED.to_owned(),
+                Some(_) => "ok".to_owned(),
+            })?;
+            self.cells.write(&mut table)?;
+        }
+        if !self.scenarios.0.is_empty() {
+            writeln!(f)?;
+            let has_result =
+                |kernel: KernelVersion| self.scenarios.0.iter().any(|row| row.results.contains_key(&kernel));
+            let kernels: Vec<_> = kernels.into_iter().filter(|(version, _)| has_result(*version)).collect();
+            let mut table = Table::begin(f, &kernels)?;
+            self.scenarios.write(&mut table)?;
+        }
+        Ok(())
+    }
+}
+
+/// A table in Markdown with a column for each kernel.
+struct Table<'a, 'f> {
+    f: &'a mut fmt::Formatter<'f>,
+    kernels: Vec<KernelVersion>,
+}
+
+impl<'a, 'f> Table<'a, 'f> {
+    /// Writes the head of the table.
+    fn begin(f: &'a mut fmt::Formatter<'f>, kernels: &[(KernelVersion, &str)]) -> Result<Self, fmt::Error> {
         let (mut head, mut rule) = ("| |".to_owned(), "|---|".to_owned());
-        for release in self.kernels.values() {
+        for (_, release) in kernels {
             write!(head, " {release} |")?;
             rule.push_str("---|");
         }
         writeln!(f, "{head}\n{rule}")?;
-        let mut line = |name: &str, cell: &dyn Fn(KernelVersion) -> String| {
-            write!(f, "| {name} |")?;
-            self.kernels.keys().try_for_each(|kernel| write!(f, " {} |", cell(*kernel)))?;
-            writeln!(f)
-        };
-        line("instructions verified", &|kernel| {
-            let count = self.verified.iter().find(|(version, _)| *version == kernel);
-            count.map_or_else(|| NONE.to_owned(), |(_, count)| count.to_string())
-        })?;
-        line("packet fixtures", &|kernel| match self.fixtures.get(&kernel) {
-            None => NONE.to_owned(),
-            Some(summary) if summary == FAILED => FAILED.to_owned(),
-            Some(_) => "ok".to_owned(),
-        })?;
-        for row in &self.rows {
-            let result = |kernel| (*row.results.get(&kernel).unwrap_or(&NONE)).to_owned();
-            line(&format!("{}: {}", row.nic.name(), row.cell), &result)?;
+        Ok(Self { f, kernels: kernels.iter().map(|(version, _)| *version).collect() })
+    }
+
+    /// Writes a line with the text of each kernel.
+    fn line(&mut self, name: &str, text: impl Fn(KernelVersion) -> String) -> fmt::Result {
+        write!(self.f, "| {name} |")?;
+        for kernel in &self.kernels {
+            write!(self.f, " {} |", text(*kernel))?;
         }
-        Ok(())
+        writeln!(self.f)
     }
 }

@@ -22,6 +22,7 @@ fn requirements() -> Vec<Requirement> {
         Requirement::program("c++", &["g++"], "compile libFuzzer"),
         Requirement::program("ip", &["iproute2"], "create the tests' network namespaces and veth pairs"),
         Requirement::program("ethtool", &["ethtool"], "switch off offloads of the tests' veth pairs"),
+        Requirement::program("teamnl", &["libteam-utils"], "configure a team device in the emulated machines"),
         Requirement::program("sqlite3", &["sqlite3"], "change SQLite rows from outside the daemon in the tests"),
         Requirement::program("sipp", &["sip-tester"], "send many calls at a time in the tests"),
         Requirement::program("baresip", &["baresip-core"], "call with a real SIP phone in the tests"),

@@ -1,13 +1,12 @@
 //! One cell of the matrix: the daemon on a wire, a caller, and what is expected of them.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::nics;
 use super::plan::{BINARY, Cell, Expect, Plan};
 use crate::daemon::Daemon;
 use crate::failure::{OrFail as _, catch};
@@ -25,7 +24,7 @@ const CALLERS: u32 = 8;
 /// Runs the cells and reports each by its name: the number of refused calls, or a sentence about the failure.
 pub fn run_all(plan: &Plan, mut report: impl FnMut(&str, Result<u64, String>)) {
     // NICs stay in their namespaces for all cells. A veth pair is created for each cell, with its number of queues.
-    let mut nics = plan.nics.then(|| Lab::over_nics(two_nics().each_ref().map(String::as_str)));
+    let mut nics = plan.nics.then(|| Lab::over_nics(nics::first_two().each_ref().map(String::as_str)));
     for cell in &plan.cells {
         let result = match &mut nics {
             Some(lab) => catch(|| run_on_nics(lab, cell)),
@@ -36,19 +35,6 @@ pub fn run_all(plan: &Plan, mut report: impl FnMut(&str, Result<u64, String>)) {
         };
         report(&cell.name, result.flatten());
     }
-}
-
-/// Returns the names of the machine's NICs, in the order of their slots.
-fn two_nics() -> [String; 2] {
-    let devices = fs::read_dir("/sys/class/net").or_fail("cannot list /sys/class/net");
-    let mut nics = BTreeSet::new();
-    for device in devices.flatten() {
-        if let Ok(slot) = fs::canonicalize(device.path().join("device")) {
-            nics.insert((slot, device.file_name().to_string_lossy().into_owned()));
-        }
-    }
-    let nics: Vec<String> = nics.into_iter().map(|(_, name)| name).collect();
-    nics.try_into().unwrap_or_else(|nics| panic!("the machine has the NICs {nics:?}, not two"))
 }
 
 fn run_on_nics(lab: &mut Lab, cell: &Cell) -> Result<u64, String> {

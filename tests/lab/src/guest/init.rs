@@ -17,8 +17,8 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
 use nix::sys::termios::tcdrain;
 
-use super::cell;
 use super::plan::{DONE, EXIT_PORT, FIXTURES, GuestReport, MODULES, PLAN, Plan, REPORT_PREFIX};
+use super::{cell, network};
 use crate::failure::catch;
 use crate::process::{self, Process};
 
@@ -57,6 +57,7 @@ fn work() -> Result<()> {
         print(&count_verified()?);
     }
     cell::run_all(&plan, |name, result| print(&GuestReport::Cell(name.to_owned(), result)));
+    network::run_all(&plan.scenarios, |name, result| print(&GuestReport::Scenario(name.to_owned(), result)));
     // Last, since the fixtures take minutes on an emulated CPU.
     if plan.fixtures {
         print(&run_fixtures()?);

@@ -2,4 +2,6 @@
 
 pub mod cell;
 pub mod init;
+pub mod network;
+mod nics;
 pub mod plan;

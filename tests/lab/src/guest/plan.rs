@@ -1,5 +1,7 @@
 //! The plan of a guest and its reports, which `cargo xtask kernels` and the guest exchange.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Path of the plan in the guest.
@@ -35,6 +37,8 @@ pub struct Plan {
     pub nics: bool,
     /// The cells to run over the wire.
     pub cells: Vec<Cell>,
+    /// Names of the scenarios to run after the cells.
+    pub scenarios: Vec<String>,
 }
 
 /// A cell of the matrix: one way of running the daemon.
@@ -80,6 +84,8 @@ pub enum GuestReport {
     Fixtures(Result<String, String>),
     /// The name of a cell, and the number of calls that it refused, or the failure.
     Cell(String, Result<u64, String>),
+    /// The name of a scenario, and the time that it took, or the failure.
+    Scenario(String, Result<Duration, String>),
     /// The reason why the guest could not run its plan.
     Failed(String),
 }
