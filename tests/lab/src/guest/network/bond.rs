@@ -177,7 +177,7 @@ fn is_active(host: &Namespace, member: &str) -> bool {
 /// Each of these NICs loses its link for some 2 s when a program is attached or detached. While its driver resets it,
 /// the kernel holds the lock that a failover needs, so that a break cannot be as short as at a failover.
 fn stream_breaks_no_longer_at_start_and_end_than_with_the_program_on_the_active_member_alone() {
-    /// What an emulated CPU may add. If both NICs had lost their link, it would be some 2 s.
+    /// Time that an emulated CPU may add. If both NICs had lost their link, it would be some 2 s.
     const SLACK: Duration = Duration::from_secs(1);
     let lab = active_backup_lab();
     let alone = breaks(&lab, MEMBERS[0]);

@@ -1,4 +1,4 @@
-//! What becomes of new calls.
+//! The fates of new calls.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Both IP versions, each of which has code of its own in the program.
 pub(super) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-/// What became of a new call.
+/// The fate of a new call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It got a 503, and the proxy saw nothing of it.

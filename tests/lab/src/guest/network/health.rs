@@ -1,4 +1,4 @@
-//! What the daemon says of its own health: alarms, exit status, members of bonds.
+//! The health of the daemon, as it says itself: alarms, exit status, members of bonds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
