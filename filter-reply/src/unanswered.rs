@@ -1,4 +1,4 @@
-//! The reasons why a request gets no response.
+//! The reasons why a request gets no response. `docs/manual/control-protocol.md` says why these, and no others.
 
 filter_common::reasons! {
     /// The reason why a request that reached the responder got no response.
@@ -17,12 +17,11 @@ filter_common::reasons! {
         StartLine => "start_line",
         /// A method that is never refused (ACK, BYE, CANCEL …) or that is unknown.
         Method => "method",
-        /// A Via, From, To, Call-ID or CSeq line without a colon, a malformed line end, or no empty line after the
-        /// headers.
+        /// A To line without a colon, a malformed line end, or no empty line after the headers.
         Headers => "headers",
-        /// Headers that the response repeats in more than 64 separate places.
+        /// Headers that the response repeats in more than 768 separate places.
         Scattered => "scattered",
-        /// Two From, To, Call-ID or CSeq headers.
+        /// Two To headers.
         Duplicate => "duplicate",
         /// No Via header.
         NoVia => "no_via",
@@ -34,18 +33,12 @@ filter_common::reasons! {
         NoCallId => "no_call_id",
         /// No CSeq header.
         NoCseq => "no_cseq",
-        /// A topmost Via that does not conform to RFC 3261 section 25.1, or has a parameter twice.
+        /// A topmost Via that is not one of SIP/2.0, or has no host, no port and no rport.
         MalformedVia => "malformed_via",
-        /// A To header that does not conform to RFC 3261 section 25.1, or has two tags.
+        /// A To header that does not conform to RFC 3261 section 25.1.
         MalformedTo => "malformed_to",
-        /// A CSeq header that is not a number and a method.
-        MalformedCseq => "malformed_cseq",
-        /// A CSeq header with another method than the request (RFC 3261 section 8.1.1.5).
-        CseqMethod => "cseq_method",
         /// A To header with a tag: the request belongs to an established call.
         InDialog => "in_dialog",
-        /// A topmost Via that asks for a response to a port that does not exist.
-        ReplyPort => "reply_port",
         /// A response that does not fit into the frame or the MTU.
         TooLong => "too_long",
         /// A response that would be more than 200 bytes longer than its request.

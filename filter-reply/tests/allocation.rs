@@ -50,14 +50,14 @@ fn responding_does_not_allocate() {
     let template = ResponseTemplate::new(&Refusal::default(), &TagSecret::from_random(&[7; 24]));
     let headers = "From: \"A\" <sip:a@a>;tag=f\r\nTo: <sip:b@b>;tag=\r\nCall-ID: c@a\r\nCSeq: 1 INVITE\r\n\r\n";
     let mut out = vec![0; 4096];
-    for via in ["h;rport", "[2001:db8::1];received=1.2.3.4 , SIP/2.0/UDP i", "198.18.0.1:0", ";"] {
+    for via in ["h;rport", "[2001:db8::1];received=1.2.3.4 , SIP/2.0/UDP i", "198.18.0.1:0;;x=<a>", ";"] {
         let message = format!("INVITE sip:b@b SIP/2.0\r\nVia: SIP/2.0/UDP {via}\r\n{headers}");
         for sender in [wire::Sender::default(), wire::Sender::ipv6()] {
             let frame = sender.frame(message.as_bytes());
             let mut response = Err(Unanswered::Unreadable);
             let count = allocations(|| response = respond(&frame, 1500, &mut out, &template));
             assert_eq!(count, 0, "{via}");
-            assert_eq!(response.is_err(), [";", "198.18.0.1:0"].contains(&via), "{via}: {response:?}");
+            assert_eq!(response.is_err(), via == ";", "{via}: {response:?}");
         }
     }
 }

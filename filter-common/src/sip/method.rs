@@ -47,18 +47,6 @@ macro_rules! methods {
                 })+
                 None
             }
-
-            /// Returns whether `name` is the name of the method.
-            ///
-            /// Each arm compares with a constant, which takes one or two instructions; `as_str() == name` would be a
-            /// call.
-            #[inline(always)]
-            pub fn matches(self, name: &[u8]) -> bool {
-                match self {
-                    $(Self::$refusable => name == const { Self::$refusable.as_str().as_bytes() },)+
-                    $(Self::$never => name == const { Self::$never.as_str().as_bytes() },)+
-                }
-            }
         }
     };
 }
@@ -169,13 +157,6 @@ mod tests {
             }
         }
         assert_eq!(Method::from_bytes(b""), None);
-    }
-
-    #[test]
-    fn each_method_matches_its_own_name_only() {
-        for (method, name) in all().flat_map(|method| all().map(move |other| (method, other.as_str()))) {
-            assert_eq!(method.matches(name.as_bytes()), method.as_str() == name, "{method:?} and {name}");
-        }
     }
 
     #[test]

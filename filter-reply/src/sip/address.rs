@@ -13,7 +13,7 @@ const TAG_EQUALS: Spelling = Spelling::new(b";tag=");
 /// The value of a From or To header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address {
-    /// The `tag` parameter, if there is one.
+    /// The `tag` parameter, if there is one. Of several, the first one that is not empty, or else the last one.
     pub(crate) tag: Option<Slot>,
     /// Offset at which a parameter can be added.
     pub(crate) end: usize,
@@ -24,15 +24,14 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// If the value does not conform to the grammar: an unclosed quote or bracket, an empty parameter, two tags, a
-    /// list.
+    /// If the value does not conform to the grammar: an unclosed quote or bracket, an empty parameter, a list.
     #[inline(always)]
     pub(crate) fn parse(text: Value<'_>, at: usize) -> Result<Self, Malformed> {
         let mut params = Params::new(text, params_start(text, at)?);
         let mut tag = params.next_if_usual(TAG_EQUALS);
         while let Some(param) = params.next()? {
-            if text.spells(param.name, TAG) && tag.replace(param.slot).is_some() {
-                return Err(Malformed);
+            if text.spells(param.name, TAG) && tag.is_none_or(|slot| slot.is_empty(text)) {
+                tag = Some(param.slot);
             }
         }
         if params.position() < text.end() {

@@ -26,7 +26,8 @@ const CSEQ: Spelling = Spelling::new(b"cseq");
 ///
 /// # Errors
 ///
-/// [`Unanswered::Headers`] if white space but no colon follows the name of a header that a response repeats.
+/// [`Unanswered::Headers`] if white space but no colon follows `To`: only with all To headers is it certain that there
+/// is no tag. Other lines without a colon are skipped, as any line that no response needs.
 #[inline(always)]
 pub(crate) fn name(message: &[u8], start: usize) -> Result<Option<(Name, usize)>, Unanswered> {
     /// The beginning of Contact, Content-Length, Content-Type and others, which are frequent.
@@ -71,7 +72,11 @@ fn unusual_name(message: &[u8], start: usize, word: u64) -> Result<Option<(Name,
         // HCOLON allows white space before the colon, but no fold.
         Some(b' ' | b'\t' | b'\r' | b'\n') => {
             let colon = Value::new(message, message).skip(after, |byte| matches!(byte, b' ' | b'\t'));
-            if message.get(colon) == Some(&b':') { Ok(Some((name, colon))) } else { Err(Unanswered::Headers) }
+            match message.get(colon) {
+                Some(b':') => Ok(Some((name, colon))),
+                _ if name == Name::To => Err(Unanswered::Headers),
+                _ => Ok(None),
+            }
         }
         _ => Ok(None),
     }

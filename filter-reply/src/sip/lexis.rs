@@ -139,12 +139,6 @@ impl<'m> Value<'m> {
         self.text.get(at).copied()
     }
 
-    /// Returns the bytes from an offset to the end of the value.
-    #[inline(always)]
-    pub(crate) fn from(self, at: usize) -> &'m [u8] {
-        self.text.get(at..).unwrap_or_else(empty)
-    }
-
     /// Returns the `LEN` bytes at an offset, or `None` if the value ends before their end.
     #[inline(always)]
     pub(crate) fn chunk<const LEN: usize>(self, at: usize) -> Option<&'m [u8; LEN]> {

@@ -20,6 +20,14 @@ pub(crate) struct Slot {
     pub(crate) has_equals: bool,
 }
 
+impl Slot {
+    /// Returns whether there is no value, or a quoted one of no bytes, which for Kamailio is the same.
+    #[inline(always)]
+    pub(crate) fn is_empty(self, text: Value<'_>) -> bool {
+        matches!(text.slice(self.value), b"" | b"\"\"")
+    }
+}
+
 /// The error of a value that does not conform to the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;

@@ -1,6 +1,7 @@
 //! A request, parsed in one pass over its headers as far as its response needs it. The body is never read.
 
 use arrayvec::ArrayVec;
+use filter_common::maps::MAX_FRAME;
 use filter_common::sip::Method;
 
 use super::address::Address;
@@ -12,8 +13,11 @@ use super::start_line::StartLine;
 use super::via::Via;
 use crate::Unanswered;
 
-/// Maximum number of [`Runs`]. Usual requests have two or three. A request with more has Via headers between others.
-pub(crate) const MAX_RUNS: usize = 64;
+/// Maximum number of [`Runs`]. Usual requests have two or three.
+///
+/// No frame that the XDP program redirects can have more: a run takes at least five bytes, as in `v:`, a newline, and
+/// another line of one byte and a newline.
+pub(crate) const MAX_RUNS: usize = MAX_FRAME as usize / 5;
 
 /// The parts of a request that its response is made of.
 #[derive(Clone, Copy, Debug)]
@@ -30,13 +34,16 @@ pub(crate) struct Request<'m> {
     pub(crate) from: Span,
     /// Value of the Call-ID header.
     pub(crate) call_id: Span,
-    /// Digits of the CSeq header without leading zeros.
+    /// Digits of the CSeq header without leading zeros, or its whole value if there are none.
     pub(crate) cseq: Span,
 }
 
 impl<'m> Request<'m> {
     /// Parses `message`, the payload of one datagram. Adds the lines that the response repeats to `runs`, which is
     /// empty.
+    ///
+    /// From, Call-ID and CSeq may have any value, because the response only repeats them. If such a header comes twice,
+    /// the response repeats both, and the first one identifies the transaction.
     ///
     /// # Errors
     ///
@@ -59,10 +66,11 @@ impl<'m> Request<'m> {
                 let (text, value) = value(message, *line, colon);
                 match name {
                     Name::Via => via = Some(Via::parse(text, value).map_err(|Malformed| Unanswered::MalformedVia)?),
-                    Name::From => set_once(&mut from, from_tag(text, value))?,
-                    Name::To => set_once(&mut to, to_without_tag(text, value)?)?,
-                    Name::CallId => set_once(&mut call_id, Span::new(value, text.end()))?,
-                    Name::Cseq => set_once(&mut cseq, cseq_number(text, value, start.method)?)?,
+                    Name::From => set_first(&mut from, from_tag(text, value)),
+                    Name::To if to.is_some() => return Err(Unanswered::Duplicate),
+                    Name::To => to = Some(to_without_tag(text, value)?),
+                    Name::CallId => set_first(&mut call_id, Span::new(value, text.end())),
+                    Name::Cseq => set_first(&mut cseq, cseq_number(text, value)),
                 }
             }
             match next {
@@ -84,10 +92,10 @@ impl<'m> Request<'m> {
     }
 }
 
-/// Sets the value of a header that may come only once.
+/// Sets the value of a header, unless it has one.
 #[inline(always)]
-fn set_once<T>(header: &mut Option<T>, value: T) -> Result<(), Unanswered> {
-    if header.replace(value).is_some() { Err(Unanswered::Duplicate) } else { Ok(()) }
+fn set_first(header: &mut Option<Span>, value: Span) {
+    header.get_or_insert(value);
 }
 
 /// Returns the part of the From header at `at` that identifies the transaction: its tag, or else its whole value.
@@ -103,27 +111,19 @@ fn from_tag(text: Value<'_>, at: usize) -> Span {
 #[inline(always)]
 fn to_without_tag(text: Value<'_>, at: usize) -> Result<Address, Unanswered> {
     let to = Address::parse(text, at).map_err(|Malformed| Unanswered::MalformedTo)?;
-    match to.tag.map(|slot| text.slice(slot.value)) {
-        None | Some(b"" | b"\"\"") => Ok(to),
-        Some(_) => Err(Unanswered::InDialog),
-    }
+    if to.tag.is_none_or(|slot| slot.is_empty(text)) { Ok(to) } else { Err(Unanswered::InDialog) }
 }
 
-/// Parses the CSeq header at `at`: `1*DIGIT LWS Method`. Returns its digits without leading zeros.
-///
-/// The number may be of any size, because the response only repeats it.
+/// Returns the part of the CSeq header at `at` that identifies the transaction: its digits without leading zeros, or
+/// else its whole value.
 #[inline(always)]
-fn cseq_number(text: Value<'_>, at: usize, method: Method) -> Result<Span, Unanswered> {
+fn cseq_number(text: Value<'_>, at: usize) -> Span {
     let end = text.skip_digits(at);
-    let name = text.skip_white(end);
-    if end == at || name == end {
-        return Err(Unanswered::MalformedCseq);
-    }
-    if !method.matches(text.from(name)) {
-        return Err(Unanswered::CseqMethod);
+    if end == at {
+        return Span::new(at, text.end());
     }
     let zeros = text.skip(at, |byte| byte == b'0');
-    Ok(Span::new(zeros.min(end - 1), end))
+    Span::new(zeros.min(end - 1), end)
 }
 
 /// The header lines that a response repeats, in the order of the message. Adjacent lines are one run.

@@ -21,13 +21,14 @@ pub(crate) struct StartLine<'m> {
 }
 
 impl<'m> StartLine<'m> {
-    /// Parses the start line of `message`. CR and LF before it are skipped (RFC 3261 section 7.5).
+    /// Parses the start line of `message`. CR and LF before it are skipped (RFC 3261 section 7.5). The Request-URI may
+    /// be empty.
     ///
     /// # Errors
     ///
     /// * [`Unanswered::Method`] if a policy may not refuse the method;
     /// * [`Unanswered::StartLine`] if the line is malformed, if it is the last one, or if the message is too short for
-    ///   [`LineStarts`]. Even the shortest request, by RFC 2543, is long enough: it has 73 bytes.
+    ///   [`LineStarts`]. Even the shortest request that conforms to RFC 2543 is long enough: it has 73 bytes.
     pub(crate) fn parse(message: &'m [u8]) -> Result<Self, Unanswered> {
         let start = message.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let mut starts = LineStarts::new(message).ok_or(Unanswered::StartLine)?;
@@ -44,7 +45,7 @@ impl<'m> StartLine<'m> {
         let method_end = find_space(message, start, end).ok_or(Unanswered::StartLine)?;
         let uri_end = find_space(message, method_end + 1, end).ok_or(Unanswered::StartLine)?;
         let (uri, version) = (Span::new(method_end + 1, uri_end), Span::new(uri_end + 1, end));
-        if uri.len() == 0 || !version.spells(message, VERSION) {
+        if !version.spells(message, VERSION) {
             return Err(Unanswered::StartLine);
         }
         let (method, request_uri) = (Span::new(start, method_end).slice(message), uri.slice(message));

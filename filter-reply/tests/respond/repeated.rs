@@ -23,6 +23,7 @@ use crate::{PLAIN_VIA, invite, invite_to, refusal, respond, respond_to_frame, te
 #[case::empty_tag("To: <sip:b@b>;tag=", "To: <sip:b@b>;tag=TAG")]
 #[case::empty_tag_and_space("To: <sip:b@b>;tag= ", "To: <sip:b@b>;tag=TAG ")]
 #[case::no_value("To: <sip:b@b>;tag;x=1", "To: <sip:b@b>;tag=TAG;x=1")]
+#[case::two_empty_tags("To: <sip:b@b>;tag=;x;tag", "To: <sip:b@b>;tag=;x;tag=TAG")]
 #[case::quoted_nothing("To: <sip:b@b> ; TAG = \"\" ;x", "To: <sip:b@b> ; TAG = TAG ;x")]
 fn to_header_gets_exactly_one_tag(#[case] to: &str, #[case] expected: &str) {
     // `Response::to` panics unless there is one of ours.
@@ -64,6 +65,55 @@ fn malformed_from_header_is_repeated_as_it_is() {
         let headers = format!("{PLAIN_VIA}\r\n{from}\r\nTo: <sip:b@b>\r\nCall-ID: \r\nCSeq: 99999999999 INVITE");
         assert_eq!(respond(&invite(&headers)).line("from"), from);
     }
+}
+
+#[rstest]
+#[case::nothing("CSeq:")]
+#[case::no_number("CSeq: INVITE")]
+#[case::no_method("CSeq: 1")]
+#[case::no_space("CSeq: 1INVITE")]
+#[case::negative("CSeq: -1 INVITE")]
+#[case::garbage("CSeq: abc def")]
+#[case::hexadecimal("CSeq: 0x1 INVITE")]
+#[case::too_large("CSeq: 99999999999999999999 INVITE")]
+#[case::other_method("CSeq: 1 OPTIONS")]
+#[case::lower_case("CSeq: 1 invite")]
+#[case::more("CSeq: 1 INVITE x")]
+#[case::folded("CSeq: 1\r\n INVITE")]
+#[case::longer("cseq :1 INVITEX")]
+fn odd_cseq_header_is_repeated_as_it_is(#[case] cseq: &str) {
+    let message = format!("{PLAIN_VIA}\r\nFrom: <sip:a@a>;tag=f\r\nTo: <sip:b@b>\r\nCall-ID: c@a\r\n{cseq}");
+    assert_eq!(respond(&invite(&message)).line("cseq"), cseq);
+}
+
+#[test]
+fn second_from_call_id_and_cseq_headers_are_repeated_too() {
+    for (name, first, second) in [
+        ("from", "From: <sip:a@a>;tag=f", "f: <sip:z@z>;tag=g"),
+        ("call-id", "Call-ID: c@a", "I: d@a"),
+        ("cseq", "CSeq: 1 INVITE", "CSEQ: abc"),
+    ] {
+        let headers = [PLAIN_VIA, "From: <sip:a@a>;tag=f", "To: <sip:b@b>", "Call-ID: c@a", "CSeq: 1 INVITE"];
+        let message = invite(&format!("{}\r\nX: y\r\n{second}", headers.join("\r\n")));
+        let lines = [first, second].map(|line| format!("{line}\r\n").into_bytes());
+        assert_eq!(respond(&message).lines(name), lines, "{name}");
+    }
+}
+
+#[test]
+fn lines_without_a_colon_are_not_repeated() {
+    for line in ["From x", "Via SIP/2.0/UDP z", "v foo: x", "I am: x", "Call-ID z", "CSeq 2 INVITE", "Via\r\n : x", "a"]
+    {
+        let message = invite_to(&format!("{line}\r\nTo: <sip:b@b>"));
+        assert_eq!(respond(&message), respond(&invite_to("To: <sip:b@b>")), "{line}");
+    }
+}
+
+#[test]
+fn request_with_an_empty_request_uri_is_answered() {
+    let message = String::from_utf8(invite_to("To: <sip:b@b>")).unwrap();
+    let message = message.replacen("sip:bob@198.18.0.2", "", 1);
+    assert_eq!(respond(message.as_bytes()).line("to"), respond(&invite_to("To: <sip:b@b>")).line("to"));
 }
 
 #[test]

@@ -89,16 +89,72 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("Via: SIP/2.0/UDP h (c) , SIP/2.0/UDP i", "Via: SIP/2.0/UDP h;received=198.18.0.1 (c) , SIP/2.0/UDP i"),
 ];
 
+/// Malformed Via headers in the request and in the response, which is Kamailio's where Kamailio sends one.
+const MALFORMED: &[(&str, &str)] = &[
+    // Doubled parameters: the last one counts.
+    ("Via: SIP/2.0/UDP h;rport;rport=5", "Via: SIP/2.0/UDP h;rport;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;rport=5;x;rport", "Via: SIP/2.0/UDP h;rport=5;x;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;branch=1;branch=2", "Via: SIP/2.0/UDP h;branch=1;branch=2;received=198.18.0.1"),
+    (
+        "Via: SIP/2.0/UDP h;received=1.2.3.4;received=5.6.7.8;rport",
+        "Via: SIP/2.0/UDP h;received=1.2.3.4;received=198.18.0.1;rport=40123",
+    ),
+    // Empty parameters stay.
+    ("Via: SIP/2.0/UDP h;;branch=1", "Via: SIP/2.0/UDP h;;branch=1;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;branch=1;rport;", "Via: SIP/2.0/UDP h;branch=1;rport=40123;received=198.18.0.1;"),
+    ("Via: SIP/2.0/UDP h;branch=1; ; ", "Via: SIP/2.0/UDP h;branch=1;received=198.18.0.1; ; "),
+    ("Via: SIP/2.0/UDP h;", "Via: SIP/2.0/UDP h;received=198.18.0.1;"),
+    ("Via: SIP/2.0/UDP 198.18.0.1:5062;;", "Via: SIP/2.0/UDP 198.18.0.1:5062;;"),
+    ("Via: SIP/2.0/UDP h;x;\r\n ,SIP/2.0/UDP i", "Via: SIP/2.0/UDP h;x;received=198.18.0.1;\r\n ,SIP/2.0/UDP i"),
+    // Values with bytes that belong into quotes.
+    ("Via: SIP/2.0/UDP h;x=<a>;rport", "Via: SIP/2.0/UDP h;x=<a>;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;branch=z9hG4bK<1>", "Via: SIP/2.0/UDP h;branch=z9hG4bK<1>;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;rport;x=<a>", "Via: SIP/2.0/UDP h;rport=40123;x=<a>;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;x=a\\b;rport", "Via: SIP/2.0/UDP h;x=a\\b;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;<x>;rport", "Via: SIP/2.0/UDP h;<x>;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;=a", "Via: SIP/2.0/UDP h;=a;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;x=a b", "Via: SIP/2.0/UDP h;x=a b;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;x=a\"b\";rport", "Via: SIP/2.0/UDP h;x=a\"b\";rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;x=\"a\"b;rport", "Via: SIP/2.0/UDP h;x=\"a\"b;rport=40123;received=198.18.0.1"),
+    // All of a value is replaced.
+    ("Via: SIP/2.0/UDP h;rport=<5>;x", "Via: SIP/2.0/UDP h;rport=40123;x;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;rport==5", "Via: SIP/2.0/UDP h;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h; rport = 5 6 ; x", "Via: SIP/2.0/UDP h; rport = 40123 ; x;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;received=<1.2.3.4>", "Via: SIP/2.0/UDP h;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;;received=\"1\"2;x", "Via: SIP/2.0/UDP h;;received=198.18.0.1;x"),
+    ("Via: SIP/2.0/UDP h;rport 5;x", "Via: SIP/2.0/UDP h;rport=40123 5;x;received=198.18.0.1"),
+    // An open quote extends to the end.
+    ("Via: SIP/2.0/UDP h;x=\"a;rport", "Via: SIP/2.0/UDP h;x=\"a;rport;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;;x= \"a, SIP/2.0/UDP i ", "Via: SIP/2.0/UDP h;;x= \"a, SIP/2.0/UDP i;received=198.18.0.1 "),
+    // Comments.
+    (
+        "Via: SIP/2.0/UDP h (a, ;b) ;x, SIP/2.0/UDP i",
+        "Via: SIP/2.0/UDP h (a, ;b) ;x;received=198.18.0.1, SIP/2.0/UDP i",
+    ),
+    ("Via: SIP/2.0/UDP h;rport (a;b) ;x", "Via: SIP/2.0/UDP h;rport=40123 (a;b) ;x;received=198.18.0.1"),
+    // An odd transport, host or port.
+    ("Via: SIP/2.0/U(P 198.18.0.1;rport", "Via: SIP/2.0/U(P 198.18.0.1;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP/TCP h;rport", "Via: SIP/2.0/UDP/TCP h;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP <h>;rport", "Via: SIP/2.0/UDP <h>;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h/x:5070", "Via: SIP/2.0/UDP h/x:5070;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP 198.18.0.1:0", "Via: SIP/2.0/UDP 198.18.0.1:0"),
+    ("Via: SIP/2.0/UDP 198.18.0.1:", "Via: SIP/2.0/UDP 198.18.0.1:"),
+    ("Via: SIP/2.0/UDP 198.18.0.1 x", "Via: SIP/2.0/UDP 198.18.0.1 x"),
+    ("Via: SIP/2.0/UDP 2001:db8::1;x", "Via: SIP/2.0/UDP 2001:db8::1;x;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP ;rport", "Via: SIP/2.0/UDP ;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;x\0y;rport", "Via: SIP/2.0/UDP h;x\0y;rport=40123;received=198.18.0.1"),
+];
+
 #[test]
 fn topmost_via_gets_received_and_rport() {
-    for (via, expected) in SPELLINGS {
+    for (via, expected) in SPELLINGS.iter().chain(MALFORMED) {
         assert_eq!(respond(&invite_via(via)).top_via(), *expected, "{via:?}");
     }
 }
 
 #[test]
 fn topmost_via_gets_received_and_rport_in_messages_with_bare_newlines() {
-    for (via, expected) in SPELLINGS {
+    for (via, expected) in SPELLINGS.iter().chain(MALFORMED) {
         let message = invite_via(via);
         let message: Vec<u8> = message.into_iter().filter(|byte| *byte != b'\r').collect();
         let response = respond(&message);

@@ -83,6 +83,18 @@ fn counters() -> Counters {
     }
 }
 
+#[test]
+fn page_says_why_a_request_gets_no_response_for_each_reason() {
+    let table = PAGE.split_once("### Reasons without a response").unwrap().1.split("\n#").next().unwrap();
+    let reasons = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let mut documented: Vec<&str> =
+        reasons.flat_map(|names| names.split(", ")).map(|name| name.trim_matches(['`', ' '])).collect();
+    let mut real: Vec<&str> = Unanswered::ALL.iter().map(|reason| reason.name()).collect();
+    documented.sort_unstable();
+    real.sort_unstable();
+    assert_eq!(documented, real);
+}
+
 /// Returns an interface as a data plane has it.
 fn interface() -> InterfaceStatus {
     let queue = QueueStatus {

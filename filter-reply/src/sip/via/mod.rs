@@ -1,12 +1,13 @@
 //! The topmost Via: the sender of the request, and the port of its response (RFC 3261 sections 18.2, 20.42; RFC 3581).
 
+mod odd;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use filter_common::words::Spelling;
 
-use super::lexis::{Span, Value, is_token};
+use super::lexis::{Span, Value, is_token, is_white};
 use super::params::{Malformed, Param, Params, Slot};
-use crate::Unanswered;
 
 /// Port of SIP over UDP if `sent-by` has none (RFC 3261 section 18.2.2).
 const DEFAULT_PORT: u16 = 5060;
@@ -27,12 +28,12 @@ pub(crate) struct Via {
     value: Span,
     /// Host of `sent-by`, with the brackets of an IPv6 address.
     host: Span,
-    /// Port of `sent-by`: `None` if there is none, `Some(0)` if the number is not a port.
+    /// Port of `sent-by`: `None` if there is none, or a number that is not a port.
     port: Option<u16>,
     branch: Option<Slot>,
-    /// The `rport` parameter (RFC 3581).
+    /// The last `rport` parameter (RFC 3581).
     pub(crate) rport: Option<Slot>,
-    /// The `received` parameter, which only a server should add.
+    /// The last `received` parameter, which only a server should add.
     pub(crate) received: Option<Slot>,
     /// Offset at which a parameter can be added.
     pub(crate) end: usize,
@@ -41,30 +42,31 @@ pub(crate) struct Via {
 impl Via {
     /// Parses the first Via in the value from offset `at` to the end of `text`.
     ///
+    /// If a parameter comes twice, which RFC 3261 section 7.3.1 forbids, the last one counts, as for Kamailio.
+    ///
     /// # Errors
     ///
-    /// If the Via does not conform to the grammar, or has `branch`, `rport` or `received` twice.
+    /// If the value does not begin with `SIP/2.0` and a transport, or if nothing says where the response should go.
     #[inline(always)]
     pub(crate) fn parse(text: Value<'_>, at: usize) -> Result<Self, Malformed> {
-        let start = at;
-        let at = skip_protocol(text, at)?;
+        Self::conforming(text, at).or_else(|Malformed| odd::parse(text, at))
+    }
+
+    /// Parses a Via that begins at offset `start` and conforms to the grammar.
+    #[inline(always)]
+    fn conforming(text: Value<'_>, start: usize) -> Result<Self, Malformed> {
+        let at = skip_protocol(text, start)?;
         let host_end = skip_host(text, at)?;
         let (port, params_at) = parse_port(text, host_end)?;
         let mut params = Params::new(text, params_at);
         let (mut branch, mut rport, mut received) = (params.next_if_usual(BRANCH_EQUALS), None, None);
         while let Some(Param { name, slot }) = params.next()? {
-            let found = if text.spells(name, BRANCH) {
-                &mut branch
+            if text.spells(name, BRANCH) {
+                branch = Some(slot);
             } else if text.spells(name, RPORT) {
-                &mut rport
+                rport = Some(slot);
             } else if text.spells(name, RECEIVED) {
-                &mut received
-            } else {
-                continue;
-            };
-            // No parameter may come twice (RFC 3261 section 7.3.1): parsers disagree about which one counts.
-            if found.replace(slot).is_some() {
-                return Err(Malformed);
+                received = Some(slot);
             }
         }
         let value = Span::new(start, params.position());
@@ -73,18 +75,10 @@ impl Via {
 
     /// Returns the destination port of the response (RFC 3261 section 18.2.2, RFC 3581 section 4).
     ///
-    /// `source_port` is the source port of the request's packet.
-    ///
-    /// # Errors
-    ///
-    /// [`Unanswered::ReplyPort`] if `sent-by` has a number that is not a port.
-    pub(crate) fn reply_port(&self, source_port: u16) -> Result<u16, Unanswered> {
-        match (self.rport, self.port) {
-            (Some(_), _) => Ok(source_port),
-            (None, None) => Ok(DEFAULT_PORT),
-            (None, Some(0)) => Err(Unanswered::ReplyPort),
-            (None, Some(port)) => Ok(port),
-        }
+    /// `source_port` is the source port of the request's packet. A `sent-by` whose number is not a port is treated as
+    /// one without a port, as by Kamailio.
+    pub(crate) fn reply_port(&self, source_port: u16) -> u16 {
+        if self.rport.is_some() { source_port } else { self.port.unwrap_or(DEFAULT_PORT) }
     }
 
     /// Returns whether the host of `sent-by` is the address `source` (RFC 3261 section 18.2.1).
@@ -115,6 +109,8 @@ impl Via {
 }
 
 /// Skips `sent-protocol LWS`, in any case and with white space around the slashes. Returns the offset of `sent-by`.
+///
+/// The transport may be any word, because the response does not depend on it.
 #[inline(always)]
 fn skip_protocol(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     const USUAL: &[u8; 12] = b"SIP/2.0/UDP ";
@@ -123,9 +119,8 @@ fn skip_protocol(text: Value<'_>, at: usize) -> Result<usize, Malformed> {
     }
     let at = skip_slash(text, skip_word(text, at, b"SIP")?)?;
     let transport = skip_slash(text, skip_word(text, at, b"2.0")?)?;
-    let end = text.skip(transport, is_token);
-    let sent_by = text.skip_white(end);
-    if transport == end || end == sent_by { Err(Malformed) } else { Ok(sent_by) }
+    let end = text.skip(transport, |byte| !is_white(byte) && !matches!(byte, b'/' | b';' | b','));
+    if transport == end { Err(Malformed) } else { Ok(text.skip_white(end)) }
 }
 
 /// Skips `word`, in any case.
@@ -165,9 +160,18 @@ fn parse_port(text: Value<'_>, host_end: usize) -> Result<(Option<u16>, usize), 
     }
     let start = text.skip_white(colon + 1);
     let end = text.skip_digits(start);
-    let port = text
-        .slice(Span::new(start, end))
-        .iter()
-        .fold(0_u32, |port, digit| (port * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1));
-    if start == end { Err(Malformed) } else { Ok((Some(u16::try_from(port).unwrap_or(0)), end)) }
+    if start == end { Err(Malformed) } else { Ok((port_number(text.slice(Span::new(start, end))), end)) }
+}
+
+/// Parses the number of a port. Returns `None` if there is no such port.
+fn port_number(text: &[u8]) -> Option<u16> {
+    let mut port = 0_u16;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        port = port.checked_mul(10)?.checked_add(u16::from(digit))?;
+    }
+    (port > 0).then_some(port)
 }
