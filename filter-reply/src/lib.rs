@@ -127,7 +127,7 @@ pub fn respond<'f>(
     let datagram = Datagram::parse(frame)?;
     let mut runs = Runs::new();
     let request = Request::parse(datagram.message, &mut runs)?;
-    let port = request.via.reply_port(datagram.source.port());
+    let port = request.via.reply_port(datagram.source.port(), template.forces_rport());
 
     let envelope = EnvelopeLen::new(&datagram);
     let room = out.get_mut(envelope.total()..).ok_or(Unanswered::TooLong)?;

@@ -35,7 +35,7 @@ pub(crate) fn write(
         rport: Parameter { bytes: port.as_bytes(), value: RPORT.len() },
         tag: Parameter { bytes: &tag, value: tag::PARAMETER.len() },
     };
-    let edits = edits(request, source, &ours);
+    let edits = edits(request, source, &ours, template.forces_rport());
 
     let mut writer = Writer { out, len: 0 };
     writer.put(template.status_line())?;
@@ -51,8 +51,7 @@ pub(crate) fn write(
 }
 
 const RECEIVED: &[u8; 10] = b";received=";
-/// The part of the parameter that is written: its name is already in the request.
-const RPORT: &[u8; 1] = b"=";
+const RPORT: &[u8; 7] = b";rport=";
 
 /// A parameter that the response sets.
 #[derive(Clone, Copy, Debug)]
@@ -106,9 +105,13 @@ impl Edit<'_> {
 
 /// Returns the edits of the topmost Via and of To, in the order of their offsets.
 #[inline(always)]
-fn edits<'t>(request: &Request<'_>, source: SocketAddr, ours: &Ours<'t>) -> [Edit<'t>; 3] {
+fn edits<'t>(request: &Request<'_>, source: SocketAddr, ours: &Ours<'t>, forces_rport: bool) -> [Edit<'t>; 3] {
     let via = &request.via;
-    let rport = via.rport.map_or(Edit::NONE, |slot| ours.rport.set(slot));
+    let rport = match via.rport {
+        Some(slot) => ours.rport.set(slot),
+        None if forces_rport => ours.rport.add(via.end),
+        None => Edit::NONE,
+    };
     let received = match via.received {
         // Overwritten: a client must not choose the value (RFC 3261 section 18.2.1).
         Some(slot) => ours.received.set(slot),
@@ -118,7 +121,7 @@ fn edits<'t>(request: &Request<'_>, source: SocketAddr, ours: &Ours<'t>) -> [Edi
         }
         None => Edit::NONE,
     };
-    // If rport comes last and has no value, both have the same offset, and rport is first.
+    // If rport is added, or comes last and has no value, both can have the same offset, and rport is first.
     let (first, second) = if received.at.start() < rport.at.start() { (received, rport) } else { (rport, received) };
     // An empty tag is filled in: parsers disagree about which of two tags counts.
     let tag = request.to.tag.map_or_else(|| ours.tag.add(request.to.end), |slot| ours.tag.set(slot));

@@ -12,6 +12,7 @@ pub struct ResponseTemplate {
     /// Maximum `Retry-After` in seconds.
     max_retry_after: u32,
     secret: TagSecret,
+    forces_rport: bool,
 }
 
 impl ResponseTemplate {
@@ -22,7 +23,16 @@ impl ResponseTemplate {
             retry_after: refusal.retry_after.as_secs(),
             max_retry_after: u32::MAX,
             secret: *secret,
+            forces_rport: false,
         }
+    }
+
+    /// Sets whether each response goes to the source port of its request, as if the topmost Via had `rport`.
+    ///
+    /// Kamailio's `force_rport()` does this.
+    #[must_use]
+    pub fn with_forced_rport(self, forces_rport: bool) -> Self {
+        Self { forces_rport, ..self }
     }
 
     /// Limits `Retry-After` to the number of seconds until the planned end of the maintenance.
@@ -34,6 +44,10 @@ impl ResponseTemplate {
     /// Returns the status line with its CRLF.
     pub(crate) fn status_line(&self) -> &[u8] {
         &self.status_line
+    }
+
+    pub(crate) const fn forces_rport(&self) -> bool {
+        self.forces_rport
     }
 
     pub(crate) const fn secret(&self) -> &TagSecret {

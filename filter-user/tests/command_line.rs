@@ -423,7 +423,7 @@ fn example_configuration_has_every_key_and_is_accepted() {
     let host = Host::new();
     let example = include_str!("../../packaging/config.toml");
     let keys = example.lines().filter(|line| line.starts_with('#') && line.contains(" = ")).count();
-    assert_eq!(keys, 18, "every option is in it");
+    assert_eq!(keys, 19, "every option is in it");
     let uncommented: Vec<&str> =
         example.lines().map(|line| if line.contains(" = ") { line.trim_start_matches('#') } else { line }).collect();
     for text in [example.to_owned(), uncommented.join("\n")] {

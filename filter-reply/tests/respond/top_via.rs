@@ -206,3 +206,40 @@ fn other_vias_are_repeated_as_they_are() {
     ];
     assert_eq!(response.lines("via"), expected);
 }
+
+/// Via headers in the request and in Kamailio's response after `force_rport()`.
+const FORCED: &[(&str, &str)] = &[
+    ("Via: SIP/2.0/UDP h:5070;branch=1", "Via: SIP/2.0/UDP h:5070;branch=1;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP 198.18.0.1:5070;branch=1", "Via: SIP/2.0/UDP 198.18.0.1:5070;branch=1;rport=40123"),
+    ("Via: SIP/2.0/UDP 198.18.0.1", "Via: SIP/2.0/UDP 198.18.0.1;rport=40123"),
+    ("Via: SIP/2.0/UDP h:0", "Via: SIP/2.0/UDP h:0;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;rport;branch=1", "Via: SIP/2.0/UDP h;rport=40123;branch=1;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;rport=7;x;rport=9", "Via: SIP/2.0/UDP h;rport=7;x;rport=40123;received=198.18.0.1"),
+    ("Via: SIP/2.0/UDP h;x=\"a", "Via: SIP/2.0/UDP h;x=\"a;rport=40123;received=198.18.0.1"),
+    // Not Kamailio's: received is overwritten, a comment and an empty parameter stay last, and of a list the first is
+    // edited.
+    (
+        "Via: SIP/2.0/UDP 198.18.0.1;received=1.2.3.4;branch=1",
+        "Via: SIP/2.0/UDP 198.18.0.1;received=198.18.0.1;branch=1;rport=40123",
+    ),
+    ("Via: SIP/2.0/UDP 198.18.0.1;x (c)", "Via: SIP/2.0/UDP 198.18.0.1;x;rport=40123 (c)"),
+    ("Via: SIP/2.0/UDP 198.18.0.1;x;", "Via: SIP/2.0/UDP 198.18.0.1;x;rport=40123;"),
+    (
+        "Via: SIP/2.0/UDP 198.18.0.1;x, SIP/2.0/UDP i;rport=9",
+        "Via: SIP/2.0/UDP 198.18.0.1;x;rport=40123, SIP/2.0/UDP i;rport=9",
+    ),
+];
+
+#[test]
+fn forced_rport_is_added_to_the_topmost_via_and_the_response_goes_to_the_source_port() {
+    let template = template().with_forced_rport(true);
+    for (via, expected) in FORCED {
+        let reply = respond_to_frame(&Sender::default().frame(&invite_via(via)), &template);
+        let reply = Capture::parse(&reply.unwrap_or_else(|reason| panic!("{via}: {}", reason.name())));
+        assert_eq!(Response::parse(&reply.message).top_via(), *expected, "{via:?}");
+        assert_eq!(reply.destination.to_string(), "198.18.0.1:40123", "{via}");
+    }
+    let forced = template.with_forced_rport(false);
+    let reply = respond_to_frame(&Sender::default().frame(&invite_via("Via: SIP/2.0/UDP h:5070")), &forced).unwrap();
+    assert_eq!(Capture::parse(&reply).destination.port(), 5070);
+}

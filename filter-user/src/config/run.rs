@@ -106,6 +106,23 @@ options! {
         #[arg(long, env = "SIP_FILTER_TRANSACTIONS", value_name = "N")]
         transactions: Transactions = Transactions::default();
 
+        /// Send each response to the port from which its request came, whatever its Via says
+        ///
+        /// Without it, a response to a request without rport goes to the port of the Via, or else to 5060 (RFC 3261
+        /// section 18.2.2), where it does not reach a caller behind NAT. With it, the response also has rport in its
+        /// Via, as after force_rport() in Kamailio's script: enable it if the proxy's script does that.
+        #[arg(
+            long,
+            env = "SIP_FILTER_FORCE_RPORT",
+            num_args = 0..=1,
+            default_missing_value = "true",
+            require_equals = true,
+            value_name = "BOOL",
+            value_parser = BoolishValueParser::new(),
+            hide_possible_values = true
+        )]
+        force_rport: bool = false;
+
         /// Kamailio on this host in which the maintenance flag is set, to refuse calls over TCP, TLS and WebSocket
         ///
         /// unix:PATH, the datagram socket of its module jsonrpcs: unix:/run/kamailio/kamailio_rpc.sock. Kamailio's
@@ -190,6 +207,7 @@ impl RunSettings {
             lease: self.lease_ms.duration(),
             tag,
             transactions: self.transactions.get(),
+            force_rport: self.force_rport,
             debug,
         }
     }

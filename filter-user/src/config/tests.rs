@@ -51,6 +51,7 @@ const FULL: &str = r#"
     busy-poll = 50
     lease-ms = 250
     transactions = 2048
+    force-rport = true
     kamailio = "unix:/run/kamailio/rpc.sock"
     kamailio-htable = "maintenance"
     metrics = "[::1]:9464"
@@ -89,6 +90,7 @@ fn options_of_run_come_from_flag_file_and_default() {
     assert_eq!((default.transactions.get(), default.ports(), default.metrics), (262_144, vec![5060], None));
     assert_eq!((&default.cpus, default.busy_poll.duration()), (&None, Duration::ZERO));
     assert_eq!((default.mode, default.zero_copy, default.kamailio_target()), (Mode::Auto, false, None));
+    assert!(!default.force_rport);
 
     let flags = RunOptions { port: Some(vec![5070.try_into().unwrap()]), ..RunOptions::default() };
     let expected = RunSettings {
@@ -102,6 +104,7 @@ fn options_of_run_come_from_flag_file_and_default() {
         busy_poll: 50.try_into().unwrap(),
         lease_ms: 250.try_into().unwrap(),
         transactions: 2048.try_into().unwrap(),
+        force_rport: true,
         kamailio: Some("unix:/run/kamailio/rpc.sock".parse().unwrap()),
         kamailio_htable: "maintenance".parse().unwrap(),
         metrics: Some("[::1]:9464".parse().unwrap()),
@@ -111,17 +114,19 @@ fn options_of_run_come_from_flag_file_and_default() {
 }
 
 #[test]
-fn cpus_busy_polling_and_transactions_of_a_flag_win_over_the_file() {
+fn flags_of_the_responders_win_over_the_file() {
     let flags = RunOptions {
         cpus: Some("7".parse().unwrap()),
         busy_poll: Some(0.try_into().unwrap()),
         transactions: Some(1024.try_into().unwrap()),
+        force_rport: Some(false),
         ..eth0()
     };
     let settings = run(&flags, FULL).unwrap();
     assert_eq!(settings.cpus, Some("7".parse().unwrap()));
     assert_eq!(settings.busy_poll.duration(), Duration::ZERO, "0 disables what the file enables");
     assert_eq!(settings.transactions.get(), 1024);
+    assert!(!settings.force_rport);
 }
 
 #[test]

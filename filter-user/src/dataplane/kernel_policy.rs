@@ -22,6 +22,7 @@ pub(super) struct KernelPolicy {
     program: Program,
     template: Arc<ArcSwap<ResponseTemplate>>,
     tag: TagSecret,
+    forces_rport: bool,
     /// Contents of the map of the policy. Before the first policy, only the end of the 32 s after a switch is set.
     in_force: maps::Policy,
     /// The policy that was applied last; `None` before the first one, and after one that was not applied as a whole.
@@ -30,11 +31,12 @@ pub(super) struct KernelPolicy {
 
 impl KernelPolicy {
     /// Creates the template for `policy`. [`apply`](Self::apply) puts the policy in force.
-    pub(super) fn new(program: Program, policy: &Policy, tag: TagSecret) -> Self {
+    pub(super) fn new(program: Program, policy: &Policy, tag: TagSecret, forces_rport: bool) -> Self {
         Self {
             program,
-            template: Arc::new(ArcSwap::from_pointee(template(policy, &tag))),
+            template: Arc::new(ArcSwap::from_pointee(template(policy, &tag, forces_rport))),
             tag,
+            forces_rport,
             in_force: maps::Policy { tail_until_ns: tail_end(monotonic_ns()), ..maps::Policy::default() },
             applied: None,
         }
@@ -66,7 +68,7 @@ impl KernelPolicy {
                 Step::List(update) => self.program.lists().write(update)?,
             }
         }
-        self.template.store(Arc::new(template(policy, &self.tag)));
+        self.template.store(Arc::new(template(policy, &self.tag, self.forces_rport)));
         self.set_policy(next)?;
         if lists.is_some() {
             // A program that ran meanwhile may have seen the new generation and the old lists, because processors
@@ -91,7 +93,7 @@ impl KernelPolicy {
     /// Shortens `Retry-After` as the planned end comes nearer, and ends the 32 s after maintenance.
     pub(super) fn tick(&mut self) {
         if let Some(policy) = self.applied.as_ref().filter(|policy| policy.until.is_some()) {
-            self.template.store(Arc::new(template(policy, &self.tag)));
+            self.template.store(Arc::new(template(policy, &self.tag, self.forces_rport)));
         }
         if let Err(error) = self.end_tail(monotonic_ns()) {
             // This is harmless, and the next tick tries again.
@@ -150,8 +152,8 @@ fn has_same_lists(before: &Policy, policy: &Policy) -> bool {
 }
 
 /// Returns the template of the responses for `policy`, as of now.
-fn template(policy: &Policy, tag: &TagSecret) -> ResponseTemplate {
-    let template = ResponseTemplate::new(&policy.refusal, tag);
+fn template(policy: &Policy, tag: &TagSecret, forces_rport: bool) -> ResponseTemplate {
+    let template = ResponseTemplate::new(&policy.refusal, tag).with_forced_rport(forces_rport);
     match policy.until {
         // Two seconds less, because the template is renewed once a second and may be more than a second old.
         Some(until) => {
@@ -203,7 +205,7 @@ mod tests {
             .unwrap_or_else(|error| panic!("{error}\nThis test loads a BPF program, for which it must run as root."));
         let off = Arc::new(domain::Policy::default());
         let on = Arc::new(domain::Policy { maintenance: true, ..domain::Policy::default() });
-        let mut kernel = KernelPolicy::new(program, &off, TagSecret::new(*b"sipfiltr", [0; 16]).unwrap());
+        let mut kernel = KernelPolicy::new(program, &off, TagSecret::new(*b"sipfiltr", [0; 16]).unwrap(), false);
         kernel.apply(&on).unwrap();
         kernel.apply(&off).unwrap();
         kernel

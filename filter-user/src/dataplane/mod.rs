@@ -97,7 +97,7 @@ impl DataPlane {
         let descriptor = program.descriptor()?;
         let verdicts = program.verdicts();
         let logs = Logs::start(program.ebpf(), options.debug);
-        let mut kernel = KernelPolicy::new(program, policy, options.tag);
+        let mut kernel = KernelPolicy::new(program, policy, options.tag, options.force_rport);
         let mut interfaces = Interfaces::start(options, &mut kernel, (descriptor, program_id), logs.refusals())?;
         kernel.apply(policy)?;
         interfaces.attach()?;

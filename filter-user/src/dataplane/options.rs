@@ -44,6 +44,8 @@ pub struct Options {
     /// Number of INVITEs to remember of each kind, passed and refused, so that a retransmission is decided the same
     /// way.
     pub transactions: u32,
+    /// True if each response goes to the source port of its request, as after Kamailio's `force_rport()`.
+    pub force_rport: bool,
     /// Secret from which the To tags are computed.
     pub tag: TagSecret,
     /// True if the XDP program logs, at debug level.

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod raw;
+
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};

@@ -75,6 +75,7 @@ fn socket_is_closed_when_its_responder_thread_ends() {
         busy_poll: Duration::ZERO,
         lease: Duration::from_secs(1),
         transactions: 1024,
+        force_rport: false,
         tag: TagSecret::from_random(&[7; 24]),
         debug: false,
     };

@@ -75,10 +75,10 @@ impl Via {
 
     /// Returns the destination port of the response (RFC 3261 section 18.2.2, RFC 3581 section 4).
     ///
-    /// `source_port` is the source port of the request's packet. A `sent-by` whose number is not a port is treated as
-    /// one without a port, as by Kamailio.
-    pub(crate) fn reply_port(&self, source_port: u16) -> u16 {
-        if self.rport.is_some() { source_port } else { self.port.unwrap_or(DEFAULT_PORT) }
+    /// `source_port` is the source port of the request's packet, and `forces_rport` is true if the response goes there
+    /// even without `rport`. A `sent-by` whose number is not a port is treated as one without a port, as by Kamailio.
+    pub(crate) fn reply_port(&self, source_port: u16, forces_rport: bool) -> u16 {
+        if forces_rport || self.rport.is_some() { source_port } else { self.port.unwrap_or(DEFAULT_PORT) }
     }
 
     /// Returns whether the host of `sent-by` is the address `source` (RFC 3261 section 18.2.1).

@@ -14,8 +14,8 @@ use crate::sip::params::{Malformed, Param, Slot};
 ///
 /// # Errors
 ///
-/// If the value does not begin with `SIP/2.0` and a transport, or if the Via has no host, no port and no `rport`, so that
-/// nothing in it says where the response should go.
+/// If the value does not begin with `SIP/2.0` and a transport, or if the Via has no host, no port and no `rport`: then
+/// nothing says where the response should go.
 #[cold]
 #[inline(never)]
 pub(super) fn parse(text: Value<'_>, start: usize) -> Result<Via, Malformed> {
