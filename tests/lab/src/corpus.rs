@@ -1,4 +1,4 @@
-//! The corpus of SIP messages, each with what Kamailio did with it.
+//! The corpus of SIP messages and the messages of public bug reports, each with what Kamailio did with it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,4 +8,9 @@ use std::path::{Path, PathBuf};
 pub fn folder() -> PathBuf {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
     lab.parent().unwrap_or(lab).join("corpus")
+}
+
+/// Returns the folder of the messages of public bug reports.
+pub fn cases() -> PathBuf {
+    folder().with_file_name("cases")
 }
